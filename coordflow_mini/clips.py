@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipInfo", "Scene", "bunny_path", "catalog", "cutout", "load", "pan", "scene"]
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
+Array = np.ndarray[Any, Any]  # float32
 Texture = Callable[[Array, Array, float], Array]  # x, y, width of a soft edge -> RGB [..., 3] in [0, 1]
 
 # How hard the scenes are.  Lengths are in coordinate units (half the larger side of a frame).
@@ -226,12 +226,12 @@ class _Stage:
         transform = self.motion[layer, frame]
         side = 3 if max(self.height, self.width) <= 256 else 1
         points = coords.pixel_grid(self.height, self.width, scale=side)
-        points = similarity.apply(transform.float(), points).numpy()
+        seen: Array = similarity.apply(transform.float(), points).numpy()
         edge = EDGE * float(transform[0].exp()) / coords.half_side(self.height, self.width)
         band = 1 << 16  # points at a time: the intermediate arrays stay in the processor's cache
         parts = [
             texture(part[:, 0].copy(), part[:, 1].copy(), edge)
-            for part in np.split(points, range(band, len(points), band))
+            for part in np.split(seen, range(band, len(seen), band))
         ]
         color = np.concatenate(parts).reshape(self.height, side, self.width, side, -1)
         return np.asarray(color.mean((1, 3)) if side > 1 else color[:, 0, :, 0])
@@ -283,26 +283,27 @@ def _motion(height: int, width: int, frames: int, rng: np.random.Generator) -> "
 def _soft(distance: Array, edge: float) -> Array:
     """1 inside (distance < 0), 0 outside, a smooth ramp `edge` wide between them."""
     ramp = np.clip(0.5 - distance / np.float32(edge), 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp))
 
 
 def _rgb(lightness: float, chroma: float, hue: float) -> Array:
     """sRGB in [0, 1] of an OKLCH color; hue in turns.  Ottosson 2020, "A perceptual color space"."""
     a, b = chroma * np.cos(2 * np.pi * hue), chroma * np.sin(2 * np.pi * hue)
-    to_lms = np.array(
-        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.707614701],
-        ]
-    )
-    linear = np.clip(to_rgb @ (to_lms @ [lightness, a, b]) ** 3, 0, 1)
-    return np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).astype(
-        np.float32
-    )
+    linear = np.clip(_LMS_TO_RGB @ (_LAB_TO_LMS @ [lightness, a, b]) ** 3, 0, 1)
+    rgb = np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(rgb, np.float32)
+
+
+_LAB_TO_LMS = np.array(
+    [[1, 0.39633778, 0.21580376], [1, -0.10556135, -0.06385417], [1, -0.08948418, -1.29148555]]
+)
+_LMS_TO_RGB = np.array(
+    [
+        [4.07674166, -3.30771159, 0.23096993],
+        [-1.26843800, 2.60975740, -0.34131940],
+        [-0.00419609, -0.70341861, 1.70761470],
+    ]
+)
 
 
 def _look(rng: np.random.Generator, reach: float) -> tuple[tuple[Texture, ...], Texture]:
@@ -313,7 +314,7 @@ def _look(rng: np.random.Generator, reach: float) -> tuple[tuple[Texture, ...], 
         inks=np.stack([_rgb(lightness, 0.09, hue + turn) for lightness, turn in _INKS]),
         kind=rng.integers(0, 6, (16, 16)),
         ink=rng.integers(0, len(_INKS), (16, 16)),
-        phase=rng.uniform(0, 2 * np.pi, 4),
+        phase=rng.uniform(0, 2 * np.pi, 4).astype(np.float32),
     )
     flower = _Flower(
         colors=np.stack(
@@ -343,7 +344,7 @@ class _Tiles:
     inks: Array  # [inks, 3]
     kind: Any  # [16, 16] shape of a tile, repeated
     ink: Any  # [16, 16] color of a tile
-    phase: Any  # [4]
+    phase: Array  # [4] of the gradient's waves [radians]
 
     def color(self, x: Array, y: Array, edge: float) -> Array:
         """RGB [..., 3]."""
@@ -351,12 +352,12 @@ class _Tiles:
         a, b = x / TILE - column - 0.5, y / TILE - row - 0.5
         place = (row.astype(np.int64) & 15) * 16 + (column.astype(np.int64) & 15)
         cover = INK * _soft(_shape(self.kind.ravel()[place], a, b), edge / TILE)
-        first, second, third, fourth = np.float32(self.phase)
+        first, second, third, fourth = self.phase
         warm = 0.5 + 0.5 * np.sin(2.1 * x + 1.2 * y + first + 0.6 * np.sin(1.7 * y + second))
         cool = 0.5 + 0.5 * np.sin(1.1 * x - 2.3 * y + third + 0.6 * np.sin(1.9 * x + fourth))
-        ground = self.ground[0] + warm[:, None] * (self.ground[1] - self.ground[0])
+        ground: Array = self.ground[0] + warm[:, None] * (self.ground[1] - self.ground[0])
         ground += (0.7 * cool)[:, None] * (self.ground[2] - ground)
-        return ground + cover[:, None] * (self.inks[self.ink.ravel()[place]] - ground)
+        return np.asarray(ground + cover[:, None] * (self.inks[self.ink.ravel()[place]] - ground))
 
 
 def _shape(kind: Any, a: Array, b: Array) -> Array:
@@ -366,7 +367,7 @@ def _shape(kind: Any, a: Array, b: Array) -> Array:
     """
     radius = np.hypot(a, b)
     side = np.maximum(np.abs(a), np.abs(b))
-    shapes = [
+    shapes: list[Array] = [
         radius - 0.38,  # disc
         np.abs(radius - 0.28) - 0.10,  # ring
         side - 0.35,  # square
@@ -374,7 +375,7 @@ def _shape(kind: Any, a: Array, b: Array) -> Array:
         np.maximum(np.abs(np.abs(a) - 0.2) - 0.1, np.abs(b) - 0.38),  # two bars
         np.maximum((a + b) * 0.7071, side - 0.38),  # triangle
     ]
-    return np.choose(kind, shapes)
+    return np.asarray(np.choose(kind, shapes))
 
 
 @dataclass(frozen=True)
@@ -405,10 +406,10 @@ class _Flower:
         wave = np.sin(self.petals * angle + np.float32(self.swirl) * 2 * radius)
         half = _soft(wave * radius / self.petals, soft)
         shade = np.clip(0.55 + 0.5 * radius + 0.12 * np.cos(angle - self.lean), 0, 1.1)
-        color = (other + half[:, None] * (petal - other)) * shade[:, None]
-        color += _soft(np.abs(distance + 0.10 * self.radius) - 0.035 * self.radius, edge)[:, None] * (
-            rim - color
-        )
+        color: Array = (other + half[:, None] * (petal - other)) * shade[:, None]
+        line = np.abs(distance + 0.10 * self.radius) - 0.035 * self.radius
+        color += _soft(line, edge)[:, None] * (rim - color)
         color += _soft(radius - 0.36, soft)[:, None] * (core - color)
         spot = np.hypot(radius * np.cos(angle - self.lean) - 0.1, radius * np.sin(angle - self.lean)) - 0.14
-        return color + _soft(spot, soft)[:, None] * (rim - color)
+        color += _soft(spot, soft)[:, None] * (rim - color)
+        return color
