@@ -142,18 +142,15 @@ class Video:
         A step divides fps, so that the clip lasts as long as before.
         Raises VideoError if the selection leaves the clip.
         """
-        pictures = (partial(_itself, frame) for frame in self.frames)
-        part = _collect(pictures, selection, self.name)[0]
-        mine, step = self.selection, self.selection.step * selection.step
-        stop = self.time if selection.stop is None else selection.stop
-        place = Selection(
-            mine.start + selection.start * mine.step,
-            min(mine.stop or 0, mine.start + stop * mine.step),
-            step,
-            part.shape[2],
-            part.shape[1],
+        part = _collect((partial(_itself, frame) for frame in self.frames), selection, self.name)
+        mine, inner = self.selection, part.selection
+        outer = replace(
+            inner,
+            start=mine.start + inner.start * mine.step,
+            stop=min(mine.stop or 0, mine.start + (inner.stop or 0) * mine.step),
+            step=mine.step * inner.step,
         )
-        return replace(self, frames=part, fps=self.fps / selection.step, selection=place)
+        return replace(self, frames=part.frames, fps=self.fps / inner.step, selection=outer)
 
 
 # --- reading ------------------------------------------------------------------------------------------
@@ -233,12 +230,10 @@ def read(path: str | Path, selection: Selection | None = None, raw: RawFormat | 
         raise VideoError(f"{path} does not exist; give a video file or a folder of PNGs")
     try:
         fps, pictures = _open(path, raw)
-        frames, matrix = _collect(pictures, selection, path.name)
-    except (av.FFmpegError, OSError) as error:
+        part = _collect(pictures, selection, path.name)
+    except (av.FFmpegError, OSError, MemoryError) as error:
         raise VideoError(f"{path} cannot be read as video: {_reason(error)}") from error
-    stop = selection.stop or selection.start + (len(frames) - 1) * selection.step + 1
-    place = replace(selection, stop=stop, width=frames.shape[2], height=frames.shape[1])
-    return Video(frames, fps / selection.step, path.stem, place, matrix)
+    return Video(part.frames, fps / selection.step, path.stem, part.selection, part.matrix)
 
 
 def _reason(error: Exception) -> str:
@@ -336,8 +331,17 @@ def _raw_frame(data: Frames, raw: RawFormat) -> av.VideoFrame:
     return frame
 
 
-def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> tuple[Frames, str]:
-    """The selected frames, resized, as one array, and the matrix they were converted by."""
+@dataclass(frozen=True)
+class _Part:
+    """The selected frames of a source, the matrix they were converted by, the selection resolved."""
+
+    frames: Frames
+    matrix: str
+    selection: Selection
+
+
+def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> _Part:
+    """The selected frames, converted and resized one after the other."""
     kept: list[Frames] = []
     shape, matrix, count = None, "rgb", 0
     for count, picture in enumerate(islice(pictures, selection.stop), start=1):
@@ -352,7 +356,10 @@ def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> tu
             )
         kept.append(area_resize(frame, selection.height or shape[0], selection.width or shape[1]))
     check_range(selection, count, name)
-    return _stacked(kept), matrix
+    frames = _stacked(kept)
+    stop = count if selection.stop is None else selection.stop
+    place = replace(selection, stop=stop, width=frames.shape[2], height=frames.shape[1])
+    return _Part(frames, matrix, place)
 
 
 def check_range(selection: Selection, count: int, name: str) -> None:
@@ -465,9 +472,9 @@ def check_output(path: str | Path) -> Path:
         raise VideoError(f"{path} is a file; give a new folder, or a name ending in .mp4, .y4m or .npy")
     elif target.is_dir() and any(not _FRAME.fullmatch(entry.name) for entry in target.iterdir()):
         raise VideoError(f"{path} holds other things than frames; give a new folder")
-    existing = next(parent for parent in (target, *target.parents) if parent.exists())
-    if not os.access(existing if existing.is_dir() else existing.parent, os.W_OK):
-        raise VideoError(f"{path} cannot be written: no permission in {existing}")
+    folder = next(parent for parent in target.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise VideoError(f"{path} cannot be written: {folder} is no folder that you may write to")
     return target
 
 
