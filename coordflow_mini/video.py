@@ -40,9 +40,9 @@ __all__ = [
 Frames = np.ndarray[Any, np.dtype[np.uint8]]  # [time, height, width, 3], or one frame [height, width, 3]
 Picture = Callable[[], "Frames | av.VideoFrame"]  # one frame of a source, made only when it is wanted
 
-MATRICES = ("rgb", "bt601", "bt709", "bt2020")  # what `Video.matrix` can be
-_TAGS = {1: "bt709", 9: "bt2020", 10: "bt2020"}  # ITU-T H.273 matrix coefficients; all others: bt601
-_COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": Colorspace.BT2020}
+MATRICES = ("rgb", "bt601", "bt709")  # what `Video.matrix` can be
+_BT709, _BT2020 = 1, (9, 10)  # matrix coefficients of ITU-T H.273; all others are read as BT.601
+_COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # ffmpeg would show a text file as a film of a terminal
 _SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows
 _RAW_EXPECTED = "expected WIDTHxHEIGHT:LAYOUT:FPS with yuv420p, yuv422p or yuv444p (8 bit, or 10le or 12le)"
@@ -348,7 +348,7 @@ def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> _P
         index = count - 1 - selection.start
         if index < 0 or index % selection.step:
             continue
-        frame, matrix = _to_rgb(picture())
+        frame, matrix = _to_rgb(picture(), name)
         if frame.shape != (shape := shape or frame.shape):
             raise VideoError(
                 f"frame {count - 1} of {name} is {frame.shape[1]}x{frame.shape[0]}, those before it are "
@@ -380,14 +380,18 @@ def _stacked(frames: list[Frames]) -> Frames:
     return result
 
 
-def _to_rgb(picture: "Frames | av.VideoFrame") -> tuple[Frames, str]:
+def _to_rgb(picture: "Frames | av.VideoFrame", name: str) -> tuple[Frames, str]:
     """A frame as RGB [height, width, 3], upright, and the matrix that was used."""
     if isinstance(picture, np.ndarray):
         return picture, "rgb"
     kind = picture.format
     has_alpha = kind.has_palette or any(component.is_alpha for component in kind.components)
     no_matrix = kind.is_rgb or kind.has_palette or len(kind.components) < 3  # RGB, palette, gray
-    matrix = "rgb" if no_matrix else _TAGS.get(int(picture.colorspace), "bt601")
+    if not no_matrix and picture.colorspace in _BT2020:
+        raise VideoError(
+            f"{name} is BT.2020 video (mostly HDR), which is not supported; convert it to BT.709"
+        )
+    matrix = "rgb" if no_matrix else "bt709" if picture.colorspace == _BT709 else "bt601"
     pixels = picture.reformat(
         format="rgba" if has_alpha else "rgb24",
         src_colorspace=_COLORSPACES.get(matrix),

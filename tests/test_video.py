@@ -166,7 +166,6 @@ def flat_yuv(matrix_tag: int | None, path: Path, yuv: tuple[int, int, int] = (12
         (None, "bt601", (203, 92, 44)),
         (6, "bt601", (203, 92, 44)),
         (1, "bt709", (214, 101, 40)),
-        (9, "bt2020", (208, 94, 39)),
     ],
 )
 def test_yuv_becomes_rgb_by_the_tag_and_by_bt601_without_one(
@@ -175,6 +174,11 @@ def test_yuv_becomes_rgb_by_the_tag_and_by_bt601_without_one(
     clip = video.read(flat_yuv(tag, tmp_path / "flat.mkv"))
     assert clip.matrix == matrix
     assert largest_difference(clip.frames, np.broadcast_to(np.array(rgb), clip.frames.shape)) <= 1
+
+
+def test_bt2020_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"flat\.mkv .*convert it to BT\.709"):
+        video.read(flat_yuv(9, tmp_path / "flat.mkv"))
 
 
 def test_raw_yuv_is_bt601(tmp_path: Path) -> None:
