@@ -1,0 +1,280 @@
+"""How good and how small: PSNR, MS-SSIM, bits per pixel, mask overlap, BD-rate.
+
+Clips are uint8 [time, height, width, 3], as numpy arrays or torch tensors.  Every quality is computed
+frame by frame on the 8-bit frames a viewer gets, then averaged over frames: no float copy of a clip is
+made.  Heavy packages (torch, torchmetrics, bjontegaard) are imported by the functions that need them.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "PSNR_CAP",
+    "LayerMatch",
+    "bd_rate",
+    "bits_per_pixel",
+    "frame_ms_ssim",
+    "frame_psnr_db",
+    "iou",
+    "match_layers",
+    "ms_ssim",
+    "ms_ssim_loss",
+    "psnr_db",
+    "ssim_scales",
+]
+
+PSNR_CAP = 100.0
+"""PSNR of an identical frame [dB]; a plain infinity would swallow the mean over frames."""
+
+_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, finest scale first
+_WINDOW = 11  # pixels; the Gaussian window of SSIM
+
+
+class _Pixels(Protocol):
+    """Anything that knows its number of pixels, such as a `Video`."""
+
+    @property
+    def pixels(self) -> int: ...
+
+
+def psnr_db(reference: Any, decoded: Any) -> float:
+    """Peak signal-to-noise ratio [dB]: of R, G and B together, per frame, then the mean over frames.
+
+    10 log10(255² / MSE), at most `PSNR_CAP`.  The mean of PSNRs is the field's convention; it is not the
+    PSNR of the mean error.  Raises ValueError unless both are uint8 of one shape.  Taught in chapter 01.
+
+    >>> black = np.zeros((2, 4, 4, 3), np.uint8)
+    >>> psnr_db(black, black), round(psnr_db(black, black + 255), 6)
+    (100.0, 0.0)
+    """
+    return float(frame_psnr_db(reference, decoded).mean())
+
+
+def frame_psnr_db(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """PSNR of every frame [dB], float64 [time]; see `psnr_db`."""
+    return np.array([_psnr(a, b) for a, b in _frame_pairs(reference, decoded)])
+
+
+def _psnr(reference: Any, decoded: Any) -> float:
+    """PSNR of one frame; the difference is taken in int16, since uint8 wraps around."""
+    difference = reference.astype(np.int16) - decoded
+    error = float(np.square(difference, dtype=np.int32).mean())
+    return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error else PSNR_CAP
+
+
+def ms_ssim(reference: Any, decoded: Any) -> float:
+    """Multi-scale structural similarity, 1 = identical: RGB channels alike, per frame, then the mean.
+
+    Needs frames of at least 176x176 pixels for the usual five scales; smaller ones get fewer, so small
+    and large clips are not comparable with each other: see `ssim_scales`.  NaN below 11x11 pixels.
+    Wang, Simoncelli, Bovik, "Multi-scale structural similarity", 2003; computed by torchmetrics.
+    Raises ValueError unless both are uint8 of one shape.
+    """
+    return float(frame_ms_ssim(reference, decoded).mean())
+
+
+def frame_ms_ssim(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """MS-SSIM of every frame, float64 [time]; see `ms_ssim`."""
+    pairs = _frame_pairs(reference, decoded)
+    scales = ssim_scales(*reference.shape[1:3])
+    if not scales:
+        return np.full(len(reference), math.nan)
+    return np.array([_ms_ssim(a, b, scales) for a, b in pairs])
+
+
+def _ms_ssim(reference: Any, decoded: Any, scales: int) -> float:
+    """MS-SSIM of one frame [height, width, 3] over the finest `scales` scales."""
+    import torch
+
+    def batch(frame: Any) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
+
+    with torch.no_grad():
+        return float(_multiscale(batch(decoded), batch(reference), scales, 255.0))
+
+
+def _multiscale(decoded: "Tensor", reference: "Tensor", scales: int, peak: float) -> "Tensor":
+    """MS-SSIM of pictures [n, 3, height, width] over the finest `scales` scales, differentiable."""
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    total = sum(_BETAS) / sum(_BETAS[:scales])
+    betas = tuple(total * beta for beta in _BETAS[:scales])
+    return multiscale_structural_similarity_index_measure(
+        decoded, reference, data_range=peak, betas=betas, normalize="relu"
+    )
+
+
+def ms_ssim_loss(decoded: "Tensor", reference: "Tensor") -> "Tensor":
+    """1 - MS-SSIM of pictures [n, 3, height, width] with values in [0, 1], differentiable, scalar.
+
+    As many scales as `ssim_scales` admits.  Raises ValueError if a side is below 11 pixels.
+    """
+    scales = ssim_scales(*reference.shape[-2:])
+    if not scales:
+        raise ValueError(
+            f"MS-SSIM needs pictures of at least 11x11 pixels, got {tuple(reference.shape[-2:])}"
+        )
+    return 1 - _multiscale(decoded, reference, scales, 1.0)
+
+
+def ssim_scales(height: int, width: int) -> int:
+    """How many scales MS-SSIM uses for frames of this size, 0 to 5.
+
+    As many as fit, finest first, their weights renormalized: by the smaller side five from 176
+    pixels on, four from 99, three from 44, two from 22, one from 11, none below.  The 11-pixel window
+    must fit the coarsest scale, side // 2^(scales - 1); torchmetrics asks for side // (scales - 1)², too.
+
+    >>> ssim_scales(1080, 1920), ssim_scales(108, 192), ssim_scales(64, 96), ssim_scales(8, 8)
+    (5, 4, 3, 0)
+    """
+    side = min(height, width)
+    fits = [n for n in range(1, len(_BETAS) + 1) if side // max(2 ** (n - 1), (n - 1) ** 2) >= _WINDOW]
+    return max(fits, default=0)
+
+
+def bits_per_pixel(size: int, video: _Pixels | int) -> float:
+    """Rate of a file of `size` bytes: 8·bytes / (time·height·width); a pixel counts once, not per channel.
+
+    video: a `Video`, or its number of pixels over all frames.  Taught in chapter 02.
+
+    >>> bits_per_pixel(18_662, 96 * 108 * 192)
+    0.07499839248971193
+    """
+    pixels = video if isinstance(video, int) else video.pixels
+    if size < 0 or pixels < 1:
+        raise ValueError(f"expected bytes >= 0 and pixels >= 1, got {size} bytes for {pixels} pixels")
+    return 8 * size / pixels
+
+
+def iou(mask: Any, truth: Any) -> float:
+    """Intersection over union of two masks of one shape, in [0, 1]; two empty masks agree: 1.
+
+    Raises ValueError if they are not boolean or their shapes differ.  Taught in chapter 05.
+
+    >>> iou(np.array([True, True, False]), np.array([False, True, True]))
+    0.3333333333333333
+    """
+    mask, truth = _array(mask), _array(truth)
+    if mask.dtype != bool or truth.dtype != bool or mask.shape != truth.shape:
+        raise ValueError(
+            f"masks must be boolean and of one shape, got {mask.dtype} {mask.shape} and "
+            f"{truth.dtype} {truth.shape}; compare weights with 0.5 first"
+        )
+    union = int(np.count_nonzero(mask | truth))
+    return int(np.count_nonzero(mask & truth)) / union if union else 1.0
+
+
+@dataclass(frozen=True)
+class LayerMatch:
+    """Which found layer plays which true layer, and how well.
+
+    order: order[i] is the found layer that plays true layer i.  ious: one per true layer.
+    """
+
+    order: tuple[int, ...]
+    ious: tuple[float, ...]
+
+    @property
+    def iou(self) -> float:
+        """Mean over the true layers."""
+        return sum(self.ious) / len(self.ious)
+
+
+def match_layers(masks: Any, truths: Any) -> LayerMatch:
+    """The assignment of found to true layers with the best mean IoU.
+
+    Nothing tells a fit which layer is the object, so layers are compared up to a permutation.
+    masks: bool [layers, ...], truths: bool [true layers, ...], not more of the latter.
+    With `truths = mask[None]` this finds the layer that is the foreground.
+
+    >>> object_ = np.array([True, False, False])
+    >>> match_layers(np.stack([~object_, object_]), object_[None])
+    LayerMatch(order=(1,), ious=(1.0,))
+    """
+    masks, truths = _array(masks), _array(truths)
+    if masks.shape[1:] != truths.shape[1:] or not 1 <= len(truths) <= len(masks):
+        raise ValueError(
+            f"expected masks [layers, ...] and at most as many truths of the same shape, "
+            f"got {masks.shape} and {truths.shape}"
+        )
+    table = [[iou(mask, truth) for mask in masks] for truth in truths]
+    order = max(
+        permutations(range(len(masks)), len(truths)),
+        key=lambda order: sum(row[layer] for row, layer in zip(table, order, strict=True)),
+    )
+    return LayerMatch(order, tuple(row[layer] for row, layer in zip(table, order, strict=True)))
+
+
+def bd_rate(
+    anchor_rates: Sequence[float],
+    anchor_psnr_db: Sequence[float],
+    rates: Sequence[float],
+    psnr_db: Sequence[float],
+) -> float:
+    """Mean difference in rate at equal quality [percent]; negative: fewer bits than the anchor.
+
+    Bjøntegaard, VCEG-M33, 2001: both curves, log(rate) over PSNR, are interpolated by a monotone cubic
+    (PCHIP) and integrated over the PSNRs that both reach.  Nothing is extrapolated: raises ValueError
+    where the curves share no range, have fewer than two points, or do not rise.  Taught in chapter 09.
+
+    >>> round(bd_rate([0.1, 0.2, 0.4, 0.8], [30, 33, 36, 39], [0.05, 0.1, 0.2, 0.4], [30, 33, 36, 39]), 6)
+    -50.0
+    """
+    from bjontegaard import bd_rate as package_bd_rate
+
+    anchor, curve = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
+    low, high = max(anchor[1][0], curve[1][0]), min(anchor[1][-1], curve[1][-1])
+    if low >= high:
+        raise ValueError(
+            f"the curves share no range of PSNR: {anchor[1][0]:.2f} to {anchor[1][-1]:.2f} dB and "
+            f"{curve[1][0]:.2f} to {curve[1][-1]:.2f} dB; measure rates where both reach one quality"
+        )
+    percent = package_bd_rate(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0)
+    return float(percent)
+
+
+def _curve(rates: Sequence[float], psnr_db: Sequence[float]) -> tuple[Any, Any]:
+    """One rate-quality curve, sorted by rate and checked to rise."""
+    rate, quality = np.asarray(rates, float), np.asarray(psnr_db, float)
+    if rate.ndim != 1 or rate.shape != quality.shape or len(rate) < 2 or not (rate > 0).all():
+        raise ValueError(
+            f"a curve needs two or more positive rates, each with its PSNR, got {list(rates)} and "
+            f"{list(psnr_db)}"
+        )
+    order = np.argsort(rate)
+    rate, quality = rate[order], quality[order]
+    if not ((np.diff(rate) > 0).all() and (np.diff(quality) > 0).all()):
+        raise ValueError(
+            f"PSNR must rise with the rate, got {quality.tolist()} dB at {rate.tolist()}; "
+            f"leave out the points that are beaten by a smaller one"
+        )
+    return rate, quality
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    """A numpy view of an array or of a tensor, wherever that lives."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+
+
+def _frame_pairs(reference: Any, decoded: Any) -> Iterator[tuple[Any, Any]]:
+    """Frames of both clips side by side, as numpy; shapes and types are checked at once."""
+    for clip in (reference, decoded):
+        kind, shape = str(getattr(clip, "dtype", type(clip).__name__)), tuple(getattr(clip, "shape", ()))
+        if kind.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3 or not shape[0]:
+            raise ValueError(
+                f"frames must be uint8 [time, height, width, 3], got {kind} {shape}; "
+                f"round to 8 bits first, as the decoder does"
+            )
+    if tuple(reference.shape) != tuple(decoded.shape):
+        raise ValueError(
+            f"both clips must have one shape, got {tuple(reference.shape)} and {tuple(decoded.shape)}"
+        )
+    return ((_array(a), _array(b)) for a, b in zip(reference, decoded, strict=True))
