@@ -1,0 +1,400 @@
+"""Integers <-> bytes: exact integer probability tables and a range coder.
+
+A tensor's integers look like a bell: many small ones, few large ones.  So each tensor names one bell
+out of a fixed family, and the range coder spends -log2(probability) bits on every integer:
+
+    w(k) = 2^-(x^β) + 2^-(t + x/r),    x = |k - center| / scale
+
+The core reaches from Laplace (β = 1) over Gauss (β = 2) to nearly a box (weights that stayed where a
+uniform start put them); the thin tail is for the few weights that grew far from the rest.  `BELLS`
+lists (β, t, r).  Where it pays, each layer or each row has a scale of its own: the rows of a first
+matrix belong to frequencies.
+
+Tables are computed with integers and reach the coder as integers (`_coding_model`), so any machine
+decodes the same integers.  They are never stored: a tensor's side information is about twelve bits,
+coded by the same coder.  Taught in chapter 08.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from math import log2, prod
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BELLS",
+    "LARGEST",
+    "CodedTensor",
+    "SymbolModel",
+    "best_model",
+    "decode",
+    "decode_coded",
+    "encode",
+    "frequencies",
+    "ideal_bits",
+]
+
+Integers = NDArray[np.int32]
+
+BELLS = ((1, 3, 4), (1, 8, 4), (2, 3, 1), (2, 12, 1), (2, 8, 1), (3, 8, 1), (4, 8, 1), (6, 8, 1))
+SCALES = 128  # scale index j means 2^(j / 8 - 4): from 1/16 to 3756
+LARGEST = 2**20  # no coded integer is larger in magnitude
+MOST_PER_BYTE = 1024  # none costs less than log2(128 / 127) bits, so 708 is the most that a byte holds
+
+_PRECISION = 24  # bits of every probability in constriction
+_TOTAL = 1 << _PRECISION
+_FRACTION = 10  # fixed-point bits of x and of the exponents
+_FAINTEST = 18  # integers below 2^-18 of the peak are left to the escape symbol
+_WIDEST = 4096  # a table lists at most this many integers on each side of the center
+_ESCAPE = 1 << 10  # share of the escape symbol: 2^-14
+_PEAK = _TOTAL - (_TOTAL >> 7)  # no integer is likelier than 127/128
+_LENGTHS = 22  # bit lengths that an escape may have
+_SMALLEST_PART = 8  # fewer integers do not repay a scale of their own
+_FLUSH = 8192  # integers that may hide in the coder's last words: 64 bits at 1/100 bit each
+
+# round(2^(i / 8) * 2^32) for i = 0..8.  Constants, because pow may differ between machines.
+_OCTAVE = np.array(
+    [4294967296, 4683695048, 5107605667, 5569883475, 6074001000, 6623745059, 7223245206, 7877004752,
+     8589934592],
+    dtype=np.int64,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SymbolModel:
+    """Which bell a tensor's integers follow: index into `BELLS`, center, and scale indices.
+
+    scales: one for the whole tensor, or one for each part along its first axis, first two axes, ...
+    """
+
+    bell: int
+    center: int
+    scales: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CodedTensor:
+    """Integers and the model that they were coded with."""
+
+    integers: Integers
+    model: SymbolModel
+
+
+# A tensor's own model is coded first, by these: (bell, scale) around zero.
+_CENTER = (0, 24)
+_FIRST_SCALE = (0, 40)  # against the tensor before
+_NEXT_SCALE = (0, 24)  # against the part before
+_TYPICAL_SCALE = 60  # what the first tensor is compared with
+
+
+# --- probability tables ---------------------------------------------------------------------------
+
+
+def _halvings(exponent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """2^-exponent in units of 2^-32; integer arithmetic, linear between eighths of an octave."""
+    exponent = np.minimum(exponent, 40 << _FRACTION)
+    whole = -(-exponent >> _FRACTION)
+    eighth, rest = np.divmod((whole << _FRACTION) - exponent, 1 << (_FRACTION - 3))
+    rise = _OCTAVE[np.minimum(eighth + 1, 8)] - _OCTAVE[eighth]
+    mantissa: NDArray[np.int64] = _OCTAVE[eighth] + (rise * rest >> (_FRACTION - 3))
+    return mantissa >> whole
+
+
+def _half_bell(bell: int, scale: int) -> NDArray[np.int64]:
+    """Weights w(0), w(1), ... down to the faintest, [radius + 1], in units of 2^-32."""
+    power, tail, stretch = BELLS[bell]
+    unit = (int(_OCTAVE[scale % 8]) << (scale // 8)) >> 20  # the scale, in units of 2^-16
+    x = (np.arange(_WIDEST + 1, dtype=np.int64) << (16 + _FRACTION)) // unit
+    near = np.minimum(x, 32 << _FRACTION)  # 2^-32 is nothing, and powers of 32 would overflow
+    core = near
+    for _ in range(power - 1):
+        core = np.minimum(core * near >> _FRACTION, 32 << _FRACTION)
+    weight = _halvings(core) + _halvings((tail << _FRACTION) + x // stretch)
+    radius = max(1, int(np.count_nonzero(weight >> (32 - _FAINTEST))) - 1)
+    return weight[: radius + 1]
+
+
+@lru_cache(maxsize=512)
+def frequencies(bell: int, scale: int) -> NDArray[np.int64]:
+    """Frequencies of the escape symbol and of center - radius .. center + radius, [2 radius + 2].
+
+    They are at least 1 and sum to 2^24; the radius follows from bell and scale.
+
+    >>> frequencies(bell=3, scale=32)[:8].tolist()
+    [1024, 31, 61, 241, 15626, 492818, 3939658, 7879322]
+    """
+    half = _half_bell(bell, scale)
+    weight = np.concatenate([half[:0:-1], half])
+    table = np.empty(len(weight) + 1, dtype=np.int64)
+    table[1:] = 1 + weight * (_TOTAL - _ESCAPE - len(weight)) // weight.sum()
+    peak = int(table[len(half)] + _TOTAL - _ESCAPE - table[1:].sum())
+    table[len(half)] = min(peak, _PEAK)
+    table[0] = _TOTAL - table[1:].sum()
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=512)
+def _coding_model(bell: int, scale: int) -> Any:
+    """The table as a model of `constriction`, with exactly these frequencies.
+
+    constriction gives each of n symbols 1 plus its share of 2^24 - n, by float "probabilities".
+    Ours are the integers frequency - 1 and sum to 2^24 - n, so every share is an exact integer.
+    """
+    shares = (frequencies(bell, scale) - 1).astype(np.float64)
+    return constriction.stream.model.Categorical(shares, perfect=False)
+
+
+# --- what it costs, and the cheapest model --------------------------------------------------------
+
+
+def _costs(distance: NDArray[np.int64], bell: int, scale: int) -> NDArray[np.float64]:
+    """Bits of integers at these distances from the center."""
+    table = frequencies(bell, scale)
+    radius = len(table) // 2 - 1
+    inside = distance <= radius
+    bits = _PRECISION - np.log2(table[np.where(inside, distance + radius + 1, 0)])
+    length = np.frexp(np.maximum(distance - radius + 1, 2))[1] - 1
+    return np.where(inside, bits, bits + log2(_LENGTHS) + length + 1)
+
+
+def ideal_bits(integers: Integers, model: SymbolModel) -> float:
+    """-log2 of the probability of these integers under a model [bits], without side information."""
+    parts = np.abs(integers.reshape(len(model.scales), -1).astype(np.int64) - model.center)
+    costs = (_costs(part, model.bell, scale).sum() for part, scale in zip(parts, model.scales, strict=True))
+    return float(sum(costs))
+
+
+def _side_bits(model: SymbolModel) -> float:
+    """Bits of the center and of the parts' scales; the rest costs every model the same."""
+    steps = np.abs(np.diff(np.array(model.scales, dtype=np.int64)))
+    return float(_costs(np.array([abs(model.center)]), *_CENTER).sum() + _costs(steps, *_NEXT_SCALE).sum())
+
+
+def _best_scale(distance: NDArray[np.int64], count: NDArray[np.int64], bell: int) -> int:
+    """The cheapest scale of a whole tensor, searched around its mean distance from coarse to fine."""
+    best = round(8 * log2(float(count @ distance) / float(count.sum()) + 0.1)) + 36
+    for step in (8, 2, 1):
+        nearby = [min(max(best + step * i, 0), SCALES - 1) for i in range(-3, 4)]
+        best = min(nearby, key=lambda scale: float(count @ _costs(distance, bell, scale)))
+    return best
+
+
+def _one_scale(integers: Integers) -> tuple[float, SymbolModel]:
+    """The cheapest model with one scale for all, after its bits, side information included."""
+    values, count = np.unique(integers, return_counts=True)
+    candidates = []
+    for center in sorted({0, round(float(np.median(integers))), round(float(np.mean(integers)))}):
+        distance = np.abs(values.astype(np.int64) - center)
+        for bell in range(len(BELLS)):
+            model = SymbolModel(bell, center, (_best_scale(distance, count, bell),))
+            bits = float(count @ _costs(distance, bell, model.scales[0])) + _side_bits(model)
+            candidates.append((bits, model))
+    return min(candidates, key=lambda candidate: candidate[0])
+
+
+def _scale_per_part(parts: Integers, model: SymbolModel) -> SymbolModel:
+    """The same bell with the best scale for each part: the cheapest path through them (Viterbi).
+
+    parts: [parts, integers].
+    """
+    distance = np.abs(parts.astype(np.int64) - model.center)
+    values, place = np.unique(distance, return_inverse=True)
+    place = place.reshape(parts.shape)
+    scales = np.arange(max(0, model.scales[0] - 16), min(SCALES, model.scales[0] + 17))
+    bits = np.stack(
+        [_costs(values, model.bell, int(s))[place].sum(axis=1) for s in scales]
+    )  # [scales, parts]
+    step = _costs(np.abs(scales[:, None] - scales), *_NEXT_SCALE)  # [scales, scales]
+    total, before = bits[:, 0], []
+    for part in range(1, len(parts)):
+        reach = total[:, None] + step
+        before.append(reach.argmin(axis=0))
+        total = reach.min(axis=0) + bits[:, part]
+    path = [int(total.argmin())]
+    for choice in reversed(before):
+        path.append(int(choice[path[-1]]))
+    return replace(model, scales=tuple(int(scales[i]) for i in reversed(path)))
+
+
+def _part_counts(shape: Sequence[int]) -> list[int]:
+    """Into how many parts with a scale each a tensor may be split: 1, its layers, its rows.
+
+    >>> _part_counts((2, 55, 64)), _part_counts((2, 4)), _part_counts((1, 64))
+    ([1, 2, 110], [1], [1])
+    """
+    counts = {1: None}
+    for axes in range(1, len(shape)):
+        if prod(shape[axes:]) >= _SMALLEST_PART:
+            counts[prod(shape[:axes])] = None
+    return list(counts)
+
+
+def best_model(integers: Integers) -> SymbolModel:
+    """The model that codes these integers in the fewest bits, its own parameters included.
+
+    >>> best_model(np.array([5, 5, 6, 4, 5, 5, 7, 5], dtype=np.int32)).center
+    5
+    """
+    bits, whole = _one_scale(integers)
+    best = whole
+    for count, bell in product(_part_counts(integers.shape)[1:], range(len(BELLS))):
+        model = _scale_per_part(integers.reshape(count, -1), replace(whole, bell=bell))
+        model_bits = ideal_bits(integers, model) + _side_bits(model)
+        if model_bits < bits:
+            bits, best = model_bits, model
+    return best
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+
+
+def encode(tensors: Sequence[Integers]) -> bytes:
+    """The tensors' integers as bytes: one range coder for all, each tensor with its cheapest model.
+
+    tensors: int32, any shape, at least one integer each, magnitudes up to `LARGEST`.
+    Raises ValueError if a tensor is something else.
+
+    >>> data = encode([np.array([[0, 1, -1], [2, 0, 0]], dtype=np.int32)])
+    >>> decode(data, [(2, 3)])[0].tolist()
+    [[0, 1, -1], [2, 0, 0]]
+    """
+    for integers in tensors:
+        _check(integers)
+    return _encode([CodedTensor(integers, best_model(integers)) for integers in tensors])
+
+
+def _check(integers: Integers) -> None:
+    if integers.dtype != np.int32 or integers.size == 0:
+        raise ValueError(
+            f"tensors must be int32 and not empty, got {integers.dtype} {integers.shape}; "
+            f"make them with quantize.quantize(tensor, step)"
+        )
+    largest = int(np.abs(integers.astype(np.int64)).max())
+    if largest > LARGEST:
+        raise ValueError(f"integers must be within +-{LARGEST}, got {largest}; use a larger step")
+
+
+def _encode(tensors: Sequence[CodedTensor]) -> bytes:
+    coder = constriction.stream.queue.RangeEncoder()
+    before = _TYPICAL_SCALE
+    for tensor in tensors:
+        model = tensor.model
+        _put_model(coder, model, _part_counts(tensor.integers.shape), before)
+        parts = tensor.integers.reshape(len(model.scales), -1).astype(np.int64) - model.center
+        for part, scale in zip(parts, model.scales, strict=True):
+            _put(coder, part, model.bell, scale)
+        before = model.scales[0]
+    return bytes(coder.get_compressed().astype("<u4").tobytes())
+
+
+def decode(data: bytes, shapes: Sequence[Sequence[int]]) -> list[Integers]:
+    """The tensors that `encode` got, int32 of these shapes; `decode_coded` without the models."""
+    return [tensor.integers for tensor in decode_coded(data, shapes)]
+
+
+def decode_coded(data: bytes, shapes: Sequence[Sequence[int]]) -> list[CodedTensor]:
+    """The tensors that `encode` got, int32 of these shapes, each with its model.
+
+    Accepts only bytes that the encoder writes for these integers and models, to the bit.  Time and
+    memory grow with the shapes, which are refused if the data is too short for so many integers.
+    Raises ValueError if the bytes are not an encoding of such tensors.
+    """
+    count = sum(prod(shape) for shape in shapes)
+    if any(size < 1 for shape in shapes for size in shape):
+        raise ValueError(f"every tensor needs at least one integer, got shapes {list(shapes)}")
+    if len(data) % 4:
+        raise ValueError(f"coded integers come in words of 4 bytes, got {len(data)} bytes")
+    if count > MOST_PER_BYTE * len(data) + _FLUSH:
+        raise ValueError(f"{len(data)} bytes cannot hold {count} integers")
+    coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
+    try:
+        tensors = list(_decode(coder, shapes))
+    except AssertionError:  # raised by constriction where the code belongs to no symbol
+        raise ValueError("the coded integers are damaged") from None
+    # A range decoder reads zeros beyond the end and does not see every byte left over.
+    if _encode(tensors) != data:
+        raise ValueError("the coded integers are cut short or followed by something else")
+    return tensors
+
+
+def _decode(coder: Any, shapes: Sequence[Sequence[int]]) -> Iterator[CodedTensor]:
+    before = _TYPICAL_SCALE
+    for shape in shapes:
+        model = _take_model(coder, _part_counts(shape), before)
+        size = prod(shape) // len(model.scales)
+        parts = [_take(coder, size, model.bell, scale) for scale in model.scales]
+        integers = np.concatenate(parts).reshape(tuple(shape)) + model.center
+        if np.abs(integers).max() > LARGEST:
+            raise ValueError(f"an integer is beyond +-{LARGEST}")
+        yield CodedTensor(integers.astype(np.int32), model)
+        before = model.scales[0]
+
+
+def _uniform(size: int) -> Any:
+    return constriction.stream.model.Uniform(size)
+
+
+def _put_model(coder: Any, model: SymbolModel, counts: Sequence[int], before: int) -> None:
+    """Encode a tensor's model.
+
+    counts: see `_part_counts`.  before: first scale of the tensor before it.
+    """
+    coder.encode(model.bell, _uniform(len(BELLS)))
+    if len(counts) > 1:
+        coder.encode(counts.index(len(model.scales)), _uniform(len(counts)))
+    scales = np.array(model.scales, dtype=np.int64)
+    _put(coder, np.array([model.center]), *_CENTER)
+    _put(coder, scales[:1] - before, *_FIRST_SCALE)
+    if len(scales) > 1:
+        _put(coder, np.diff(scales), *_NEXT_SCALE)
+
+
+def _take_model(coder: Any, counts: Sequence[int], before: int) -> SymbolModel:
+    """Decode what `_put_model` encoded.  Raises ValueError if there is no such scale."""
+    bell = int(coder.decode(_uniform(len(BELLS))))
+    count = counts[coder.decode(_uniform(len(counts)))] if len(counts) > 1 else 1
+    center = int(_take(coder, 1, *_CENTER)[0])
+    steps = [_take(coder, 1, *_FIRST_SCALE)]
+    if count > 1:
+        steps.append(_take(coder, count - 1, *_NEXT_SCALE))
+    scales = before + np.cumsum(np.concatenate(steps))
+    if scales.min() < 0 or scales.max() >= SCALES:
+        raise ValueError(f"a scale index is outside 0..{SCALES - 1}")
+    return SymbolModel(bell, center, tuple(scales.tolist()))
+
+
+def _put(coder: Any, offsets: NDArray[np.int64], bell: int, scale: int) -> None:
+    """Encode offsets from the center, [n]; those that the table does not list follow as an
+    Exp-Golomb code: bit length, the bits below the leading one, sign."""
+    radius = len(frequencies(bell, scale)) // 2 - 1
+    inside = np.abs(offsets) <= radius
+    symbols = np.where(inside, offsets + radius + 1, 0)
+    coder.encode(symbols.astype(np.int32), _coding_model(bell, scale))
+    far = offsets[~inside]
+    if far.size:
+        excess = np.abs(far) - radius + 1  # at least 2, so that at least one bit follows the leading one
+        length = (np.frexp(excess)[1] - 1).astype(np.int32)
+        rest = (excess - (1 << length.astype(np.int64))).astype(np.int32)
+        coder.encode(length - 1, _uniform(_LENGTHS))
+        coder.encode(rest, constriction.stream.model.Uniform(), 1 << length)
+        coder.encode((far < 0).astype(np.int32), _uniform(2))
+
+
+def _take(coder: Any, count: int, bell: int, scale: int) -> NDArray[np.int64]:
+    """Decode what `_put` encoded, [count]."""
+    radius = len(frequencies(bell, scale)) // 2 - 1
+    symbols = coder.decode(_coding_model(bell, scale), count)
+    offsets: NDArray[np.int64] = symbols.astype(np.int64) - (radius + 1)
+    escaped = symbols == 0
+    if escaped.any():
+        length = coder.decode(_uniform(_LENGTHS), int(escaped.sum())) + 1
+        rest = coder.decode(constriction.stream.model.Uniform(), 1 << length)
+        sign = 1 - 2 * coder.decode(_uniform(2), len(length))
+        offsets[escaped] = sign * ((1 << length.astype(np.int64)) + rest + radius - 1)
+    return offsets
