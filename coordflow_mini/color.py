@@ -1,0 +1,72 @@
+"""The color network: canonical coordinates and time -> RGB and an alpha logit."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
+
+__all__ = ["ColorNetwork"]
+
+
+class ColorNetwork(nn.Module):
+    """Colors of canonical points for every layer, as stacked weights [layers, in, out].
+
+    A perceptron with sine activations (SIREN, arXiv 2006.09661, without its factor 30, because
+    Fourier features already supply the high frequencies).  Time enters the first layer only: its
+    share is the same for all pixels of a frame, so it is computed once per frame, not per pixel.
+    The paper's summary fixes none of this.  Taught in chapters 01, 02 and 04.
+    """
+
+    space: Tensor
+    time: Tensor
+
+    def __init__(
+        self,
+        layers: int,
+        width: int,
+        depth: int,
+        space_frequencies: int,
+        time_frequencies: int,
+        lowest_frequency: float,
+        highest_frequency: float,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        spiral = spiral_frequencies(space_frequencies, lowest_frequency, highest_frequency)
+        self.register_buffer("space", spiral, persistent=False)
+        self.register_buffer("time", octave_frequencies(time_frequencies), persistent=False)
+
+        def uniform(rows: int, columns: int, bound: float) -> nn.Parameter:
+            return nn.Parameter(bound * (2 * torch.rand(layers, rows, columns, generator=generator) - 1))
+
+        inputs = 2 * space_frequencies
+        self.time_weight = nn.Parameter(torch.zeros(layers, 1 + 2 * time_frequencies, width))  # a still picture
+        self.weights = nn.ParameterList([uniform(inputs, width, math.sqrt(6 / inputs))])
+        self.weights.extend(uniform(width, width, math.sqrt(6 / width)) for _ in range(depth - 1))
+        self.weights.append(uniform(width, 4, math.sqrt(1 / width)))
+        sizes = [width] * depth + [4]
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(layers, 1, size)) for size in sizes)
+
+    def forward(self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """RGB around [0, 1], [layers, times, pixels, 3], and alpha logits [layers, times, pixels].
+
+        points: canonical [layers, times, pixels, 2].  times: [times] in [-1, 1].
+        dtype: of the perceptron; the encoding is always float32, where bfloat16 would see steps.
+        """
+        layers, frames, pixels, _ = points.shape
+        features = fourier_features(points.reshape(layers, frames * pixels, 2), self.space).to(dtype)
+        hidden = torch.bmm(features, self.weights[0].to(dtype)).view(layers, frames, pixels, -1)
+        hidden = torch.sin(hidden + self._time_share(times).to(dtype)).flatten(1, 2)
+        for weight, bias in zip(list(self.weights)[1:-1], list(self.biases)[1:-1], strict=True):
+            hidden = torch.sin(torch.baddbmm(bias.to(dtype), hidden, weight.to(dtype)))
+        output = torch.baddbmm(self.biases[-1].to(dtype), hidden, self.weights[-1].to(dtype))
+        output = output.float().view(layers, frames, pixels, 4)
+        return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray
+
+    def _time_share(self, times: Tensor) -> Tensor:
+        """What time adds to the first hidden layer of every pixel, [layers, times, 1, width]."""
+        times = times[:, None]
+        features = torch.cat([times, fourier_features(times, self.time)], dim=-1)
+        return (features @ self.time_weight + self.biases[0])[:, :, None]

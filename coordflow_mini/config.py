@@ -1,0 +1,160 @@
+"""Frozen records that say what is fitted, how, and how it is stored.
+
+The paper's summary gives no widths, encodings, schedules or step counts: every default here is
+ours, and the reason stands beside it.  γ = 0.1 and the similarity motion are the paper's.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["CodecConfig", "FitConfig", "ModelConfig", "Selection"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a source is coded: frames start:stop:step, resized to width x height.
+
+    Stored in the `.cfv` header, so that an evaluation compares with the same frames.
+    `None` means "all that the source has"; `Video.selection` is always fully resolved.
+
+    >>> Selection.parse(frames="0:96", size="192x108")
+    Selection(start=0, stop=96, step=1, width=192, height=108)
+    """
+
+    start: int = 0
+    stop: int | None = None
+    step: int = 1
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        stop_ok = self.stop is None or self.stop > self.start
+        if self.start < 0 or self.step < 1 or not stop_ok:
+            raise ValueError(
+                f"frames must be start:stop:step with 0 <= start < stop and step >= 1, "
+                f"got {self.start}:{self.stop}:{self.step}"
+            )
+        if (self.width is None) != (self.height is None):
+            raise ValueError(
+                f"size needs both width and height, got {self.width} x {self.height}"
+            )
+        if self.width is not None and self.height is not None and min(self.width, self.height) < 1:
+            raise ValueError(
+                f"size must be at least 1x1 pixels, got {self.width}x{self.height}; "
+                f"write it as WIDTHxHEIGHT, for example 192x108"
+            )
+
+    @classmethod
+    def parse(cls, frames: str | None = None, size: str | None = None) -> "Selection":
+        """The selection that the command line's `--frames a:b:step` and `--size WxH` mean."""
+        try:
+            parts = [int(part) if part else None for part in (frames or "").split(":")]
+            if len(parts) > 3 or (len(parts) == 1 and parts[0] is not None):
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                f"frames must be start:stop or start:stop:step, for example 0:96, got {frames!r}"
+            ) from None
+        start, stop, step = (parts + [None, None, None])[:3]
+        try:
+            width, height = (int(part) for part in size.lower().split("x")) if size else (None, None)
+        except ValueError:
+            raise ValueError(
+                f"size must be WIDTHxHEIGHT, for example 192x108, got {size!r}"
+            ) from None
+        return cls(start or 0, stop, 1 if step is None else step, width, height)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the network; with the seed-free encodings it fixes every tensor of a `.cfv`."""
+
+    motion: str = "similarity"  # or "none": layers that do not move, the plain (x, y, t) network
+    layers: int = 2
+    width: int = 64  # hidden units of each layer's color network
+    depth: int = 3  # hidden layers of each color network
+    space_frequencies: int = 24  # plane waves that (x', y') is encoded by
+    lowest_frequency: float = 0.5  # half-waves per coordinate unit
+    highest_frequency: float = 24.0  # the same; the sine layers add harmonics of it
+    time_frequencies: int = 3  # octaves of t for colors
+    flow_width: int = 32
+    flow_frequencies: int = 1  # octaves of t for motion: smooth, so that neighboring frames pull together
+
+    def __post_init__(self) -> None:
+        if self.motion not in MOTIONS:
+            raise ValueError(f"motion must be one of {', '.join(MOTIONS)}, got {self.motion!r}")
+        for name, (low, high) in MODEL_LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be {low} to {high}, got {value}")
+        if self.lowest_frequency > self.highest_frequency:
+            raise ValueError(
+                f"lowest_frequency must not exceed highest_frequency, "
+                f"got {self.lowest_frequency} and {self.highest_frequency}"
+            )
+
+
+MOTIONS = ("similarity", "none")
+MODEL_LIMITS = {  # beyond these nobody has tried, and a hostile file must not allocate without bound
+    "layers": (1, 16),
+    "width": (1, 2048),
+    "depth": (1, 16),
+    "space_frequencies": (1, 256),
+    "lowest_frequency": (2**-6, 2.0**12),
+    "highest_frequency": (2**-6, 2.0**12),
+    "time_frequencies": (0, 12),
+    "flow_width": (1, 256),
+    "flow_frequencies": (0, 12),
+}
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a clip is fitted: L = squared·MSE + absolute·MAE + ms_ssim·(1 - MS-SSIM) + γ·L_layer.
+
+    The paper calls its reconstruction term weighted without giving the weights; squared error
+    alone is our default because PSNR is what we report.
+    """
+
+    steps: int = 2000
+    batch: int = 8192  # pixels per step
+    optimizer: str = "muon"  # or "adam"; LOG.md has the comparison
+    learning_rate: float = 0.04
+    gamma: float = 0.1  # γ of the layer loss: the paper's value
+    squared: float = 1.0
+    absolute: float = 0.0
+    ms_ssim: float = 0.0
+    warm_up: int = 400  # steps until colors learn at the full rate; motion does from the first step on
+    static: float = 0.4  # part of the steps in which colors do not see time: only motion can explain change
+    starts: int = 1  # short fits from different seeds, of which the best goes on
+    start_steps: int = 150
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("muon", "adam"):
+            raise ValueError(f"optimizer must be muon or adam, got {self.optimizer!r}")
+        for name in ("steps", "batch", "warm_up", "starts", "start_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.static <= 1:
+            raise ValueError(f"static must lie in 0 to 1, got {self.static}")
+        if not 0 < self.learning_rate < 10:
+            raise ValueError(f"learning_rate must lie in (0, 10), got {self.learning_rate}")
+        for name in ("gamma", "squared", "absolute", "ms_ssim"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """How fitted weights become bytes."""
+
+    choose_width: bool = True  # the one dial: the rate picks the width
+    bits_per_weight: float = 4.5  # what a width is chosen for before training
+    steps: int = 800  # of rate-aware fine-tuning
+    learning_rate: float = 0.01  # of the weights; cosine to zero
+    step_learning_rate: float = 0.03  # of log2 of the quantization steps
+    first_step: float = 1 / 8  # quantization step at the start, in standard deviations of a tensor
+    steering: float = 1.0  # how hard the price of a bit follows the size: price *= (size / aim) ** steering
+    aim: float = 0.985  # of the target: fine-tuning steers to here ...
+    floor: float = 0.95  # ... and the file must end between here and 1
+    rounds: int = 12  # of 50 more steps each, while it does not

@@ -1,0 +1,204 @@
+"""From a video to a file's bytes: choose a width for the rate, fit, fine-tune, write, verify.
+
+    data = encode(video, bpp=0.1)      # bytes; open(path, "wb").write(data)
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from coordflow_mini import __version__, bitstream
+from coordflow_mini.bitstream import Header
+from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.coords import frame_times, half_side
+from coordflow_mini.decoder import build_model, tensor_shapes
+from coordflow_mini.finetune import finetune
+from coordflow_mini.fit import OnStep, Progress
+from coordflow_mini.fit import fit as fit_video
+from coordflow_mini.metrics import psnr_db
+from coordflow_mini.model import CoordFlow, parameter_shapes
+from coordflow_mini.quantize import QuantizedTensor
+from coordflow_mini.video import Video
+
+__all__ = ["EncodeError", "Encoding", "compress", "default_bpp", "encode", "model_for"]
+
+
+class EncodeError(ValueError):
+    """The clip cannot be encoded as asked; the message says why and what would work."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A finished file and the record of its making."""
+
+    data: bytes
+    header: Header
+    parameters: int
+    target_bytes: int
+    unquantized_psnr_db: float  # of the model before fine-tuning [dB], on frames spread over the clip
+    psnr_db: float  # of the model decoded from `data`, on the same frames [dB]
+    seconds: float
+    history: tuple[Progress, ...]
+    interrupted: bool = False
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the whole file per weight: header, tables and checksums counted."""
+        return 8 * len(self.data) / self.parameters
+
+
+def encode(
+    video: Video,
+    *,
+    bpp: float | None = None,
+    model: ModelConfig | None = None,
+    fit: FitConfig | None = None,
+    codec: CodecConfig | None = None,
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+) -> bytes:
+    """A `.cfv` file of at most `bpp` bits per pixel, and not more than 5 % below.
+
+    bpp: 8 · bytes / (time · height · width); `default_bpp` if not given.  model: only its `width` is
+    chosen by the rate, unless `codec.choose_width` is off.  Raises `EncodeError`,
+    `DivergenceError`.  Taught in chapters 00 and 08.
+    """
+    return compress(video, bpp=bpp, model=model, fit=fit, codec=codec, device=device, on_step=on_step).data
+
+
+def compress(
+    video: Video,
+    *,
+    bpp: float | None = None,
+    model: ModelConfig | None = None,
+    fit: FitConfig | None = None,
+    codec: CodecConfig | None = None,
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+) -> Encoding:
+    """`encode`, with the record of what happened on the way."""
+    began = time.perf_counter()
+    codec, fit_config = codec or CodecConfig(), fit or FitConfig()
+    target = target_bytes(video, default_bpp(video) if bpp is None else bpp)
+    config = model_for(video, target, model, codec)
+    fitted = fit_video(video, config, fit_config, device=device, on_step=on_step)
+    unquantized = _psnr_db(fitted.model, video)
+    header = _header(video, config, fit_config)
+
+    def file_size(tensors: list[QuantizedTensor]) -> int:
+        return len(bitstream.write(header, tensors))
+
+    tuned = finetune(fitted, video, codec, target, file_size, device=device, on_step=on_step)
+    data = bitstream.write(header, tuned.tensors)
+    decoded = _verify(data, header, tuned.tensors).to(device)
+    if len(data) > target:
+        raise EncodeError(
+            f"the file has {len(data)} bytes where {target} were asked for; "
+            f"use a smaller width than {config.width}, or more bits per pixel"
+        )
+    return Encoding(
+        data=data,
+        header=header,
+        parameters=decoded.parameter_count,
+        target_bytes=target,
+        unquantized_psnr_db=unquantized,
+        psnr_db=_psnr_db(decoded, video),
+        seconds=time.perf_counter() - began,
+        history=fitted.history + tuned.history,
+        interrupted=fitted.interrupted or tuned.interrupted,
+    )
+
+
+def default_bpp(video: Video) -> float:
+    """The rate when none is asked for: 0.1, and more for short clips, up to 0.8.
+
+    15 kB hold a network of about 25,000 weights; much below, layers have no room to form.
+    """
+    return min(0.8, max(0.1, 8 * 15_000 / video.pixels))
+
+
+def target_bytes(video: Video, bpp: float) -> int:
+    """The largest file that a rate allows.  Raises `EncodeError` if no file can be that small."""
+    if not 0 < bpp <= 24:
+        raise EncodeError(f"bpp must lie above 0 and up to 24 (raw RGB), got {bpp:g}; 0.1 is usual")
+    return int(bpp * video.pixels / 8)
+
+
+def model_for(video: Video, target: int, model: ModelConfig | None, codec: CodecConfig) -> ModelConfig:
+    """The widest model whose weights fit into `target` bytes at `codec.bits_per_weight`.
+
+    The highest frequency follows the resolution: a quarter of what the pixels can hold, because
+    the sine layers add its harmonics.  Raises `EncodeError` if not even the narrowest model fits.
+    """
+    model = model or ModelConfig(highest_frequency=max(4.0, round(half_side(video.height, video.width) / 4)))
+    if not codec.choose_width:
+        return model
+    room = 8 * (target - _FRAMING) / codec.bits_per_weight
+    low, high = MODEL_LIMITS["width"]
+    if weight_count(replace(model, width=low)) > room:
+        least = weight_count(replace(model, width=low)) * codec.bits_per_weight / 8 + _FRAMING
+        raise EncodeError(
+            f"{target} bytes are too few: the smallest model of {model.layers} layers needs about {least:.0f}; "
+            f"ask for at least {8 * least / video.pixels:.3g} bpp, or fewer layers"
+        )
+    while low < high:  # the largest width that fits
+        middle = (low + high + 1) // 2
+        fits = weight_count(replace(model, width=middle)) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return replace(model, width=low)
+
+
+def weight_count(model: ModelConfig) -> int:
+    """How many weights a model has, without allocating it."""
+    return sum(int(np.prod(shape)) for shape in parameter_shapes(model))
+
+
+_FRAMING = 120  # bytes of header, steps, symbol models and checksums of a small file
+
+
+def _header(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
+    """What the file will say about itself."""
+    return Header(
+        time=video.time,
+        height=video.height,
+        width=video.width,
+        fps=video.fps,
+        matrix=video.matrix,
+        selection=video.selection,
+        model=model,
+        gamma=fit.gamma,
+        seed=fit.seed,
+        version=__version__,
+    )
+
+
+def _checked_frames(video: Video) -> list[int]:
+    """Evenly spaced frames of at most 2^22 pixels in all: what quality is checked on while encoding."""
+    count = min(video.time, max(1, 2**22 // (video.height * video.width)))
+    return [round(index) for index in np.linspace(0, video.time - 1, count)]
+
+
+def _psnr_db(model: CoordFlow, video: Video) -> float:
+    """PSNR of the model's 8-bit pictures of `_checked_frames` [dB]."""
+    chosen = _checked_frames(video)
+    times = frame_times(video.time, at=torch.tensor(chosen))
+    renderings = model.render_frames(times, video.height, video.width)
+    pairs = zip(renderings, chosen, strict=True)
+    return sum(psnr_db(video.frames[[frame]], rendering.rgb) for rendering, frame in pairs) / len(chosen)
+
+
+def _verify(data: bytes, header: Header, tensors: list[QuantizedTensor]) -> CoordFlow:
+    """The model that a decoder reads from the bytes just written.
+
+    Raises RuntimeError unless every decoded integer is the one that was written.
+    """
+    found, decoded = bitstream.read(data, tensor_shapes)
+    same = all(
+        a.step_index == b.step_index and np.array_equal(a.integers, b.integers)
+        for a, b in zip(decoded, tensors, strict=True)
+    )
+    if found != header or not same:
+        raise RuntimeError("the written bytes do not decode to the weights they were made of; please report this")
+    return build_model(found, decoded)

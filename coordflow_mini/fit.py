@@ -1,0 +1,194 @@
+"""The loop: a clip in, a fitted model out.
+
+    result = fit(video, ModelConfig(), FitConfig(steps=1000))
+    result.model.render(coords.frame_times(video.time), video.height, video.width)
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.coords import PixelBatch, frame_times, random_patches, random_pixels
+from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
+from coordflow_mini.model import CoordFlow
+from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.video import Video
+
+__all__ = ["DivergenceError", "FitResult", "Progress", "Sampler", "fit", "training_dtype"]
+
+_REPORT = 50  # steps between two entries of the history, and between two checks for divergence
+
+
+class DivergenceError(RuntimeError):
+    """The loss became infinite or ran away; the message names the cure."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a fit or fine-tuning stands; given to `on_step` and kept as history."""
+
+    stage: str  # "start 1 of 3", "fit", "fine-tune"
+    step: int
+    steps: int
+    psnr_db: float  # of the pixels seen since the last report
+    seconds: float  # since the stage began
+    bits_per_weight: float | None = None  # fine-tuning only
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimate from the mean speed so far [s]."""
+        return self.seconds / max(1, self.step) * (self.steps - self.step)
+
+
+OnStep = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted model and how it got there."""
+
+    model: CoordFlow
+    config: FitConfig
+    history: tuple[Progress, ...]
+    interrupted: bool = False  # by Ctrl-C: the model is what was reached by then
+
+
+class Sampler:
+    """Batches of a clip that lives as uint8 on the training device.
+
+    weights: [time, height, width], how much each pixel counts; frames: the frames to learn from.
+    """
+
+    def __init__(self, video: Video, config: FitConfig, device: torch.device, *, weights=None, frames=None):
+        self.clip = torch.from_numpy(video.frames).to(device)
+        self.config = config
+        self.times = frame_times(video.time).to(device)
+        self.frames = None if frames is None else torch.as_tensor(frames, dtype=torch.int64, device=device)
+        self.weights = None if weights is None else torch.as_tensor(weights, device=device).float().flatten(1)
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.dtype = training_dtype(device)
+
+    def batch(self) -> PixelBatch:
+        """The next random pixels."""
+        return random_pixels(self.clip, self.config.batch, self.generator, self.frames)
+
+    def terms(self, model: CoordFlow, batch: PixelBatch, dtype: torch.dtype | None = None) -> LossTerms:
+        """The loss of a model on a batch."""
+        dtype = dtype or self.dtype
+        blend = model(batch.points, self.times[batch.frames], dtype)
+        weight = None if self.weights is None else self.weights[batch.frames[:, None], batch.place]
+        terms = loss_terms(blend, batch.color, self.config, weight)
+        if not self.config.ms_ssim:
+            return terms
+        patch = random_patches(self.clip, self.generator, self.frames)
+        blend = model(patch.points, self.times[patch.frames], dtype)
+        structure = structure_loss(blend, patch.color, patch.height, patch.width)
+        return LossTerms(terms.total + self.config.ms_ssim * structure, terms.squared, terms.layer)
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and "amx_bf16" in torch.backends.cpu.get_cpu_capability().lower()
+        native = native or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+class _Run:
+    """One model under training: the loop of `fit` from a given seed."""
+
+    def __init__(self, sampler: Sampler, model: CoordFlow, config: FitConfig, stage: str, on_step: OnStep | None):
+        self.sampler, self.model, self.config, self.stage, self.on_step = sampler, model, config, stage, on_step
+        self.optimizer = make_optimizer(config.optimizer, model.parameters(), config.learning_rate)
+        self.step, self.seconds = 0, 0.0
+        self.history: list[Progress] = []
+
+    def advance(self, stop: int) -> None:
+        """Train until step `stop` of the whole schedule."""
+        began, recent = time.perf_counter() - self.seconds, []
+        while self.step < stop:
+            self._set_rates()
+            terms = self.sampler.terms(self.model, self.sampler.batch())
+            self.optimizer.zero_grad(set_to_none=True)
+            terms.total.backward()
+            self.optimizer.step()
+            self.step += 1
+            recent.append(terms.squared)
+            if self.step % _REPORT == 0 or self.step == stop:
+                self.seconds = time.perf_counter() - began
+                self._report(torch.stack(recent).mean().item())
+                recent.clear()
+
+    def _set_rates(self) -> None:
+        """Cosine annealing; wide weights (the colors) warm up; time stays hidden from colors at first."""
+        rate = self.config.learning_rate * cosine(self.step / self.config.steps)
+        for group in self.optimizer.param_groups:
+            slow = group.get("wide", True)
+            group["lr"] = rate * (min(1.0, (self.step + 20) / self.config.warm_up) if slow else 1.0)
+        moves = self.model.flow is not None
+        sees_time = not moves or self.step >= self.config.static * self.config.steps
+        self.model.color.time_weight.requires_grad_(sees_time)
+
+    def _report(self, error: float) -> None:
+        if not math.isfinite(error) or error > 1:
+            raise DivergenceError(
+                f"training diverged at step {self.step} of {self.config.steps} (squared error {error:.3g}); "
+                f"use a learning rate below {self.config.learning_rate:g}, for example "
+                f"{self.config.learning_rate / 4:g}"
+            )
+        psnr_db = -10 * math.log10(max(error, 1e-10))
+        progress = Progress(self.stage, self.step, self.config.steps, psnr_db, self.seconds)
+        self.history.append(progress)
+        if self.on_step:
+            self.on_step(progress)
+
+
+def cosine(part: float) -> float:
+    """Learning rate after a part of all steps, as a share of the largest: half a cosine from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * part))
+
+
+def fit(
+    video: Video,
+    model: ModelConfig | None = None,
+    config: FitConfig | None = None,
+    *,
+    weights=None,
+    frames=None,
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+) -> FitResult:
+    """Fit a model to a clip by stochastic gradient descent on random pixels.
+
+    With `config.starts` > 1, that many models train for `start_steps` steps from different seeds and
+    the one with the smallest loss goes on, as one does for k-means: which layer catches which motion
+    is decided early.  Ctrl-C stops and keeps what was reached.
+
+    weights: [time, height, width], how much each pixel counts (inpainting: 0 in the hole).
+    frames: indices of the frames to learn from (interpolation: every other one).
+    on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
+    """
+    model, config, device = model or ModelConfig(), config or FitConfig(), torch.device(device)
+    runs, interrupted = [], False
+    try:
+        for start in range(config.starts):
+            sampler = Sampler(video, config, device, weights=weights, frames=frames)
+            generator = torch.Generator().manual_seed(config.seed + 1000 * start)
+            stage = f"start {start + 1} of {config.starts}" if config.starts > 1 else "fit"
+            runs.append(_Run(sampler, CoordFlow(model, generator).to(device), config, stage, on_step))
+            if config.starts > 1:
+                runs[-1].advance(min(config.start_steps, config.steps))
+        run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
+        run.stage = "fit"
+        run.advance(config.steps)
+    except KeyboardInterrupt:
+        interrupted = True
+        run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
+    return FitResult(run.model, config, tuple(run.history), interrupted)

@@ -1,0 +1,205 @@
+"""The model: N layers that move by a similarity each, blended by a softmax over alpha."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from coordflow_mini import similarity
+from coordflow_mini.color import ColorNetwork
+from coordflow_mini.config import ModelConfig
+from coordflow_mini.coords import pixel_grid
+from coordflow_mini.encoding import fourier_features
+from coordflow_mini.flow import FlowNetwork
+
+__all__ = ["Blend", "CoordFlow", "Rendering", "parameter_shapes"]
+
+_CHUNK = 1 << 16  # pixels rendered at once: the activations then stay below 100 MB at width 64
+
+
+class Blend(NamedTuple):
+    """What every layer shows at some pixels, and with which weight."""
+
+    layer_rgb: Tensor  # [layers, times, pixels, 3] around [0, 1]
+    alpha: Tensor  # [layers, times, pixels], positive, sums to 1 over the layers
+
+    @property
+    def rgb(self) -> Tensor:
+        """The blended color, [times, pixels, 3]: Σ αᵢ cᵢ (CoordFlow sec. 3)."""
+        return (self.alpha[..., None] * self.layer_rgb).sum(dim=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """Frames of a model as 8-bit pictures: the blend, each layer alone, and its alpha."""
+
+    rgb: Tensor  # uint8 [time, height, width, 3]
+    layer_rgb: Tensor  # uint8 [layers, time, height, width, 3]
+    alpha: Tensor  # float32 [layers, time, height, width], sums to 1 over the layers
+
+
+class CoordFlow(nn.Module):
+    """A video as a function of (x, y, t).  arXiv 2501.00975; taught in chapters 04 to 06.
+
+    >>> model = CoordFlow(ModelConfig(layers=2, width=8))
+    >>> blend = model(torch.zeros(1, 5, 2), torch.tensor([-1.0, 0.0, 1.0]))
+    >>> blend.rgb.shape, blend.alpha.sum(dim=0).allclose(torch.ones(3, 5))
+    (torch.Size([3, 5, 3]), True)
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None):
+        super().__init__()
+        self.config = config
+        self.flow = (
+            FlowNetwork(config.layers, config.flow_width, config.flow_frequencies, generator)
+            if config.motion == "similarity"
+            else None
+        )
+        self.color = ColorNetwork(
+            config.layers,
+            config.width,
+            config.depth,
+            config.space_frequencies,
+            config.time_frequencies,
+            config.lowest_frequency,
+            config.highest_frequency,
+            generator,
+        )
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"CoordFlow({c.layers} layers, motion {c.motion}, width {c.width}, depth {c.depth}, "
+            f"{self.parameter_count} weights)"
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers a file of this model holds."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def transforms(self, times: Tensor) -> Tensor:
+        """The motion of every layer, frame -> canonical, [layers, times, 4]; see `similarity`."""
+        if self.flow is None:
+            return torch.zeros(self.config.layers, len(times), 4, device=times.device)
+        return self.flow.transforms(times)
+
+    def canonical(self, points: Tensor, times: Tensor) -> Tensor:
+        """Frame points in each layer's own coordinates, [layers, times, pixels, 2]."""
+        if self.flow is None:
+            return points.expand(self.config.layers, len(times), -1, -1)
+        return self.flow(points, times)
+
+    def forward(self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
+        """Layer colors and blending weights at frame points.
+
+        points: [times or 1, pixels, 2].  times: [times] in [-1, 1].  dtype: see `ColorNetwork`.
+        """
+        layer_rgb, logits = self.color(self.canonical(points, times), times, dtype)
+        return Blend(layer_rgb, torch.softmax(logits, dim=0))
+
+    @torch.no_grad()
+    def render_pixels(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
+        """One frame at the given points in chunks of bounded memory; points [pixels, 2], time []."""
+        chunks = [self(part[None], time[None], dtype) for part in points.split(_CHUNK)]
+        return Blend(*(torch.cat(parts, dim=2) for parts in zip(*chunks, strict=True)))
+
+    def render_frames(
+        self, times: Tensor, height: int, width: int, *, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> Iterator[Rendering]:
+        """Renderings of one frame each, so that a long video never stands in memory at once."""
+        device = self.color.space.device
+        points = pixel_grid(height, width, scale=scale, device=device)
+        rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
+        for time in times.to(device):
+            blend = self.render_pixels(points, time, dtype)
+            picture = to_uint8(blend.rgb).view(1, rows, columns, 3)
+            layers = to_uint8(blend.layer_rgb).view(-1, 1, rows, columns, 3)
+            yield Rendering(picture.cpu(), layers.cpu(), blend.alpha.view(-1, 1, rows, columns).cpu())
+
+    def render(
+        self, times: Tensor, height: int, width: int, *, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> Rendering:
+        """All the given times at once, as one `Rendering`.
+
+        times: [time] in [-1, 1], see `coords.frame_times`.  scale: of both sides of the picture.
+        """
+        frames = list(self.render_frames(times, height, width, scale=scale, dtype=dtype))
+        return Rendering(
+            torch.cat([frame.rgb for frame in frames]),
+            torch.cat([frame.layer_rgb for frame in frames], dim=1),
+            torch.cat([frame.alpha for frame in frames], dim=1),
+        )
+
+    def layer(self, index: int) -> "Layer":
+        """One layer as plain modules that share no storage with the model, for reading and teaching."""
+        if not 0 <= index < self.config.layers:
+            raise ValueError(f"layer must be 0 to {self.config.layers - 1}, got {index}")
+        return Layer(self, index)
+
+
+def to_uint8(rgb: Tensor) -> Tensor:
+    """Colors in [0, 1] as 8-bit values, rounded to the nearest, on the same device."""
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
+    """The shapes of a model's tensors in the order of `parameters()`, without allocating them."""
+    with torch.device("meta"):
+        return [tuple(parameter.shape) for parameter in CoordFlow(config).parameters()]
+
+
+class Layer(nn.Module):
+    """One layer of a `CoordFlow`, written the way one writes a single network."""
+
+    def __init__(self, model: CoordFlow, index: int):
+        super().__init__()
+        self.config, color = model.config, model.color
+        self.space, self.time = color.space.clone(), color.time.clone()
+        first = torch.cat([color.weights[0][index], color.time_weight[index]])
+        weights = [first, *(weight[index] for weight in list(color.weights)[1:])]
+        self.color = nn.Sequential()
+        for weight, bias in zip(weights, color.biases, strict=True):
+            self.color.extend([_linear(weight, bias[index]), Sine()])
+        del self.color[-1]  # the output is linear
+        self.flow = None
+        if model.flow is not None:
+            self.flow_time = model.flow.frequencies.clone()
+            self.flow = nn.Sequential(
+                _linear(model.flow.weight_in[index], model.flow.bias_in[index]),
+                nn.Tanh(),
+                _linear(model.flow.weight_out[index], model.flow.bias_out[index]),
+            )
+
+    def transforms(self, times: Tensor) -> Tensor:
+        """The layer's motion, frame -> canonical, [times, 4]."""
+        if self.flow is None:
+            return torch.zeros(len(times), 4)
+        times = times[:, None]
+        return self.flow(torch.cat([times, fourier_features(times, self.flow_time)], dim=-1))
+
+    def forward(self, points: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB [pixels, 3] and alpha logit [pixels] of points [pixels, 2] at times [pixels]."""
+        points = similarity.apply(self.transforms(times), points)
+        times = times[:, None]
+        time_features = torch.cat([times, fourier_features(times, self.time)], dim=-1)
+        output = self.color(torch.cat([fourier_features(points, self.space), time_features], dim=-1))
+        return output[:, :3] + 0.5, output[:, 3]
+
+
+class Sine(nn.Module):
+    """The activation sin(x)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.sin(values)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A linear layer of a weight [in, out] and a bias [1, out]."""
+    linear = nn.Linear(*weight.shape)
+    with torch.no_grad():
+        linear.weight.copy_(weight.T)
+        linear.bias.copy_(bias[0])
+    return linear
