@@ -1,0 +1,611 @@
+"""Pictures of clips, layers, motion and rates; every figure is returned, none is shown.
+
+The one place that knows matplotlib and the look of the course: Okabe-Ito colors, which survive color
+blindness; labels beside the lines instead of legends; units on every axis.  No pyplot, so no hidden
+state: a figure is an object like any other, and it shows itself at the end of a notebook cell.
+
+Alt text is the figure's matplotlib label: every function here sets it, `alt_text` reads it, and
+`to_png`, `to_svg` and the notebook's picture carry it.  Set your own with `figure.set_label(...)`.
+"""
+
+from __future__ import annotations  # records are named, not loaded: drawing needs no PyTorch, no codec
+
+import base64
+import html
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, SupportsFloat, TypeAlias
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
+
+from coordflow_mini.metrics import psnr_db
+
+if TYPE_CHECKING:
+    from coordflow_mini.model import Rendering
+    from coordflow_mini.results import RatePoint
+    from coordflow_mini.video import Video
+
+__all__ = [
+    "PALETTE",
+    "Panel",
+    "Picture",
+    "alpha_maps",
+    "alt_text",
+    "compare",
+    "curve_name",
+    "error_picture",
+    "frames_strip",
+    "layers_figure",
+    "motion_figure",
+    "panels",
+    "panels_figure",
+    "rate_quality",
+    "to_bytes",
+    "to_data_uri",
+    "to_html",
+    "to_png",
+    "to_svg",
+    "training_curve",
+]
+
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], or [height, width] for gray
+P = ParamSpec("P")
+
+PALETTE = {  # Okabe & Ito 2008; their yellow is left out, since it vanishes on white
+    "vermillion": "#D55E00",
+    "blue": "#0072B2",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "orange": "#E69F00",
+    "purple": "#CC79A7",
+    "black": "#000000",
+}
+INK, FAINT = "#24292F", "#D0D7DE"
+_SERIES = ("blue", "orange", "green", "purple", "vermillion", "sky", "black")
+_CODEC_LOOK = {"x264": ("sky", "s"), "x265": ("blue", "D"), "av1": ("green", "^"), "svt-av1": ("green", "^")}
+_SPARE_LOOK = [("orange", "v"), ("purple", "P"), ("black", "X"), ("green", ">"), ("blue", "<"), ("sky", "p")]
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture everywhere
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,  # a clip's name may hold a dollar sign
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.constrained_layout.w_pad": 0.08,  # [inches]
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "svg.fonttype": "none",  # text stays text: a web page lends its font, a reader can select it
+    "svg.hashsalt": "coordflow",  # the same figure gives the same bytes
+}
+
+
+class Picture(Figure):
+    """A figure that shows itself in a notebook, alt text included, without pyplot."""
+
+    def __repr__(self) -> str:
+        """The alt text, for a terminal."""
+        return f"Picture({alt_text(self)!r})"
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
+
+
+def _styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+    """The same drawing function, run under the course's style."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Picture:
+        with rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def alt_text(figure: Figure) -> str:
+    """What the figure shows, in words, for those who cannot see it."""
+    return str(figure.get_label())
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def to_png(figure: Figure, *, dpi: int = 144) -> bytes:
+    """The figure as a PNG file; its alt text is the PNG's Description."""
+    buffer, about = io.BytesIO(), {"Description": alt_text(figure), "Software": None}
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format="png", dpi=dpi, metadata=about)
+    return buffer.getvalue()
+
+
+def to_html(figure: Figure, *, dpi: int = 144) -> str:
+    """The figure as an `<img>` with alt text that loads nothing: PNG, or JPEG where photographs fill it."""
+    data = to_png(figure, dpi=dpi)
+    if len(data) > 200_000:
+        data = to_bytes(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), quality=88)
+    width = round(figure.get_figwidth() * 96)
+    return f'<img src="{to_data_uri(data)}" alt="{html.escape(alt_text(figure))}" width="{width}">'
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as one `<svg>` element for a web page, with role, label and the page's colors.
+
+    Ink becomes `currentColor`, each palette color the CSS variable of its name (`--blue`), so the page
+    decides about light and dark; the text takes the page's font.
+    """
+    buffer = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = re.sub("(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", "", buffer.getvalue())
+    text = re.sub(r"font: (\d+ )?([\d.]+px) [^;\"]*", r"font-size: \2; font-weight: \1", text)  # before 3.9
+    text = re.sub(r"font-family: [^;\"]*|font-weight: ;", "font-family: inherit", text)
+    themed = {INK: "currentColor", FAINT: f"var(--faint, {FAINT})"}
+    themed |= {color: f"var(--{name}, {color})" for name, color in PALETTE.items()}
+    for color, value in themed.items():
+        text = re.sub(color, value, text, flags=re.IGNORECASE)
+    label = f'role="img" aria-label="{html.escape(alt_text(figure))}" stroke-linejoin="round"'
+    return text.replace("<svg ", f"<svg {label} ", 1)
+
+
+def to_bytes(picture: Pixels, *, quality: int = 92) -> bytes:
+    """One picture as a JPEG file without chroma subsampling, which would hide a codec's color errors."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def to_data_uri(data: bytes) -> str:
+    """A PNG or JPEG file as a `data:` address, for pages that must not load anything."""
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+# ---------------------------------------------------------------- panels
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One moving picture with its title.
+
+    picture(index): uint8 [height, width, 3], or gray [height, width].
+    Drawn frame by frame, because seven panels of a long clip would not fit into memory.
+    """
+
+    title: str
+    time: int
+    picture: Callable[[int], Pixels]
+
+
+def _array(values: Any) -> np.ndarray[Any, Any]:
+    """A NumPy array of a NumPy array or a tensor, wherever it lives."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def _to_pixels(picture: Any) -> Pixels:
+    """uint8 of a picture that is uint8 already or float in [0, 1]."""
+    values = _array(picture)
+    if values.dtype != np.uint8:
+        values = (np.clip(values.astype(np.float32), 0, 1) * 255 + 0.5).astype(np.uint8)
+    return values
+
+
+def _film(pictures: Any) -> Callable[[int], Pixels]:
+    """The n-th of many pictures, as `Panel` wants them."""
+    return lambda index: _to_pixels(pictures[index])
+
+
+def error_picture(original: Pixels, decoded: Pixels, *, gain: float = 5) -> Pixels:
+    """How far two pictures are apart, gray [height, width]: mean |difference| over RGB, times `gain`.
+
+    Black is equal; white is 255 / gain gray levels or more.
+    """
+    if original.shape != decoded.shape:
+        raise ValueError(
+            f"pictures to compare must have one shape, got {original.shape} and {decoded.shape}; "
+            f"resize one with video.select(...)"
+        )
+    apart = np.abs(original.astype(np.int16) - decoded).mean(axis=-1)  # int16: uint8 would wrap
+    return np.asarray(np.minimum(apart * gain, 255), np.uint8)
+
+
+def _layer_panels(rendering: Rendering) -> list[Panel]:
+    """Color and alpha of each layer, in turn."""
+    found: list[Panel] = []
+    for layer, (rgb, alpha) in enumerate(zip(rendering.layer_rgb, rendering.alpha, strict=True)):
+        found += [Panel(f"layer {layer}, color", len(rgb), _film(rgb))]
+        found += [Panel(f"layer {layer}, alpha", len(alpha), _film(alpha))]
+    return found
+
+
+def panels(
+    original: Video,
+    decoded: Video | None = None,
+    rendering: Rendering | None = None,
+    *,
+    gain: float = 5,
+) -> tuple[Panel, ...]:
+    """What there is to see of a coded clip: original, decoded, error, then each layer's color and alpha.
+
+    Raises ValueError if the parts have different numbers of frames or sizes.
+    """
+    found = [Panel("original", original.time, _film(original.frames))]
+    if decoded is not None:
+        a, b = original.frames, decoded.frames
+        error_picture(a[0], b[0])  # answers a wrong size now, not at some later frame
+        found += [Panel("decoded", decoded.time, _film(b))]
+        found += [Panel(f"error × {gain:g}", len(a), lambda i: error_picture(a[i], b[i], gain=gain))]
+    if rendering is not None:
+        found += _layer_panels(rendering)
+    lengths = {panel.title: panel.time for panel in found}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"panels must be of one length, got {lengths} frames; select the same frames")
+    return tuple(found)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def _spaced(time: int, count: int) -> list[int]:
+    """At most `count` frame indices, first and last included, evenly spaced."""
+    if count < 1:
+        raise ValueError(f"count must be at least 1 frame, got {count}")
+    return sorted({round(index) for index in np.linspace(0, time - 1, min(count, time))})
+
+
+def _put(axes: Axes, picture: Pixels, caption: str, title: str = "") -> None:
+    """Draw one picture; the caption stands where an axis label stands."""
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], xlabel=caption)
+    axes.set_title(title)
+    axes.grid(False)
+    axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)  # or a white alpha map has no edge
+
+
+def _grid(rows: int, columns: int, picture: Pixels, *, across: float = 9.0) -> tuple[Picture, Any]:
+    """An empty figure for rows x columns pictures of one size, and its axes [rows, columns]."""
+    height, width = picture.shape[:2]
+    cell = min(across / columns, 3.6, 4.2 * width / height)
+    size = cell * columns, rows * (cell * height / width + 0.3) + 0.2
+    figure = Picture(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _when(frame: int, fps: SupportsFloat | None) -> str:
+    return f"frame {frame}" + (f", {frame / float(fps):.2f} s" if fps else "")
+
+
+def _sheet(shown: Sequence[Panel], frames: Sequence[int], fps: SupportsFloat | None) -> tuple[Picture, Any]:
+    """A figure with one row per panel and one column per frame, and its axes."""
+    figure, axes = _grid(len(shown), len(frames), shown[0].picture(0))
+    for row, panel in zip(axes, shown, strict=True):
+        for place, frame in zip(row, frames, strict=True):
+            caption = _when(frame, fps) if panel is shown[-1] else ""
+            _put(place, panel.picture(frame), caption, panel.title if frame == frames[0] else "")
+    return figure, axes
+
+
+@_styled
+def panels_figure(
+    shown: Sequence[Panel],
+    *,
+    count: int = 4,
+    fps: SupportsFloat | None = None,
+    name: str = "the clip",
+) -> Picture:
+    """A contact sheet: one row per panel, `count` frames from first to last.  `scrub` without a kernel."""
+    frames = _spaced(shown[0].time, count)
+    figure, _ = _sheet(shown, frames, fps)
+    titles = ", ".join(panel.title for panel in shown)
+    rows = f"; one row each for {titles}" if len(shown) > 1 else ""
+    figure.set_label(f"{_span(frames)} of {name}{rows}.")
+    return figure
+
+
+def _span(frames: Sequence[int]) -> str:
+    """Which frames a picture shows, in words."""
+    return f"Frames {frames[0]} to {frames[-1]} ({len(frames)} shown)" if len(frames) > 1 else "Frame 0"
+
+
+def frames_strip(video: Video, count: int = 6) -> Picture:
+    """`count` frames of a clip side by side, first and last included."""
+    strip = Panel("", video.time, _film(video.frames))
+    return panels_figure([strip], count=count, fps=video.fps, name=video.name)
+
+
+@_styled
+def compare(original: Video, decoded: Video, frame: int = 0, *, gain: float = 5) -> Picture:
+    """One frame: the original, the decoded one with its PSNR, and their difference made visible."""
+    quality = psnr_db(original.frames[frame][None], decoded.frames[frame][None])
+    shown = panels(original, decoded, gain=gain)
+    figure, axes = _grid(1, 3, shown[0].picture(frame))
+    captions = [_when(frame, original.fps), f"{quality:.2f} dB PSNR", f"white: {255 / gain:.0f} gray levels"]
+    for place, panel, caption in zip(axes[0], shown, captions, strict=True):
+        _put(place, panel.picture(frame), caption, panel.title)
+    figure.set_label(
+        f"Frame {frame} of {original.name} three times: original, decoded ({captions[1]}) "
+        f"and the error made {gain:g} times brighter; black means equal."
+    )
+    return figure
+
+
+def _alpha_bar(figure: Picture, picture: Any, **where: Any) -> None:
+    """A gray scale that says what black and white mean in an alpha map."""
+    bar = figure.colorbar(picture, ticks=[0, 127.5, 255], **where)
+    bar.ax.set_yticklabels(["0", "0.5", "1"])
+    bar.set_label("alpha (share of the pixel)")
+    bar.ax.spines[:].set_visible(False)
+
+
+@_styled
+def layers_figure(rendering: Rendering, frame: int = 0) -> Picture:
+    """One frame taken apart: each layer's color above its alpha map, then all of them blended."""
+    layers, blended = len(rendering.alpha), _to_pixels(rendering.rgb[frame])
+    figure, axes = _grid(2, layers + 1, blended)
+    for layer in range(layers):
+        _put(axes[0, layer], _to_pixels(rendering.layer_rgb[layer][frame]), "", f"layer {layer}")
+        _put(axes[1, layer], _to_pixels(rendering.alpha[layer][frame]), f"alpha of layer {layer}")
+    _put(axes[0, -1], blended, "", f"blended, frame {frame}")
+    axes[1, -1].set_axis_off()
+    _alpha_bar(figure, axes[1, 0].images[0], cax=axes[1, -1].inset_axes((0.01, 0.05, 0.025, 0.9)))
+    shares = [100 * float(_array(rendering.alpha[layer][frame]).mean()) for layer in range(layers)]
+    spoken = ", ".join(f"layer {layer} {share:.0f} %" for layer, share in enumerate(shares))
+    figure.set_label(
+        f"Frame {frame} taken apart into {layers} layers: the color of each, its alpha map (white where the "
+        f"layer is seen), and the blended picture.  Shares of the picture: {spoken}."
+    )
+    return figure
+
+
+@_styled
+def alpha_maps(rendering: Rendering, count: int = 4) -> Picture:
+    """Which layer is seen where: one row per layer, `count` frames from first to last; white is alpha 1."""
+    shown = _layer_panels(rendering)[1::2]
+    frames = _spaced(shown[0].time, count)
+    figure, axes = _sheet(shown, frames, None)
+    _alpha_bar(figure, axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=30, pad=0.01)
+    figure.set_label(
+        f"{_span(frames)}: alpha maps of {len(shown)} layers, one row each; white where the layer is seen, "
+        f"black where it is hidden."
+    )
+    return figure
+
+
+# ---------------------------------------------------------------- charts
+
+
+def _beside(axes: Axes, labels: Sequence[tuple[float, float, str]], *, lines: int, strong: str = "") -> None:
+    """Write (x, y, text) labels in a column right of the axes, spread so that none covers another.
+
+    lines: how many labels fit into the height of the axes.  strong: the one label in bold.
+    A thin line leads from each point to its label.
+    """
+    ordered = sorted(labels, key=lambda label: label[1])
+    low, high = axes.get_ylim()
+    places = _spread([y for _, y, _ in ordered], (high - low) / lines)
+    across, thin = axes.get_yaxis_transform(), {"arrowstyle": "-", "color": FAINT, "lw": 0.8, "shrinkA": 0}
+    for (x, y, text), place in zip(ordered, places, strict=True):
+        leader = axes.annotate("", (x, y), (1.015, place), textcoords=across, arrowprops=thin, zorder=0)
+        leader.set_annotation_clip(False)
+        weight = "bold" if text == strong else "normal"
+        axes.text(1.025, place, text, transform=across, va="center", fontweight=weight)
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Ascending values moved as little as need be until neighbors are at least `gap` apart.
+
+    Neighbors that collide are pooled around their common mean (pool adjacent violators).
+
+    >>> _spread([0.0, 10.0, 10.0], 2.0)
+    [0.0, 9.0, 11.0]
+    """
+    pools: list[tuple[float, int]] = []  # (sum of value - rank * gap, members)
+    for rank, value in enumerate(values):
+        total, members = value - rank * gap, 1
+        while pools and pools[-1][0] / pools[-1][1] >= total / members:
+            earlier = pools.pop()
+            total, members = total + earlier[0], members + earlier[1]
+        pools.append((total, members))
+    flat = [total / members for total, members in pools for _ in range(members)]
+    return [base + rank * gap for rank, base in enumerate(flat)]
+
+
+def curve_name(point: RatePoint) -> str:
+    """What a rate point is called in plots and tables: its codec, with preset and tune where it has them.
+
+    Points of one name are one curve; what moves along a curve (CRF, widths) is no part of the name.
+    """
+    words = point.settings.replace(",", " ").split()
+    presets = [word.removeprefix("preset=") for word in words if word.startswith(("preset=", "tune="))]
+    return " ".join([point.codec, *presets, *["accurate chroma"] * ("accurate chroma" in point.settings)])
+
+
+def _looks(codecs: Iterable[str], ours: str) -> dict[str, tuple[str, str]]:
+    """Color and marker of each codec: ours always vermillion circles, the rest fixed or in turn."""
+    spare = iter(_SPARE_LOOK * 8)
+    found = {ours: ("vermillion", "o")}
+    for codec in codecs:
+        if codec not in found:
+            found[codec] = _CODEC_LOOK.get(codec.lower()) or next(spare)
+    return {codec: (PALETTE[color], marker) for codec, (color, marker) in found.items()}
+
+
+def _curves(points: Iterable[RatePoint], name: Callable[[RatePoint], str]) -> dict[str, list[RatePoint]]:
+    """Points by curve, each in order of rate; measured and published ones never share a curve."""
+    found: dict[str, list[RatePoint]] = {}
+    for point in sorted(points, key=lambda point: point.bpp):
+        found.setdefault(name(point) + " (published)" * (not point.measured), []).append(point)
+    return found
+
+
+def _rate_axis(axes: Axes, rates: Sequence[float], *, logarithmic: bool) -> None:
+    """Limits, ticks in plain numbers, and the label of the rate axis."""
+    low, high = min(rates), max(rates)
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.35, high * 1.35)
+        narrow = high < 3 * low
+        axes.xaxis.set_major_locator(LogLocator(subs=range(1, 10) if narrow else (1, 1.5, 2, 3, 5, 7)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, high * 1.1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("rate [bits per pixel]" + (", log scale" if logarithmic else ""))
+
+
+@_styled
+def rate_quality(
+    points: Sequence[RatePoint],
+    *,
+    ours: str = "CoordFlow",
+    name: Callable[[RatePoint], str] = curve_name,
+    logarithmic: bool = True,
+    title: str = "",
+    size: tuple[float, float] = (6.4, 3.6),
+) -> Picture:
+    """Quality over rate: one curve per `name`, up and to the left is better.
+
+    Filled markers are measured, hollow ones published by others.  ours: the codec drawn in vermillion.
+    size: width and height [inches].
+    Raises ValueError if there is no point at all.
+    """
+    if not points:
+        raise ValueError("points must hold at least one RatePoint, got none; measure a codec first")
+    looks, curves = _looks((point.codec for point in points), ours), _curves(points, name)
+    figure = Picture(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    for curve in curves.values():
+        color, marker = looks[curve[0].codec]
+        line, face = ("-", color) if curve[0].measured else ("--", "none")
+        front = 4 if curve[0].codec == ours else 3
+        rates, quality = [p.bpp for p in curve], [p.psnr_db for p in curve]
+        axes.plot(rates, quality, line, color=color, marker=marker, markerfacecolor=face, zorder=front)
+    low, high = min(p.psnr_db for p in points), max(p.psnr_db for p in points)
+    pad = max(0.08 * (high - low), 0.25)
+    axes.set(ylim=(low - pad, high + pad), ylabel="quality [dB RGB PSNR]", title=title)
+    _rate_axis(axes, [point.bpp for point in points], logarithmic=logarithmic)
+    ends = [(curve[-1].bpp, curve[-1].psnr_db, text) for text, curve in curves.items()]
+    _beside(axes, ends, lines=round(5 * size[1]), strong=ours)
+    figure.set_label(_rate_alt(curves))
+    return figure
+
+
+def _rate_alt(curves: Mapping[str, Sequence[RatePoint]]) -> str:
+    """The plot in words: every curve's end points, best quality first."""
+    spoken = []
+    for text, curve in sorted(curves.items(), key=lambda item: -item[1][-1].psnr_db):
+        ends = [curve[0], curve[-1]] if len(curve) > 1 else [curve[0]]
+        spoken.append(f"{text}: " + " to ".join(f"{p.psnr_db:.2f} dB at {p.bpp:.4g} bpp" for p in ends))
+    return f"Quality in dB RGB PSNR over rate in bits per pixel.  {'; '.join(spoken)}."
+
+
+@_styled
+def motion_figure(recovered: Any, truth: Any = None, *, pixels_per_unit: float | None = None) -> Picture:
+    """Each layer's motion over time: scale, angle, shift right, shift down, as in `similarity`.
+
+    recovered, truth: [layers, time, 4]; the truth is drawn dashed.  pixels_per_unit:
+    `coords.half_side(height, width)` gives shifts in pixels, without it they are in coordinate units.
+    A model's canonical frame is arbitrary: align `recovered` with the truth by one similarity per layer
+    before you judge it.
+    """
+    unit, shift = ("pixels", pixels_per_unit) if pixels_per_unit else ("coordinate units", 1.0)
+    found = _readable(recovered, shift)
+    lines = [(found, "-", 1.0)] + ([] if truth is None else [(_readable(truth, shift), "--", 0.6)])
+    figure = Picture(figsize=(7.6, 4.6), layout="constrained")
+    names = ["scale s [factor]", "angle θ [degrees]", f"shift right dx [{unit}]", f"shift down dy [{unit}]"]
+    for channel, axes in enumerate(figure.subplots(2, 2, sharex=True).flat):
+        for motion, style, opacity in lines:
+            for layer, values in enumerate(motion[..., channel]):
+                axes.plot(values, style, color=_series(layer), alpha=opacity)
+        axes.set(ylabel=names[channel], xlabel="frame" if channel > 1 else "")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        last = [(found.shape[1] - 1, float(v[-1, channel]), f"layer {i}") for i, v in enumerate(found)]
+        _beside(axes, last if channel % 2 else [], lines=9)
+    figure.set_label(_motion_alt(found, unit, truth is not None))
+    return figure
+
+
+def _series(index: int) -> str:
+    """Color of the n-th line of a chart."""
+    return PALETTE[_SERIES[index % len(_SERIES)]]
+
+
+def _readable(motion: Any, shift: float) -> np.ndarray[Any, Any]:
+    """(log s, θ [radians], dx, dy) as (s, θ [degrees], dx, dy), the shifts times `shift`."""
+    log_scale, angle, right, down = np.moveaxis(_array(motion), -1, 0)
+    return np.stack([np.exp(log_scale), np.degrees(angle), right * shift, down * shift], axis=-1)
+
+
+def _motion_alt(motion: np.ndarray[Any, Any], unit: str, with_truth: bool) -> str:
+    """The motion in words: first and last frame of every layer."""
+    spoken = [
+        f"layer {layer} from scale {a[0]:.2f}, angle {a[1]:.1f}°, shift ({a[2]:.2f}, {a[3]:.2f}) {unit} "
+        f"to scale {b[0]:.2f}, angle {b[1]:.1f}°, shift ({b[2]:.2f}, {b[3]:.2f}) {unit}"
+        for layer, (a, b) in enumerate(zip(motion[:, 0], motion[:, -1], strict=True))
+    ]
+    dashed = "; the true motion is dashed" if with_truth else ""
+    return f"Motion over {motion.shape[1]} frames: {'; '.join(spoken)}{dashed}."
+
+
+class _Progress(Protocol):
+    """What a training curve needs of `fit.Progress`."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def psnr_db(self) -> float: ...
+
+
+History: TypeAlias = Sequence[_Progress]
+
+
+def _stages(name: str, history: History) -> dict[str, list[_Progress]]:
+    """The history of each stage under a label of its own, in the order of the first entries."""
+    found: dict[str, list[_Progress]] = {}
+    for progress in history:
+        found.setdefault(f"{name} {progress.stage}".strip(), []).append(progress)
+    return {name: next(iter(found.values()))} if name and len(found) == 1 else found
+
+
+@_styled
+def training_curve(history: History | Mapping[str, History], *, title: str = "") -> Picture:
+    """PSNR over training steps, one line for each stage of a fit's history.
+
+    A mapping from names to histories draws several fits into one chart.
+    Raises ValueError if there is no step at all.
+    """
+    named = history if isinstance(history, Mapping) else {"": history}
+    lines = {label: run for name, part in named.items() for label, run in _stages(name, part).items()}
+    if not lines:
+        raise ValueError("history must hold at least one step, got none; train before you plot")
+    figure = Picture(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    ends = []
+    for index, (label, run) in enumerate(lines.items()):
+        steps, quality = [progress.step for progress in run], [progress.psnr_db for progress in run]
+        axes.plot(steps, quality, color=_series(index), marker="o" if len(run) == 1 else None)
+        ends.append((float(steps[-1]), quality[-1], f"{label} {quality[-1]:.1f} dB"))
+    axes.set(xlabel="training step", ylabel="quality [dB RGB PSNR]", title=title)
+    _beside(axes, ends, lines=16)
+    spoken = "; ".join(f"{text} after {steps:.0f} steps" for steps, _, text in ends)
+    figure.set_label(f"Quality in dB RGB PSNR over training steps: {spoken}.")
+    return figure
