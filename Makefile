@@ -1,0 +1,58 @@
+# Everything happens in .venv; nothing outside this folder is touched.
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lab lint format lock clean
+
+help:  ## list the targets (this is what plain `make` does)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## build .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed, with its venv module"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		set -x; $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
+	else \
+		echo "the lock needs Python 3.11: installing by the floors of pyproject.toml"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lab,dev]'; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: setup  ## encode a real clip, decode it, compare, write a report; options: make demo DEMO="--out DIR"
+	$(BIN)/coordflow demo $(DEMO)
+
+test: setup  ## run all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lab: setup  ## open the course in JupyterLab
+	$(BIN)/jupyter lab
+
+lint: setup  ## what CI checks besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## format the code and fix what can be fixed safely
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:  ## write requirements.lock anew, from the floors (Python 3.11, Linux)
+	rm -rf build/lock && python3.11 -m venv build/lock
+	build/lock/bin/python -m pip install --quiet torch==2.13.0 '.[lab,dev]'
+	{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -m pip freeze --all \
+		--exclude pip --exclude coordflow-mini | sed 's/+cpu$$//'; } > build/requirements.lock
+	@! grep -i -E '^(nvidia|cuda|triton)|[/@]' build/requirements.lock || \
+		{ echo "this is no lock for everyone: give pip a CPU build of torch"; exit 1; }
+	mv build/requirements.lock requirements.lock && rm -rf build/lock
+
+clean:  ## remove .venv, caches and build products; runs/ stays
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
