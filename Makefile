@@ -17,13 +17,14 @@ setup: $(STAMP)  ## build .venv from requirements.lock
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed, with its venv module"; exit 1; }
 	$(PYTHON) -m venv .venv
+	@echo "installing into .venv: a minute or two"
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-		set -x; $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
+		$(BIN)/python -m pip install -qq -r requirements.lock; \
 	else \
 		echo "the lock needs Python 3.11: installing by the floors of pyproject.toml"; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lab,dev]'; \
+		$(BIN)/python -m pip install -qq -e '.[lab,dev]'; \
 	fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m pip install -qq --no-deps -e .
 	@touch $@
 
 demo: setup  ## encode a real clip, decode it, compare, write a report; options: make demo DEMO="--out DIR"
