@@ -185,19 +185,22 @@ def encode_at(
 
 def _next_crf(sizes: dict[float, int], target: int, limits: Codec) -> float | None:
     """The CRF to try next, or None when no untried one promises more."""
-    coarse = min((crf for crf, size in sizes.items() if size <= target), default=None)
-    fine = max((crf for crf, size in sizes.items() if size > target and crf < (coarse or 1e9)), default=None)
-    if coarse is None or fine is None:  # not bracketed yet: bytes halve every 6 CRF, about
-        crf = coarse if coarse is not None else max(sizes)
-        guess = crf + 6 * math.log2(max(sizes[crf], 1) / max(target, 1)) * 1.2
-        guess += -1 if fine is None else 1
+
+    def allowed(crf: float) -> float:
+        steps = round(min(limits.max_crf, max(0, crf)) / limits.crf_step)
+        return round(steps * limits.crf_step, 4)
+
+    coarse = min((crf for crf, size in sizes.items() if size <= target), default=math.inf)
+    fine = max((crf for crf, size in sizes.items() if size > target and crf < coarse), default=-math.inf)
+    if math.isinf(coarse - fine):  # not bracketed yet: bytes halve every 6 CRF, about; go a little further
+        crf, beyond = (coarse, -1) if math.isinf(fine) else (fine, 1)
+        guess = allowed(crf + 7 * math.log2(max(sizes[crf], 1) / max(target, 1)) + beyond)
     else:
         aim = (1 - CLOSE_ENOUGH / 2) * target
-        place = math.log(sizes[fine] / aim) / math.log(sizes[fine] / sizes[coarse])
-        guess = fine + min(0.9, max(0.1, place)) * (coarse - fine)
-        if round(guess / limits.crf_step) * limits.crf_step in sizes:
-            guess = (fine + coarse) / 2
-    guess = round(round(min(limits.max_crf, max(0, guess)) / limits.crf_step) * limits.crf_step, 4)
+        place = math.log(sizes[fine] / aim) / math.log(sizes[fine] / max(sizes[coarse], 1))
+        guess = allowed(fine + min(0.9, max(0.1, place)) * (coarse - fine))
+        if guess in sizes:
+            guess = allowed((fine + coarse) / 2)
     return None if guess in sizes else guess
 
 
