@@ -22,7 +22,19 @@ from coordflow_mini.model import CoordFlow, parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.video import Video
 
-__all__ = ["EncodeError", "Encoding", "compress", "default_bpp", "encode", "model_for"]
+__all__ = [
+    "EncodeError",
+    "Encoding",
+    "Plan",
+    "compress",
+    "default_bpp",
+    "default_model",
+    "encode",
+    "model_for",
+    "plan",
+    "target_bytes",
+    "weight_count",
+]
 
 
 class EncodeError(ValueError):
@@ -81,11 +93,11 @@ def compress(
     """`encode`, with the record of what happened on the way."""
     began = time.perf_counter()
     codec, fit_config = codec or CodecConfig(), fit or FitConfig()
-    target = target_bytes(video, default_bpp(video) if bpp is None else bpp)
-    config = model_for(video, target, model, codec)
+    planned = plan(video, bpp=bpp, model=model, codec=codec)
+    config, target = planned.model, planned.target_bytes
+    header = _header(video, config, fit_config)  # before training, because it refuses what no file can hold
     fitted = fit_video(video, config, fit_config, device=device, on_step=on_step)
     unquantized = _psnr_db(fitted.model, video)
-    header = _header(video, config, fit_config)
 
     def file_size(tensors: list[QuantizedTensor]) -> int:
         return len(bitstream.write(header, tensors))
@@ -93,7 +105,7 @@ def compress(
     tuned = finetune(fitted, video, codec, target, file_size, device=device, on_step=on_step)
     data = bitstream.write(header, tuned.tensors)
     decoded = _verify(data, header, tuned.tensors).to(device)
-    if len(data) > target:
+    if len(data) > target and not tuned.interrupted:
         raise EncodeError(
             f"the file has {len(data)} bytes where {target} were asked for; "
             f"use a smaller width than {config.width}, or more bits per pixel"
@@ -109,6 +121,50 @@ def compress(
         history=fitted.history + tuned.history,
         interrupted=fitted.interrupted or tuned.interrupted,
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an encode is about to do: the shape of the model, and how large its file may be."""
+
+    model: ModelConfig
+    target_bytes: int
+
+
+def plan(
+    video: Video,
+    *,
+    bpp: float | None = None,
+    model: ModelConfig | None = None,
+    codec: CodecConfig | None = None,
+) -> Plan:
+    """The model and the size of file that `compress` will choose, without training.
+
+    A given width (`codec.choose_width` off) without a rate sets the rate: `codec.bits_per_weight` for
+    each of its weights.  Raises `EncodeError`.
+    """
+    codec, model = codec or CodecConfig(), model or default_model(video)
+    if bpp is None and not codec.choose_width:
+        target = round(weight_count(model) * codec.bits_per_weight / 8) + _FRAMING
+    else:
+        target = target_bytes(video, default_bpp(video) if bpp is None else bpp)
+    model = model_for(video, target, model, codec)
+    if weight_count(model) > bitstream.MOST_WEIGHTS:
+        raise EncodeError(
+            f"a file holds at most {bitstream.MOST_WEIGHTS:,} weights, this model has "
+            f"{weight_count(model):,}; ask for fewer bits per pixel, or less width, depth or layers"
+        )
+    return Plan(model, target)
+
+
+def default_model(video: Video) -> ModelConfig:
+    """The model when nothing else is asked for, but for its width, which follows from the rate.
+
+    The highest frequency follows the resolution: a quarter of what the pixels can hold, because
+    the sine layers add its harmonics.
+    """
+    half = half_side(video.height, video.width)
+    return ModelConfig(highest_frequency=max(4.0, round(half / 4)))
 
 
 def default_bpp(video: Video) -> float:
@@ -129,10 +185,9 @@ def target_bytes(video: Video, bpp: float) -> int:
 def model_for(video: Video, target: int, model: ModelConfig | None, codec: CodecConfig) -> ModelConfig:
     """The widest model whose weights fit into `target` bytes at `codec.bits_per_weight`.
 
-    The highest frequency follows the resolution: a quarter of what the pixels can hold, because
-    the sine layers add its harmonics.  Raises `EncodeError` if not even the narrowest model fits.
+    Raises `EncodeError` if not even the narrowest model fits.
     """
-    model = model or ModelConfig(highest_frequency=max(4.0, round(half_side(video.height, video.width) / 4)))
+    model = model or default_model(video)
     if not codec.choose_width:
         return model
     room = 8 * (target - _FRAMING) / codec.bits_per_weight
