@@ -34,6 +34,7 @@ __all__ = [
     "area_resize",
     "check_output",
     "read",
+    "replacing",
     "write",
 ]
 
@@ -451,7 +452,7 @@ def write(path: str | Path, frames: Iterable[Frames], fps: Fraction | int = 25) 
     checked = _checked(frames)
     try:
         first = next(checked)
-        with _replacing(target) as temporary:
+        with replacing(target) as temporary:
             _WRITERS[target.suffix.lower()](temporary, chain([first], checked), Fraction(fps))
     except StopIteration:
         raise VideoError(f"nothing to write to {path}: there are no frames") from None
@@ -497,8 +498,8 @@ def _checked(frames: Iterable[Frames]) -> Iterator[Frames]:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A name beside the target to write to; it takes the target's place at the end, or disappears."""
+def replacing(target: Path) -> Iterator[Path]:
+    """A name beside a file or folder to write to; it takes the target's place at the end, or disappears."""
     temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     try:
         yield temporary
