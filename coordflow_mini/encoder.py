@@ -26,6 +26,7 @@ __all__ = [
     "EncodeError",
     "Encoding",
     "Plan",
+    "checked_frames",
     "compress",
     "default_bpp",
     "default_model",
@@ -229,15 +230,15 @@ def _header(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
     )
 
 
-def _checked_frames(video: Video) -> list[int]:
+def checked_frames(video: Video) -> list[int]:
     """Evenly spaced frames of at most 2^22 pixels in all: what quality is checked on while encoding."""
     count = min(video.time, max(1, 2**22 // (video.height * video.width)))
     return [round(index) for index in np.linspace(0, video.time - 1, count)]
 
 
 def _psnr_db(model: CoordFlow, video: Video) -> float:
-    """PSNR of the model's 8-bit pictures of `_checked_frames` [dB]."""
-    chosen = _checked_frames(video)
+    """PSNR of the model's 8-bit pictures of `checked_frames` [dB]."""
+    chosen = checked_frames(video)
     times = frame_times(video.time, at=torch.tensor(chosen))
     renderings = model.render_frames(times, video.height, video.width)
     pairs = zip(renderings, chosen, strict=True)

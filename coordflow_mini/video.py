@@ -33,6 +33,7 @@ __all__ = [
     "VideoError",
     "area_resize",
     "check_output",
+    "check_range",
     "read",
     "replacing",
     "write",

@@ -1,0 +1,174 @@
+"""What can be said about arguments before any work begins; PyTorch is not imported for it.
+
+Each function returns what the argument means, or raises ValueError with the one line that `coordflow`
+prints.
+"""
+
+import math
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from coordflow_mini import bitstream, clips, video
+from coordflow_mini.bitstream import Header
+from coordflow_mini.config import Selection
+from coordflow_mini.video import RawFormat
+
+__all__ = [
+    "Coded",
+    "check_coded_output",
+    "check_folder",
+    "check_rate",
+    "check_scales",
+    "check_source",
+    "check_training",
+    "check_video_output",
+    "chosen_layers",
+    "raw_format",
+    "read_coded",
+    "selected",
+    "selection",
+]
+
+_BOUNDS = {field.name: field for field in bitstream.HEADER_FIELDS}
+
+
+def selection(frames: str | None, size: str | None) -> Selection:
+    """What `--frames` and `--size` select; a size that no file can hold is refused."""
+    chosen = Selection.parse(frames, size)
+    for name in ("width", "height"):
+        if getattr(chosen, name) is not None:
+            _BOUNDS[name].check(getattr(chosen, name))
+    return chosen
+
+
+def raw_format(text: str | None) -> RawFormat | None:
+    """What `--raw` says."""
+    return None if text is None else RawFormat.parse(text)
+
+
+def check_rate(bpp: float | None) -> None:
+    """Refuses rates that are no rates, or more than uncompressed RGB has."""
+    if bpp is not None and not 0 < bpp <= 24:
+        raise ValueError(f"--bpp must lie above 0 and up to 24 (raw RGB), got {bpp:g}; 0.1 is usual")
+
+
+def check_training(steps: int | None, minutes: float | None, gamma: float, seed: int) -> None:
+    """Refuses training without end or without beginning, and what the header of a file cannot hold."""
+    if steps is not None and minutes is not None:
+        raise ValueError("give --steps or --minutes, not both")
+    if steps is not None and not 1 <= steps <= 10**8:
+        raise ValueError(f"--steps must be 1 to {10**8}, got {steps}")
+    if minutes is not None and not 0 < minutes <= 10**5:
+        raise ValueError(f"--minutes must lie above 0 and up to {10**5}, got {minutes:g}")
+    _BOUNDS["gamma"].check(gamma)
+    _BOUNDS["seed"].check(seed)
+
+
+def check_scales(header: Header, scale: float, fps_scale: float) -> None:
+    """Refuses pictures and frame rates beyond those of any file."""
+    sides = (scale * header.width, scale * header.height)
+    if not (0 < scale < math.inf) or max(sides) > bitstream.LONGEST_SIDE or min(map(round, sides)) < 1:
+        raise ValueError(
+            f"--scale {scale:g} of {header.width}x{header.height} pixels leaves "
+            f"1 to {bitstream.LONGEST_SIDE} pixels per side; use a factor such as 2 or 0.5"
+        )
+    if not 1 / 1000 <= fps_scale <= 1000:
+        raise ValueError(f"--fps-scale must be 1/1000 to 1000, got {fps_scale:g}; 2 doubles the frames")
+
+
+def check_source(source: str) -> None:
+    """Refuses what is no clip and no path that exists; what is in it shows when it is read."""
+    if source.startswith("clip:"):
+        return
+    path = Path(source)
+    if not path.exists():
+        known = ", ".join(info.name for info in clips.catalog())
+        raise ValueError(f"{source} does not exist; give a file, a folder of PNGs, or one of {known}")
+    if path.is_file() and path.suffix.lower() == ".cfv":
+        raise ValueError(f"{source} is encoded already; use `coordflow decode` to get a video back")
+
+
+def check_coded_output(output: Path, source: str) -> None:
+    """Refuses what is no name for a new .cfv file: another suffix may be a video that would be lost."""
+    if output.suffix.lower() != ".cfv":
+        raise ValueError(f"{output} must end in .cfv: encode INPUT OUT.cfv")
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder; give the name of a file in it")
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"{output} cannot be written: there is no folder {output.absolute().parent}")
+    _check_free(output, source)
+
+
+def check_video_output(output: Path, source: Path) -> None:
+    """Refuses what `video.write` cannot write, and the source."""
+    video.check_output(output)
+    _check_free(output, source)
+
+
+def check_folder(output: Path, source: str | Path, known: str) -> None:
+    """Refuses an output folder that cannot be made, or that holds other things than `known`, a pattern."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; give a new folder")
+    if output.is_dir():
+        strange = [entry.name for entry in output.iterdir() if not re.fullmatch(known, entry.name)]
+        if strange:
+            raise ValueError(f"{output} holds other things ({min(strange)}); give a new folder")
+    _check_free(output, source)
+
+
+def _check_free(output: Path, source: str | Path) -> None:
+    """Refuses an output that is the source or in it, is no file or folder, or may not be written."""
+    if output.exists():
+        if not (output.is_file() or output.is_dir()) or not os.access(output, os.W_OK):
+            raise ValueError(f"{output} is write-protected")
+        if os.path.exists(source) and os.path.samefile(output, source):
+            raise ValueError(f"{output} is the input; give another name, for it would be lost")
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".coordflow."):
+            pass
+    except OSError as error:
+        raise ValueError(f"{output} cannot be written: {folder}: {error.strerror}") from None
+
+
+@dataclass(frozen=True)
+class Coded:
+    """An encoded file's bytes and what its header says."""
+
+    data: bytes
+    header: Header
+
+
+def read_coded(path: Path) -> Coded:
+    """The file, if its header is sound; no more than four bytes are read of what is no .cfv file."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a .cfv file")
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist" if not path.exists() else f"{path} is no ordinary file")
+    with open(path, "rb") as file:
+        start = file.read(len(bitstream.MAGIC))
+        data = start + (file.read() if start == bitstream.MAGIC else b"")
+    try:
+        return Coded(data, bitstream.read_header(data))
+    except bitstream.BitstreamError as error:
+        raise bitstream.BitstreamError(f"{path}: {error}") from None
+
+
+def chosen_layers(header: Header, layer: int | None) -> range:
+    """The layers that `--layer` means: that one, or all."""
+    count = header.model.layers
+    if layer is None:
+        return range(count)
+    if not 0 <= layer < count:
+        raise ValueError(f"--layer must be 0 to {count - 1}, got {layer}")
+    return range(layer, layer + 1)
+
+
+def selected(header: Header, frames: str | None) -> range:
+    """The frames of a file that `--frames` selects, counted from its first."""
+    chosen = Selection.parse(frames)
+    video.check_range(chosen, header.time, "the file")
+    return range(header.time)[chosen.start : chosen.stop : chosen.step]

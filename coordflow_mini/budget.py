@@ -1,0 +1,102 @@
+"""From minutes to training steps: measured on this machine, with this clip, at this width."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.coords import frame_times
+from coordflow_mini.encoder import checked_frames
+from coordflow_mini.finetune import finetune
+from coordflow_mini.fit import FitResult, fit
+from coordflow_mini.video import Video
+
+__all__ = ["Budget", "steps_for", "steps_within"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: the configurations of the fit and of fine-tuning."""
+
+    fit: FitConfig
+    codec: CodecConfig
+
+
+def steps_for(steps: int, fit: FitConfig, codec: CodecConfig) -> Budget:
+    """The budget of a fit of `steps` steps; fine-tuning keeps its usual share.
+
+    A fit that is shorter than usual gets a shorter opening, too, or it would never leave it.
+
+    >>> short = steps_for(500, FitConfig(steps=2000, warm_up=400), CodecConfig(steps=800))
+    >>> short.codec.steps, short.fit.warm_up
+    (200, 100)
+    """
+    part = min(1.0, steps / fit.steps)
+    opening = {name: max(1, round(part * getattr(fit, name))) for name in ("warm_up", "grow", "static")}
+    tuning = max(1, round(steps * codec.steps / fit.steps))
+    return Budget(replace(fit, steps=steps, **opening), replace(codec, steps=tuning))
+
+
+def steps_within(
+    seconds: float,
+    video: Video,
+    model: ModelConfig,
+    fit: FitConfig,
+    codec: CodecConfig,
+    *,
+    device: torch.device | str = "cpu",
+) -> Budget:
+    """The budget with which an encode of this clip should last about `seconds`, in all.
+
+    A few steps of each kind are timed first, and the pictures that an encode renders to check itself.
+    The number of steps depends on the machine's mood: give the steps, not the minutes, to repeat a file.
+    """
+    began = time.perf_counter()
+    share = codec.steps / fit.steps
+    fitted = _fit(video, model, fit, 2, device)  # the first steps are slow
+    step = _seconds_per_step(lambda steps: _fit(video, model, fit, steps, device), seconds / 50)
+    tune = _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), seconds / 50)
+    checks = 2 * _render_seconds(fitted, video)
+    left = 0.97 * seconds - (time.perf_counter() - began) - checks
+    return steps_for(max(1, int(left / (step + share * tune))), fit, codec)
+
+
+def _seconds_per_step(train: Callable[[int], object], enough: float) -> float:
+    """Seconds of one step, from the first run that lasts `enough` seconds or 64 steps."""
+    steps = 2
+    while True:
+        began = time.perf_counter()
+        train(steps)
+        seconds = time.perf_counter() - began
+        if seconds >= enough or steps >= 64:
+            return seconds / steps
+        steps *= 2
+
+
+def _fit(
+    video: Video, model: ModelConfig, config: FitConfig, steps: int, device: torch.device | str
+) -> FitResult:
+    """A fit of a few steps.  Raises KeyboardInterrupt where a longer fit would keep what it has."""
+    result = fit(video, model, replace(config, steps=steps, starts=1), device=device)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+def _tune(
+    fitted: FitResult, video: Video, codec: CodecConfig, steps: int, device: torch.device | str
+) -> None:
+    """A few steps of fine-tuning towards a size that the file is said to have."""
+    size = round(fitted.model.parameter_count * codec.bits_per_weight / 8)
+    short = replace(codec, steps=steps, rounds=0)
+    if finetune(fitted, video, short, size, lambda tensors: size, device=device).interrupted:
+        raise KeyboardInterrupt
+
+
+def _render_seconds(fitted: FitResult, video: Video) -> float:
+    """Seconds to render the frames on which an encode checks its quality, from one of them."""
+    began = time.perf_counter()
+    fitted.model.render(frame_times(video.time)[:1], video.height, video.width)
+    return len(checked_frames(video)) * (time.perf_counter() - began)

@@ -1,0 +1,70 @@
+"""What is written as folders: clips with their truth, alpha maps of a file.  All or nothing."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from coordflow_mini.clips import Scene
+from coordflow_mini.video import Video, replacing, write
+
+if TYPE_CHECKING:
+    from coordflow_mini.model import Rendering
+
+__all__ = ["PARTS", "motion_record", "write_alpha", "write_clip", "write_scene"]
+
+PARTS = r"frames|masks|layers|motion\.json"  # what an export consists of, as a pattern
+
+
+def write_clip(folder: Path, video: Video) -> None:
+    """folder/frames/frame_00000.png: the exact frames."""
+    with replacing(folder) as temporary:
+        write(temporary / "frames", video.frames)
+
+
+def write_scene(folder: Path, scene: Scene) -> None:
+    """A generated clip with its truth: frames, layers/layer_I, motion.json, and masks if there are any.
+
+    masks: 255 where the foreground is, else 0.  motion.json: see `motion_record`.
+    """
+    with replacing(folder) as temporary:
+        write(temporary / "frames", scene.video.frames)
+        for layer, frames in enumerate(scene.layers):
+            write(temporary / "layers" / f"layer_{layer}", frames)
+        if scene.masks.any():
+            write(temporary / "masks", (mask.astype(np.uint8) * np.uint8(255) for mask in scene.masks))
+        text = json.dumps(motion_record(scene), indent=1)
+        (temporary / "motion.json").write_text(text + "\n", encoding="utf-8")
+
+
+def motion_record(scene: Scene) -> dict[str, Any]:
+    """The true motion as JSON values, [layers][frames][4], with the words one needs to use it."""
+    video, part = scene.video, scene.video.selection
+    return {
+        "about": "motion[layer][frame] carries a point (x, y) of the frame to the layer's own plane: "
+        "exp(log_scale) * R(angle) * (x, y) + (dx, dy), R(angle) = [[cos, -sin], [sin, cos]].  "
+        "Layer 0 is the background.  x points right and y down from the middle of the frame, in units of "
+        "half its larger side; angles are in radians.",
+        "columns": ["log_scale", "angle", "dx", "dy"],
+        "frame_width": video.width,
+        "frame_height": video.height,
+        "source_frames": list(range(part.start, part.stop or 0, part.step)),
+        "motion": scene.motion.tolist(),
+    }
+
+
+def write_alpha(folder: Path, renderings: "Iterable[Rendering]", layers: Sequence[int]) -> None:
+    """Alpha of the given layers as folder/layer_I/frame_00000.png, 8-bit gray; 255 is opaque.
+
+    renderings: of one frame each, as a decoder yields them.
+    """
+    with replacing(folder) as temporary:
+        for layer in layers:
+            (temporary / f"layer_{layer}").mkdir(parents=True)
+        for number, rendering in enumerate(renderings):
+            for layer in layers:
+                picture = (rendering.alpha[layer, 0] * 255).round().byte().numpy()
+                Image.fromarray(picture).save(temporary / f"layer_{layer}" / f"frame_{number:05d}.png")
