@@ -10,7 +10,7 @@ DEMO ?=
 .PHONY: help setup demo test lab lint format lock clean
 
 help:  ## list the targets (this is what plain `make` does)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## build .venv from requirements.lock
 
@@ -57,3 +57,24 @@ lock:  ## write requirements.lock anew, from the floors (Python 3.11, Linux)
 clean:  ## remove .venv, caches and build products; runs/ stays
 	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the course ---------------------------------------------------------------------------------------
+CHAPTERS ?= chapters/
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n 2 --dist loadscope
+.PHONY: notebooks test-notebooks test-solved time-chapters
+
+notebooks: setup  ## build chapters/*.ipynb; REPO=owner/name restamps the address, SOLUTIONS=0 goes to build/
+	$(BIN)/python -m coordflow_mini.course.notebooks $(if $(REPO),--repo $(REPO)) \
+		$(if $(filter 0,$(SOLUTIONS)),--no-solutions --out build/notebooks)
+
+test-notebooks: setup  ## run every notebook as it is shipped
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) $(CHAPTERS)
+
+test-solved: setup  ## run every notebook with the solutions filled in
+	rm -rf build/solved
+	$(BIN)/python -m coordflow_mini.course.notebooks --solved --out build/solved
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) build/solved
+
+time-chapters: setup  ## time every chapter on 2 threads, stamp it, rebuild; ONLY="3 4" for some
+	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.timing $(ONLY)
+	$(BIN)/python -m coordflow_mini.course.notebooks

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, SupportsFloat, TypeAlias
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, SupportsFloat, TypeAlias, TypeVar
 
 import numpy as np
 from matplotlib import rc_context
@@ -47,17 +47,24 @@ __all__ = [
     "motion_figure",
     "panels",
     "panels_figure",
+    "pictures",
+    "put_picture",
     "rate_quality",
+    "series_color",
+    "styled",
     "to_bytes",
     "to_data_uri",
     "to_html",
+    "to_pixels",
     "to_png",
     "to_svg",
     "training_curve",
+    "write_beside",
 ]
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], or [height, width] for gray
 P = ParamSpec("P")
+T = TypeVar("T")
 
 PALETTE = {  # Okabe & Ito 2008; their yellow is left out, since it vanishes on white
     "vermillion": "#D55E00",
@@ -109,11 +116,11 @@ class Picture(Figure):
         return to_html(self)
 
 
-def _styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """The same drawing function, run under the course's style."""
 
     @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Picture:
+    def styled(*args: P.args, **kwargs: P.kwargs) -> T:
         with rc_context(_STYLE):
             return draw(*args, **kwargs)
 
@@ -199,9 +206,11 @@ def _array(values: Any) -> np.ndarray[Any, Any]:
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
-def _to_pixels(picture: Any) -> Pixels:
-    """uint8 of a picture that is uint8 already or float in [0, 1]."""
+def to_pixels(picture: Any) -> Pixels:
+    """uint8 of a picture (array or tensor) that is uint8 already, float in [0, 1], or a mask."""
     values = _array(picture)
+    if values.dtype == bool:
+        values = values.astype(np.uint8) * 255
     if values.dtype != np.uint8:
         values = (np.clip(values.astype(np.float32), 0, 1) * 255 + 0.5).astype(np.uint8)
     return values
@@ -209,7 +218,7 @@ def _to_pixels(picture: Any) -> Pixels:
 
 def _film(pictures: Any) -> Callable[[int], Pixels]:
     """The n-th of many pictures, as `Panel` wants them."""
-    return lambda index: _to_pixels(pictures[index])
+    return lambda index: to_pixels(pictures[index])
 
 
 def error_picture(original: Pixels, decoded: Pixels, *, gain: float = 5) -> Pixels:
@@ -270,7 +279,7 @@ def _spaced(time: int, count: int) -> list[int]:
     return sorted({round(index) for index in np.linspace(0, time - 1, min(count, time))})
 
 
-def _put(axes: Axes, picture: Pixels, caption: str, title: str = "") -> None:
+def put_picture(axes: Axes, picture: Pixels, caption: str, title: str = "") -> None:
     """Draw one picture; the caption stands where an axis label stands."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], yticks=[], xlabel=caption)
@@ -298,11 +307,11 @@ def _sheet(shown: Sequence[Panel], frames: Sequence[int], fps: SupportsFloat | N
     for row, panel in zip(axes, shown, strict=True):
         for place, frame in zip(row, frames, strict=True):
             caption = _when(frame, fps) if panel is shown[-1] else ""
-            _put(place, panel.picture(frame), caption, panel.title if frame == frames[0] else "")
+            put_picture(place, panel.picture(frame), caption, panel.title if frame == frames[0] else "")
     return figure, axes
 
 
-@_styled
+@styled
 def panels_figure(
     shown: Sequence[Panel],
     *,
@@ -330,7 +339,31 @@ def frames_strip(video: Video, count: int = 6) -> Picture:
     return panels_figure([strip], count=count, fps=video.fps, name=video.name)
 
 
-@_styled
+@styled
+def pictures(
+    shown: Mapping[str, Any], *, alt: str, columns: int | None = None, width: float = 9.0
+) -> Picture:
+    """Pictures with their titles, side by side, or in rows of so many columns.
+
+    shown: title -> picture, uint8 or float in [0, 1], [height, width, 3] or gray [height, width].
+    width: of the figure [inches].
+    """
+    columns = columns or len(shown)
+    rows = -(-len(shown) // columns)
+    drawn = {title: to_pixels(picture) for title, picture in shown.items()}
+    height, across = next(iter(drawn.values())).shape[:2]
+    cell = min(width / columns, 4.0, 4.2 * across / height)
+    figure = Picture(figsize=(cell * columns, rows * (cell * height / across + 0.3)), layout="constrained")
+    figure.set_label(alt)
+    places = figure.subplots(rows, columns, squeeze=False).flat
+    for place, (title, picture) in zip(places, drawn.items(), strict=False):
+        put_picture(place, picture, "", title)
+    for place in list(places)[len(drawn) :]:
+        place.set_axis_off()
+    return figure
+
+
+@styled
 def compare(original: Video, decoded: Video, frame: int = 0, *, gain: float = 5) -> Picture:
     """One frame: the original, the decoded one with its PSNR, and their difference made visible."""
     quality = psnr_db(original.frames[frame][None], decoded.frames[frame][None])
@@ -338,7 +371,7 @@ def compare(original: Video, decoded: Video, frame: int = 0, *, gain: float = 5)
     figure, axes = _grid(1, 3, shown[0].picture(frame))
     captions = [_when(frame, original.fps), f"{quality:.2f} dB PSNR", f"white: {255 / gain:.0f} gray levels"]
     for place, panel, caption in zip(axes[0], shown, captions, strict=True):
-        _put(place, panel.picture(frame), caption, panel.title)
+        put_picture(place, panel.picture(frame), caption, panel.title)
     figure.set_label(
         f"Frame {frame} of {original.name} three times: original, decoded ({captions[1]}) "
         f"and the error made {gain:g} times brighter; black means equal."
@@ -354,15 +387,15 @@ def _alpha_bar(figure: Picture, picture: Any, **where: Any) -> None:
     bar.ax.spines[:].set_visible(False)
 
 
-@_styled
+@styled
 def layers_figure(rendering: Rendering, frame: int = 0) -> Picture:
     """One frame taken apart: each layer's color above its alpha map, then all of them blended."""
-    layers, blended = len(rendering.alpha), _to_pixels(rendering.rgb[frame])
+    layers, blended = len(rendering.alpha), to_pixels(rendering.rgb[frame])
     figure, axes = _grid(2, layers + 1, blended)
     for layer in range(layers):
-        _put(axes[0, layer], _to_pixels(rendering.layer_rgb[layer][frame]), "", f"layer {layer}")
-        _put(axes[1, layer], _to_pixels(rendering.alpha[layer][frame]), f"alpha of layer {layer}")
-    _put(axes[0, -1], blended, "", f"blended, frame {frame}")
+        put_picture(axes[0, layer], to_pixels(rendering.layer_rgb[layer][frame]), "", f"layer {layer}")
+        put_picture(axes[1, layer], to_pixels(rendering.alpha[layer][frame]), f"alpha of layer {layer}")
+    put_picture(axes[0, -1], blended, "", f"blended, frame {frame}")
     axes[1, -1].set_axis_off()
     _alpha_bar(figure, axes[1, 0].images[0], cax=axes[1, -1].inset_axes((0.01, 0.05, 0.025, 0.9)))
     shares = [100 * float(_array(rendering.alpha[layer][frame]).mean()) for layer in range(layers)]
@@ -374,7 +407,7 @@ def layers_figure(rendering: Rendering, frame: int = 0) -> Picture:
     return figure
 
 
-@_styled
+@styled
 def alpha_maps(rendering: Rendering, count: int = 4) -> Picture:
     """Which layer is seen where: one row per layer, `count` frames from first to last; white is alpha 1."""
     shown = _layer_panels(rendering)[1::2]
@@ -391,7 +424,9 @@ def alpha_maps(rendering: Rendering, count: int = 4) -> Picture:
 # ---------------------------------------------------------------- charts
 
 
-def _beside(axes: Axes, labels: Sequence[tuple[float, float, str]], *, lines: int, strong: str = "") -> None:
+def write_beside(
+    axes: Axes, labels: Sequence[tuple[float, float, str]], *, lines: int, strong: str = ""
+) -> None:
     """Write (x, y, text) labels in a column right of the axes, spread so that none covers another.
 
     lines: how many labels fit into the height of the axes.  strong: the one label in bold.
@@ -470,7 +505,7 @@ def _rate_axis(axes: Axes, rates: Sequence[float], *, logarithmic: bool) -> None
     axes.set_xlabel("rate [bits per pixel]" + (", log scale" if logarithmic else ""))
 
 
-@_styled
+@styled
 def rate_quality(
     points: Sequence[RatePoint],
     *,
@@ -502,7 +537,7 @@ def rate_quality(
     axes.set(ylim=(low - pad, high + pad), ylabel="quality [dB RGB PSNR]", title=title)
     _rate_axis(axes, [point.bpp for point in points], logarithmic=logarithmic)
     ends = [(curve[-1].bpp, curve[-1].psnr_db, text) for text, curve in curves.items()]
-    _beside(axes, ends, lines=round(5 * size[1]), strong=ours)
+    write_beside(axes, ends, lines=round(5 * size[1]), strong=ours)
     figure.set_label(_rate_alt(curves))
     return figure
 
@@ -516,7 +551,7 @@ def _rate_alt(curves: Mapping[str, Sequence[RatePoint]]) -> str:
     return f"Quality in dB RGB PSNR over rate in bits per pixel.  {'; '.join(spoken)}."
 
 
-@_styled
+@styled
 def motion_figure(recovered: Any, truth: Any = None, *, pixels_per_unit: float | None = None) -> Picture:
     """Each layer's motion over time: scale, angle, shift right, shift down, as in `similarity`.
 
@@ -533,16 +568,16 @@ def motion_figure(recovered: Any, truth: Any = None, *, pixels_per_unit: float |
     for channel, axes in enumerate(figure.subplots(2, 2, sharex=True).flat):
         for motion, style, opacity in lines:
             for layer, values in enumerate(motion[..., channel]):
-                axes.plot(values, style, color=_series(layer), alpha=opacity)
+                axes.plot(values, style, color=series_color(layer), alpha=opacity)
         axes.set(ylabel=names[channel], xlabel="frame" if channel > 1 else "")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         last = [(found.shape[1] - 1, float(v[-1, channel]), f"layer {i}") for i, v in enumerate(found)]
-        _beside(axes, last if channel % 2 else [], lines=9)
+        write_beside(axes, last if channel % 2 else [], lines=9)
     figure.set_label(_motion_alt(found, unit, truth is not None))
     return figure
 
 
-def _series(index: int) -> str:
+def series_color(index: int) -> str:
     """Color of the n-th line of a chart."""
     return PALETTE[_SERIES[index % len(_SERIES)]]
 
@@ -586,7 +621,7 @@ def _stages(name: str, history: History) -> dict[str, list[_Progress]]:
     return {name: next(iter(found.values()))} if name and len(found) == 1 else found
 
 
-@_styled
+@styled
 def training_curve(history: History | Mapping[str, History], *, title: str = "") -> Picture:
     """PSNR over training steps, one line for each stage of a fit's history.
 
@@ -602,10 +637,10 @@ def training_curve(history: History | Mapping[str, History], *, title: str = "")
     ends = []
     for index, (label, run) in enumerate(lines.items()):
         steps, quality = [progress.step for progress in run], [progress.psnr_db for progress in run]
-        axes.plot(steps, quality, color=_series(index), marker="o" if len(run) == 1 else None)
+        axes.plot(steps, quality, color=series_color(index), marker="o" if len(run) == 1 else None)
         ends.append((float(steps[-1]), quality[-1], f"{label} {quality[-1]:.1f} dB"))
     axes.set(xlabel="training step", ylabel="quality [dB RGB PSNR]", title=title)
-    _beside(axes, ends, lines=16)
+    write_beside(axes, ends, lines=16)
     spoken = "; ".join(f"{text} after {steps:.0f} steps" for steps, _, text in ends)
     figure.set_label(f"Quality in dB RGB PSNR over training steps: {spoken}.")
     return figure

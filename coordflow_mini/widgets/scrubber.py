@@ -1,13 +1,4 @@
-"""Controls around pictures that are already drawn.  The one place that knows ipywidgets.
-
-Only widgets that ipywidgets 7.7 has too (Colab ships 7.7.1): Play, IntSlider, Image, HTML and boxes.
-
-Why not one piece of HTML with its own script?  It would play without a kernel, but Jupyter removes
-scripts from notebooks it does not trust, GitHub removes them always, every frame would be saved into the
-notebook (megabytes per cell), and an error inside would be seen by nobody, whereas nbval fails on an
-exception in a Python callback.  So the kernel hands over one small JPEG per step, encoded beforehand,
-and whoever has no kernel sees a contact sheet with alt text instead.
-"""
+"""A player: pictures side by side that one slider moves."""
 
 from __future__ import annotations
 
@@ -16,32 +7,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import numpy as np
-from PIL import Image
 
-from coordflow_mini.plots import Panel, alt_text, panels_figure, to_bytes, to_html
+from coordflow_mini.plots import Panel, panels, panels_figure
+from coordflow_mini.widgets.shown import Shown, picture_widget, to_jpeg
 
 if TYPE_CHECKING:
+    from coordflow_mini.model import Rendering
     from coordflow_mini.video import Video
 
-__all__ = ["Scrubber", "scrub"]
-
-MOST_PIXELS = 640 * 640  # of one picture: larger ones are shrunk, or a step would take too long
+__all__ = ["Scrubber", "compare", "scrub"]
 
 
-class Scrubber:
+class Scrubber(Shown):
     """Pictures side by side that one slider moves; made by `scrub`, shown as the last line of a cell.
 
-    play, slider, images: the widgets.  box: all of them, to put into a layout of your own.
-    figure: the static contact sheet; its alt text describes the whole widget.
+    play, slider, images: the widgets.
     """
 
     def __init__(self, shown: Sequence[Panel], *, fps: float, name: str) -> None:
-        self._frames = [[_encoded(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
+        self._frames = [[to_jpeg(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
         self.figure = panels_figure(shown, fps=fps, name=name)
         self._fps, last = fps, len(self._frames) - 1
-        self.images = [ipywidgets.Image(value=data, format="jpeg", layout={"width": "100%"})
-                       for data in self._frames[0]]  # fmt: skip
+        self.images = [picture_widget(data) for data in self._frames[0]]
         self.play = ipywidgets.Play(max=last, interval=max(40, round(1000 / fps)), disabled=last == 0)
         self.slider = ipywidgets.IntSlider(
             max=last, readout=False, disabled=last == 0, layout={"flex": "1 1 auto"}
@@ -64,15 +51,6 @@ class Scrubber:
     def __repr__(self) -> str:
         """How much there is to see."""
         return f"Scrubber({len(self.images)} pictures, {len(self._frames)} frames)"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """The live widget, and beside it the contact sheet for places where no widget can live."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return {
-            "text/plain": alt_text(self.figure),
-            "text/html": to_html(self.figure, dpi=96),
-            "application/vnd.jupyter.widget-view+json": view,
-        }
 
 
 def scrub(
@@ -102,22 +80,23 @@ def scrub(
     return Scrubber(shown, fps=rates[0] if rates else 25.0, name=" and ".join(dict.fromkeys(names)))
 
 
+def compare(
+    original: Video, decoded: Video, rendering: Rendering | None = None, *, gain: float = 5
+) -> Scrubber:
+    """A player of original, decoded clip and their error, then each layer's color and alpha if given.
+
+    Raises ValueError if the parts have different numbers of frames or sizes.
+    """
+    shown = panels(original, decoded, rendering, gain=gain)
+    return Scrubber(shown, fps=float(original.fps), name=original.name)
+
+
 def _titled(source: Video | Panel, title: str) -> Panel:
     """Any source as a panel of this title."""
     if isinstance(source, Panel):
         return Panel(title, source.time, source.picture)
     frames = source.frames
     return Panel(title, source.time, lambda i: frames[i])
-
-
-def _encoded(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    """The picture as JPEG, shrunk if it is large."""
-    height, width = picture.shape[:2]
-    shrink = (MOST_PIXELS / (height * width)) ** 0.5
-    if shrink < 1:
-        size = max(1, round(width * shrink)), max(1, round(height * shrink))
-        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
-    return to_bytes(picture)
 
 
 def _now(frame: int, fps: float) -> str:

@@ -1,0 +1,17 @@
+"""The examiners of every chapter, one module each."""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from coordflow_mini.course.exercise import EXERCISES, Exercise
+
+__all__ = ["load"]
+
+
+@cache
+def load() -> dict[str, Exercise]:
+    """All exercises of the course by name, in the order of the chapters."""
+    for module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{module}")
+    return EXERCISES

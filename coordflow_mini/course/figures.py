@@ -1,0 +1,97 @@
+"""Pictures and charts of the lessons, in the look of `plots`; each one needs `alt`, its words.
+
+A figure is the last line of its cell:
+
+    figures.pictures({"before": picture, "after": warped}, alt="A flower, and the same flower turned ...")
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from coordflow_mini.plots import (
+    PALETTE,
+    Picture,
+    pictures,
+    put_picture,
+    series_color,
+    styled,
+    to_pixels,
+    write_beside,
+)
+
+__all__ = ["axes", "lines", "pictures", "source_arrows"]
+
+
+@styled
+def axes(
+    rows: int = 1, columns: int = 1, *, alt: str, size: tuple[float, float] = (6.4, 3.4)
+) -> tuple[Picture, Any]:
+    """An empty figure in the look of the course and its axes, an array unless there is only one.
+
+    size: width and height [inches].  Draw with the axes' methods, then end the cell with the figure.
+    """
+    figure = Picture(figsize=size, layout="constrained")
+    figure.set_label(alt)
+    return figure, figure.subplots(rows, columns)
+
+
+@styled
+def lines(
+    shown: Mapping[str, Any],
+    *,
+    x: Sequence[float] | None = None,
+    across: str,
+    up: str,
+    alt: str,
+    logarithmic: bool = False,
+    size: tuple[float, float] = (6.4, 3.2),
+) -> Picture:
+    """Curves with their names beside their ends; `across` and `up` label the axes, units in brackets."""
+    figure = Picture(figsize=size, layout="constrained")
+    figure.set_label(alt)
+    place = figure.subplots()
+    ends = []
+    for index, (name, values) in enumerate(shown.items()):
+        heights = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
+        steps = np.arange(len(heights)) if x is None else np.asarray(x, dtype=float)
+        place.plot(steps, heights, color=series_color(index))
+        ends.append((float(steps[-1]), float(heights[-1]), name))
+    place.set(xlabel=across, ylabel=up)
+    if logarithmic:
+        place.set_yscale("log")
+        for index, (_, _, name) in enumerate(ends):
+            place.plot([], [], color=series_color(index), label=name)
+        place.legend(frameon=False)
+    else:
+        write_beside(place, ends, lines=16)
+    return figure
+
+
+@styled
+def source_arrows(
+    picture: Any,
+    warped: Any,
+    pixels: Sequence[tuple[float, float]],
+    sources: Sequence[tuple[float, float]],
+    *,
+    alt: str,
+) -> Picture:
+    """A warped picture beside its source; an arrow leads from each pixel to the place its color came from.
+
+    pixels, sources: (column, row) in the warped picture and in the source.
+    """
+    left, right = to_pixels(warped), to_pixels(picture)
+    figure = Picture(figsize=(9.0, 9.0 / 2 * left.shape[0] / left.shape[1] + 0.4), layout="constrained")
+    figure.set_label(alt)
+    frame, canonical = figure.subplots(1, 2)
+    put_picture(frame, left, "", "frame: this pixel asks ...")
+    put_picture(canonical, right, "", "source: ... for the color at this place")
+    for index, (pixel, source) in enumerate(zip(pixels, sources, strict=True)):
+        color = list(PALETTE.values())[index % len(PALETTE)]
+        arrow = {"arrowstyle": "-|>", "color": color, "lw": 2.0, "shrinkA": 4, "shrinkB": 0}
+        placed = {"xycoords": canonical.transData, "textcoords": frame.transData, "arrowprops": arrow}
+        canonical.annotate("", source, pixel, annotation_clip=False, **placed)
+        frame.plot(*pixel, "o", color=color, markeredgecolor="white", markersize=8)
+    return figure

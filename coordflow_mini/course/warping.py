@@ -1,0 +1,34 @@
+"""Pictures seen at other points: what chapter 03 builds and later chapters use."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from coordflow_mini import similarity
+from coordflow_mini.coords import pixel_grid, point_pixels
+
+__all__ = ["sample", "warp"]
+
+
+def sample(picture: Tensor, points: Tensor) -> Tensor:
+    """The picture's colors at points, bilinear, black outside, [..., channels].
+
+    picture: float [height, width, channels].  points: [..., 2], see `coords`.  Differentiable in both.
+    """
+    height, width, channels = picture.shape
+    columns, rows = point_pixels(points.reshape(-1, 2), height, width)
+    corners = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
+    stacked = picture.movedim(-1, 0)[None]
+    colors = grid_sample(stacked, corners[None, None].to(picture.dtype), align_corners=False)
+    return colors.view(channels, -1).T.reshape(*points.shape[:-1], channels)
+
+
+def warp(picture: Tensor, motion: Tensor) -> Tensor:
+    """The picture with its content moved by a similarity, [height, width, channels].
+
+    Every pixel asks where its content came from: it looks at the *inverse* motion of its own place.
+    """
+    height, width, _ = picture.shape
+    return sample(picture, similarity.apply(similarity.inverse(motion), pixel_grid(height, width))).view_as(
+        picture
+    )
