@@ -1,0 +1,69 @@
+"""What several test modules share: small clips, short budgets, and one encoded file."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.video import Video
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: at these sizes a second one costs time and gains nothing."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def clip() -> Video:
+    """Six frames of 32x24 of the generated scene: texture, two motions, all that a codec meets."""
+    from coordflow_mini import clips
+
+    return clips.cutout(24, 32, 6).video
+
+
+@pytest.fixture(scope="session")
+def small_model() -> ModelConfig:
+    """A few hundred weights in two layers."""
+    return ModelConfig(width=8, depth=2, space_frequencies=6, highest_frequency=4.0, flow_width=8)
+
+
+@pytest.fixture(scope="session")
+def short_fit() -> FitConfig:
+    """A fit of about a quarter of a second."""
+    return FitConfig(steps=100, batch=512, warm_up=10, grow=10, static=10)
+
+
+@pytest.fixture(scope="session")
+def short_codec() -> CodecConfig:
+    """Fine-tuning of about a second."""
+    return CodecConfig(steps=60)
+
+
+@pytest.fixture(scope="session")
+def encoding(one_thread, clip, short_fit, short_codec):
+    """The record of one finished file of `clip`."""
+    from coordflow_mini.encoder import compress
+
+    return compress(clip, bpp=4, fit=short_fit, codec=short_codec)
+
+
+@pytest.fixture(scope="session")
+def odd_clips(clip) -> dict[str, Video]:
+    """Clips of unusual shapes, by name."""
+    tall = np.ascontiguousarray(clip.frames.swapaxes(1, 2))
+    gray = np.repeat(clip.frames.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    return {
+        "portrait": Video(tall, name="portrait"),
+        "odd size": Video(clip.frames[:, :23, :31].copy(), name="odd"),
+        "grayscale": Video(gray, name="gray"),
+        "one frame": Video(clip.frames[:1].copy(), name="one"),
+        "two frames": Video(clip.frames[:2].copy(), name="two"),
+        "one row": Video(clip.frames[:, :1].copy(), name="row"),
+    }
