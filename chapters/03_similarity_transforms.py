@@ -293,7 +293,8 @@ def warp(picture, motion):
 # %% [markdown]
 # ## Look: which pixel asks where?
 #
-# Four pixels of a warped frame, and the places in the source that they got their colors from.
+# Four pixels of a warped frame, and the places in the source that they got their colors from. One of them
+# asks for a place outside of the source and stays black.
 
 # %%
 moved = torch.tensor([math.log(0.8), math.radians(40), 0.25, 0.1])

@@ -433,14 +433,17 @@ def write_beside(
     A thin line leads from each point to its label.
     """
     ordered = sorted(labels, key=lambda label: label[1])
-    low, high = axes.get_ylim()
-    places = _spread([y for _, y, _ in ordered], (high - low) / lines)
-    across, thin = axes.get_yaxis_transform(), {"arrowstyle": "-", "color": FAINT, "lw": 0.8, "shrinkA": 0}
+    axes.get_ylim()  # settles the limits, which the next line uses
+    heights = [float((axes.transScale + axes.transLimits).transform((x, y))[1]) for x, y, _ in ordered]
+    places = _spread(heights, 1 / lines)  # as parts of the axes' height, on linear and logarithmic axes
+    thin = {"arrowstyle": "-", "color": FAINT, "lw": 0.8, "shrinkA": 0}
     for (x, y, text), place in zip(ordered, places, strict=True):
-        leader = axes.annotate("", (x, y), (1.015, place), textcoords=across, arrowprops=thin, zorder=0)
+        leader = axes.annotate(
+            "", (x, y), (1.015, place), textcoords="axes fraction", arrowprops=thin, zorder=0
+        )
         leader.set_annotation_clip(False)
         weight = "bold" if text == strong else "normal"
-        axes.text(1.025, place, text, transform=across, va="center", fontweight=weight)
+        axes.text(1.025, place, text, transform=axes.transAxes, va="center", fontweight=weight)
 
 
 def _spread(values: Sequence[float], gap: float) -> list[float]:

@@ -61,11 +61,9 @@ def lines(
     place.set(xlabel=across, ylabel=up)
     if logarithmic:
         place.set_yscale("log")
-        for index, (_, _, name) in enumerate(ends):
-            place.plot([], [], color=series_color(index), label=name)
-        place.legend(frameon=False)
-    else:
-        write_beside(place, ends, lines=16)
+        place.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        place.yaxis.set_minor_formatter(lambda value, _: "")
+    write_beside(place, ends, lines=round(5 * size[1]))
     return figure
 
 
