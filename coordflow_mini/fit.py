@@ -7,7 +7,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ class Progress:
     psnr_db: float  # of the pixels seen since the last report
     seconds: float  # since the stage began
     bits_per_weight: float | None = None  # fine-tuning only
+    model: CoordFlow | None = field(default=None, repr=False, compare=False)  # for `on_step` of a fit to look at
 
     @property
     def seconds_left(self) -> float:
@@ -147,7 +148,7 @@ class _Run:
         progress = Progress(self.stage, self.step, self.config.steps, psnr_db, self.seconds)
         self.history.append(progress)
         if self.on_step:
-            self.on_step(progress)
+            self.on_step(replace(progress, model=self.model))
 
 
 def cosine(part: float) -> float:

@@ -31,7 +31,7 @@ class Scrubber(Shown):
         self.images = [picture_widget(data) for data in self._frames[0]]
         self.play = ipywidgets.Play(max=last, interval=max(40, round(1000 / fps)), disabled=last == 0)
         self.slider = ipywidgets.IntSlider(
-            max=last, readout=False, disabled=last == 0, layout={"flex": "1 1 auto"}
+            max=last, description="frame", readout=False, disabled=last == 0, layout={"flex": "1 1 auto"}
         )
         self.now = ipywidgets.HTML(_now(0, fps))
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -29,6 +30,7 @@ class TrainingView(Shown):
     def __init__(self, video: Video, *, layers: int, frame: int) -> None:
         self._video, self._frame = video, frame
         self._history: list[Any] = []
+        self._rested = 0.0  # when drawing again costs a tenth of the time at most [s]
         shown = video.frames[frame]
         titles = ["original", "model", *(f"alpha of layer {i}" for i in range(min(layers, ALPHAS_SHOWN)))]
         alt = f"Frame {frame} of {video.name}, which a model learns; a running notebook shows how far it is."
@@ -47,8 +49,16 @@ class TrainingView(Shown):
         self.box = ipywidgets.VBox([self.now, row, self.curve])
 
     def __call__(self, progress: Any) -> None:
-        """Redraw; `progress` is a `fit.Progress`, whose `model` is shown if it carries one."""
+        """Redraw, but spend no more than a tenth of the time on it; `progress` is a `fit.Progress`."""
         self._history.append(progress)
+        began = time.perf_counter()
+        if progress.step < progress.steps and began < self._rested:
+            return
+        self._draw(progress)
+        self._rested = began + 10 * (time.perf_counter() - began)
+
+    def _draw(self, progress: Any) -> None:
+        """The line, the curve and, if the progress carries a model, its pictures."""
         self.now.value = (
             f"{progress.stage}: step {progress.step} of {progress.steps}, {progress.psnr_db:.1f} dB, "
             f"{progress.seconds:.0f} s, about {progress.seconds_left:.0f} s left"
@@ -59,8 +69,8 @@ class TrainingView(Shown):
 
     def _show(self, model: CoordFlow) -> None:
         """Render the frame with the model as it is now."""
-        time = frame_times(self._video.time)[self._frame : self._frame + 1]
-        seen = model.render(time, self._video.height, self._video.width)
+        now = frame_times(self._video.time)[self._frame : self._frame + 1]
+        seen = model.render(now, self._video.height, self._video.width)
         shown = [seen.rgb[0], *(alpha[0] for alpha in seen.alpha)]
         for image, picture in zip(self.images[1:], shown, strict=False):
             image.value = to_jpeg(to_pixels(picture))
