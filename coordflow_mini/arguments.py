@@ -72,7 +72,7 @@ def check_scales(header: Header, scale: float, fps_scale: float) -> None:
     sides = (scale * header.width, scale * header.height)
     if not (0 < scale < math.inf) or max(sides) > bitstream.LONGEST_SIDE or min(map(round, sides)) < 1:
         raise ValueError(
-            f"--scale {scale:g} of {header.width}x{header.height} pixels leaves "
+            f"--scale {scale:g} of {header.width}x{header.height} pixels must leave "
             f"1 to {bitstream.LONGEST_SIDE} pixels per side; use a factor such as 2 or 0.5"
         )
     if not 1 / 1000 <= fps_scale <= 1000:
@@ -130,8 +130,8 @@ def _check_free(output: Path, source: str | Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".coordflow."):
             pass
-    except OSError as error:
-        raise ValueError(f"{output} cannot be written: {folder}: {error.strerror}") from None
+    except OSError:
+        raise ValueError(f"{output} cannot be written: {folder} is no folder that you may write to") from None
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Coded:
 
 
 def read_coded(path: Path) -> Coded:
-    """The file, if its header is sound; no more than four bytes are read of what is no .cfv file."""
+    """The file, if header and checksums are sound; of what is no .cfv file only four bytes are read."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a .cfv file")
     if not path.is_file():
@@ -152,6 +152,7 @@ def read_coded(path: Path) -> Coded:
         start = file.read(len(bitstream.MAGIC))
         data = start + (file.read() if start == bitstream.MAGIC else b"")
     try:
+        bitstream.index(data)
         return Coded(data, bitstream.read_header(data))
     except bitstream.BitstreamError as error:
         raise bitstream.BitstreamError(f"{path}: {error}") from None

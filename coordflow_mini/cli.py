@@ -422,7 +422,7 @@ def clips(as_json: Json = False) -> None:
     if as_json:
         _print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in catalog()])
         return
-    rows = [["name", "frames", "size", "fps", "", "license"]]
+    rows = [["name", "frames", "size", "fps", "what", "license"]]
     for clip in catalog():
         figures = [str(clip.frames), f"{clip.width}x{clip.height}", f"{float(clip.fps):g}"]
         rows.append([clip.name, *figures, clip.description, clip.license])
@@ -447,8 +447,9 @@ def export(
 ) -> None:
     """Write the frames of a clip as PNGs, with its truth.
 
-    DIR/frames/frame_00000.png: the very pixels that would be encoded.  Of generated clips also the truth: DIR/layers/layer_I/, DIR/motion.json
-    (which explains itself), and of clip:cutout DIR/masks/ (foreground: 255, background: 0).
+    DIR/frames/frame_00000.png: the very pixels that would be encoded.  Of generated clips also the
+    truth: DIR/layers/layer_I/, DIR/motion.json (which explains itself), and of clip:cutout DIR/masks/
+    (foreground: 255, background: 0).
 
     \b
     coordflow export clip:cutout cutout/

@@ -15,7 +15,7 @@ __all__ = ["Console", "duration", "table"]
 
 T = TypeVar("T")
 
-_PAUSE = 5.0  # seconds between two lines where there is no terminal to draw bars on
+_PAUSE = 5.0  # seconds at least between two lines where there is no terminal to draw bars on
 
 
 class Console:
@@ -91,12 +91,12 @@ def _line(done: int, total: int, figures: str, left: float) -> str:
 
 def _lines(say: Callable[[str], None]) -> _Show:
     """Shows stages as lines: now and then, and the last one of each stage."""
-    spoken = time.perf_counter()
+    began = spoken = time.perf_counter()
 
     def show(stage: str, done: int, total: int, figures: str, left: float) -> None:
         nonlocal spoken
         now = time.perf_counter()
-        if done == total or now - spoken >= _PAUSE:
+        if done == total or now - spoken >= max(_PAUSE, 0.1 * (now - began)):
             spoken = now
             say(f"{stage}  {_line(done, total, figures, left)}")
 

@@ -98,6 +98,9 @@ def compress(
     config, target = planned.model, planned.target_bytes
     header = _header(video, config, fit_config)  # before training, because it refuses what no file can hold
     fitted = fit_video(video, config, fit_config, device=device, on_step=on_step)
+    if fitted.interrupted:  # by somebody who does not want to wait for all of what follows, either
+        part = fitted.history[-1].step / fit_config.steps if fitted.history else 0
+        codec = replace(codec, steps=max(1, min(codec.steps, 100), round(part * codec.steps)))
     unquantized = _psnr_db(fitted.model, video)
 
     def file_size(tensors: list[QuantizedTensor]) -> int:
