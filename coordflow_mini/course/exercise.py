@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["EXERCISES", "Exercise", "Mistake", "answer", "close", "diagnose", "exercise"]
+__all__ = ["EXERCISES", "Exercise", "Mistake", "answer", "call", "close", "diagnose", "exercise"]
 
 Examiner = Callable[[Any], None]
 

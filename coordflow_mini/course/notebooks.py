@@ -20,7 +20,7 @@ from typing import Any
 from coordflow_mini.course.announce import announce
 from coordflow_mini.course.lesson import CHAPTERS, FOLDED, Cell, Lesson, chapter_sources, read_lesson
 
-__all__ = ["Edition", "Home", "build", "read_home", "write_repository"]
+__all__ = ["Edition", "Home", "build", "main", "read_home", "write_repository"]
 
 PROJECT = CHAPTERS.parent / "pyproject.toml"
 METADATA = {

@@ -14,7 +14,7 @@ from coordflow_mini.course.announce import announce
 from coordflow_mini.course.lesson import Lesson, chapter_sources, read_lesson
 from coordflow_mini.course.notebooks import Edition, build, read_home
 
-__all__ = ["run_seconds", "stamp"]
+__all__ = ["main", "run_seconds", "stamp"]
 
 CPU_TIME = r"not measured yet|measured: \d+ s on 2 CPU cores"
 GPU_TIME = r"(, \d+ s on an? [^.;,]+ GPU)?"

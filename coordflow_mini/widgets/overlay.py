@@ -32,10 +32,7 @@ class Overlay(Shown):
         self._alpha = np.asarray(rendering.alpha)
         layers, time = self._alpha.shape[:2]
         everything = range(layers)
-        sheet = [
-            Panel(f"layer {i} in {color}", time, lambda frame, i=i: self._drawn(frame, everything, i, 0.6))
-            for i, color in enumerate(map(_color, everything))
-        ]
+        sheet = [self._panel(layer) for layer in everything]
         self.figure = panels_figure(sheet, fps=fps, name=f"{name}, tinted where a layer is seen")
         self.play = ipywidgets.Play(max=time - 1, interval=max(60, round(1000 / fps)), disabled=time == 1)
         self.slider = ipywidgets.IntSlider(max=time - 1, description="frame", disabled=time == 1)
@@ -54,6 +51,13 @@ class Overlay(Shown):
         wrapping = {"flex_flow": "row wrap", "align_items": "center"}
         controls = [ipywidgets.HBox(row, layout=wrapping) for row in rows]
         self.box = ipywidgets.VBox([ipywidgets.VBox([self.image], layout={"max_width": "560px"}), *controls])
+
+    def _panel(self, layer: int) -> Panel:
+        """All frames, tinted where one layer is seen."""
+        layers, time = self._alpha.shape[:2]
+        return Panel(
+            f"layer {layer} in {_color(layer)}", time, lambda i: self._drawn(i, range(layers), layer, 0.6)
+        )
 
     def _drawn(self, frame: int, on: Sequence[int], tint: int, opacity: float) -> Pixels:
         """One frame of the layers that are on, with one layer tinted (-1: none)."""
