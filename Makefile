@@ -78,3 +78,14 @@ test-solved: setup  ## run every notebook with the solutions filled in
 time-chapters: setup  ## time every chapter on 2 threads, stamp it, rebuild; ONLY="3 4" for some
 	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.timing $(ONLY)
 	$(BIN)/python -m coordflow_mini.course.notebooks
+
+COLAB_PYTHON ?= $(shell python3.13 -c 'import ensurepip, venv; print("python3.13")' 2>/dev/null || echo $(PYTHON))
+.PHONY: test-colab
+
+test-colab: build/colab/.installed  ## run every notebook with Colab's versions; COLAB_PYTHON=python3.13 if it has another name
+	PYTHONPATH=tests/colab OMP_NUM_THREADS=1 build/colab/bin/python -m pytest -p no:cacheprovider -W default $(NBVAL) $(CHAPTERS)
+
+build/colab/.installed: tests/colab/requirements.txt pyproject.toml
+	$(COLAB_PYTHON) -m venv build/colab
+	build/colab/bin/python -m pip install --quiet "$$(grep ^torch== requirements.lock)" -r tests/colab/requirements.txt -e .
+	@touch $@
