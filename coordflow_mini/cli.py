@@ -51,13 +51,15 @@ class _Group(TyperGroup):
     ) -> Any:
         words = list(sys.argv[1:] if args is None else args)
         self.debug = "--debug" in words
-        words = [word for word in words if word != "--debug"]
+        words = [word for word in words if word != "--debug"] or ["--help"]
         try:
             code = super().main(words, prog_name or "coordflow", **{**more, "standalone_mode": False})
         except Exception as error:
             if not hasattr(error, "format_message"):  # usage errors have it, in every version of typer
                 raise
-            code = self._fail(error, error.format_message())
+            context = getattr(error, "ctx", None)
+            hint = f" See {context.command_path} --help." if context else ""
+            code = self._fail(error, error.format_message() + hint)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
@@ -94,7 +96,6 @@ def _reason(error: Exception) -> str:
 
 app = typer.Typer(
     cls=_Group,
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

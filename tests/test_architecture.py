@@ -61,6 +61,7 @@ ONLY_IN = {
     "matplotlib": {"plots"},
     "ipywidgets": {"widgets"},
     "constriction": {"entropy"},
+    "rich": {"console"},
     "typer": {"cli"},
     "torchmetrics": {"metrics"},
     "bjontegaard": {"metrics"},

@@ -42,7 +42,9 @@ def test_the_figures_are_those_of_the_file(folder, result):
     original = clips.load(SMALL.clip, SMALL.selection)
     assert result.point.bytes == len(data) <= int(SMALL.bpp * original.pixels / 8)
     assert result.point.bpp == pytest.approx(8 * len(data) / original.pixels)
-    assert result.point.psnr_db == pytest.approx(psnr_db(original.frames, decoder.decode(data).frames), abs=0.01)
+    assert result.point.psnr_db == pytest.approx(
+        psnr_db(original.frames, decoder.decode(data).frames), abs=0.01
+    )
     assert result.bits_per_weight == pytest.approx(8 * len(data) / result.parameters)
     assert result.point.encode_seconds > result.point.decode_seconds > 0
     assert "30+20 steps" in result.point.settings
@@ -89,7 +91,11 @@ def test_the_command_writes_where_it_is_told(tmp_path, monkeypatch, one_thread, 
 
     monkeypatch.setattr(demo, "run", run)
     usual = demo.Demo().fit.steps
-    for more, steps, seconds in ([], usual, None), (["--quick"], usual // 10, None), (["--minutes", "2"], usual, 120):
+    for more, steps, seconds in (
+        ([], usual, None),
+        (["--quick"], usual // 10, None),
+        (["--minutes", "2"], usual, 120),
+    ):
         done = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path), *more])
         assert done.exit_code == 0, done.stderr
         assert seen == {"out": tmp_path, "steps": steps, "seconds": seconds}
