@@ -72,8 +72,9 @@ def test_time_left():
 
 
 def test_annealing():
-    """Half a cosine: 1 at the start, 1/2 in the middle, 0 at the end, falling all the way."""
+    """Half a cosine: 1 at the start, 1/2 in the middle, 0 at the end, falling, flat at both ends."""
     rates = [cosine(part) for part in np.linspace(0, 1, 21)]
+    assert rates[1] > 0.99 and rates[-2] < 0.01
     assert rates[0] == 1 and rates[10] == pytest.approx(0.5) and rates[-1] == pytest.approx(0)
     assert all(a > b for a, b in pairwise(rates))
 
@@ -146,6 +147,17 @@ def test_the_seed_decides(change, clip, small_model, short_fit):
     torch.rand(3)  # the global generator plays no part
     assert same_weights(first, fit(clip, small_model, config))
     assert not same_weights(first, fit(clip, small_model, replace(config, seed=1)))
+
+
+@pytest.mark.parametrize("change", [{}, {"starts": 2, "start_steps": 1}], ids=str)
+def test_the_seed_decides_on_the_first_weights(change, clip, small_model, short_fit):
+    """Before anything is learned, models of two seeds already differ, and so do the pixels that they see."""
+    config = replace(short_fit, steps=1, learning_rate=1e-9, **change)
+    models = [fit(clip, small_model, replace(config, seed=seed)).model for seed in (0, 1)]
+    first, second = (model.color.weights[0] for model in models)
+    assert (first - second).abs().mean() > 0.1
+    batches = [Sampler(clip, replace(config, seed=seed), torch.device("cpu")).batch() for seed in (0, 1)]
+    assert not torch.equal(batches[0].place, batches[1].place)
 
 
 def test_the_global_generator_is_left_alone(clip, small_model, short_fit):

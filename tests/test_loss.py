@@ -113,6 +113,17 @@ def test_a_weight_of_zero_ignores_a_pixel(term):
     torch.testing.assert_close(results[0][0], seen.detach())
 
 
+def test_the_total_weighs_every_term():
+    """loss_terms hands the pixels' weights to each of its terms."""
+    blend, color = random_blend()
+    weight = torch.rand(2, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    config = FitConfig(squared=2.0, absolute=3.0, gamma=0.5)
+    parts = [term(blend, color, weight) for term in TERMS]
+    torch.testing.assert_close(
+        loss_terms(blend, color, config, weight).total, 2 * parts[0] + 3 * parts[1] + 0.5 * parts[2]
+    )
+
+
 @terms
 def test_only_ratios_of_weights_count(term):
     """Equal weights of any size are no weights; a weight of 2 is a pixel seen twice."""
