@@ -1,3 +1,76 @@
-"""coordflow_mini"""
+"""A video as a few small networks: CoordFlow (arXiv 2501.00975), as a library to read.
+
+    >>> import coordflow_mini as cf
+    >>> video = cf.load("clip:cutout")                        # or "holiday.mp4"
+    >>> data = cf.encode(video, bpp=0.8)                      # fit, quantize, code: bytes
+    >>> size = open("cutout.cfv", "wb").write(data)           # this is all that is sent
+    >>> decoded = cf.decode(open("cutout.cfv", "rb").read())  # needs nothing but the file
+    >>> rate = cf.bits_per_pixel(size, video)
+    >>> quality = cf.psnr_db(video.frames, decoded.frames)
+    >>> print(f"{rate:.2f} bpp, {quality:.1f} dB")
+    >>> cf.write("decoded.mp4", decoded.frames, decoded.fps)
+    >>> cf.scrub([video, decoded])                            # in a notebook
+
+The modules in the order in which a video travels through them: `config`, `video`, `coords`,
+`similarity`, `clips`, `encoding`, `flow`, `color`, `model`, `metrics`, `loss`, `optimizer`, `fit`,
+`quantize`, `finetune`, `entropy`, `bitstream`, `encoder`, `decoder`, `applications`; then what looks
+at the result: `results`, `baselines`, `plots`, `report`, `widgets`, `cli`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coordflow_mini.bitstream import BitstreamError as BitstreamError
+    from coordflow_mini.clips import load as load
+    from coordflow_mini.config import CodecConfig as CodecConfig
+    from coordflow_mini.config import FitConfig as FitConfig
+    from coordflow_mini.config import ModelConfig as ModelConfig
+    from coordflow_mini.config import Selection as Selection
+    from coordflow_mini.decoder import decode as decode
+    from coordflow_mini.decoder import decode_frames as decode_frames
+    from coordflow_mini.encoder import Encoding as Encoding
+    from coordflow_mini.encoder import compress as compress
+    from coordflow_mini.encoder import encode as encode
+    from coordflow_mini.metrics import bits_per_pixel as bits_per_pixel
+    from coordflow_mini.metrics import ms_ssim as ms_ssim
+    from coordflow_mini.metrics import psnr_db as psnr_db
+    from coordflow_mini.video import Video as Video
+    from coordflow_mini.video import write as write
+    from coordflow_mini.widgets import scrub as scrub
 
 __version__ = "0.1.0"
+
+# Where each public name lives.  Nothing is imported until it is asked for (PEP 562), so that decoding
+# loads no training code and `coordflow --help` no PyTorch.
+_HOME = {
+    "BitstreamError": "bitstream",
+    "CodecConfig": "config",
+    "Encoding": "encoder",
+    "FitConfig": "config",
+    "ModelConfig": "config",
+    "Selection": "config",
+    "Video": "video",
+    "bits_per_pixel": "metrics",
+    "compress": "encoder",
+    "decode": "decoder",
+    "decode_frames": "decoder",
+    "encode": "encoder",
+    "load": "clips",
+    "ms_ssim": "metrics",
+    "psnr_db": "metrics",
+    "scrub": "widgets",
+    "write": "video",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'coordflow_mini' has no attribute {name!r}")
+    return getattr(import_module(f"coordflow_mini.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -124,7 +124,8 @@ class FitConfig:
     absolute: float = 0.0
     ms_ssim: float = 0.0
     warm_up: int = 400  # steps until colors learn at the full rate; motion does from the first step on
-    static: float = 0.4  # part of the steps in which colors do not see time: only motion can explain change
+    grow: int = 200  # steps until all frames are seen, from the middle outwards: motion is followed, not guessed
+    static: int = 300  # steps in which colors do not see time: only motion can explain change
     starts: int = 1  # short fits from different seeds, of which the best goes on
     start_steps: int = 150
     seed: int = 0
@@ -132,11 +133,9 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("muon", "adam"):
             raise ValueError(f"optimizer must be muon or adam, got {self.optimizer!r}")
-        for name in ("steps", "batch", "warm_up", "starts", "start_steps"):
+        for name in ("steps", "batch", "warm_up", "grow", "static", "starts", "start_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.static <= 1:
-            raise ValueError(f"static must lie in 0 to 1, got {self.static}")
         if not 0 < self.learning_rate < 10:
             raise ValueError(f"learning_rate must lie in (0, 10), got {self.learning_rate}")
         for name in ("gamma", "squared", "absolute", "ms_ssim"):
@@ -149,12 +148,11 @@ class CodecConfig:
     """How fitted weights become bytes."""
 
     choose_width: bool = True  # the one dial: the rate picks the width
-    bits_per_weight: float = 4.5  # what a width is chosen for before training
-    steps: int = 800  # of rate-aware fine-tuning
-    learning_rate: float = 0.01  # of the weights; cosine to zero
-    step_learning_rate: float = 0.03  # of log2 of the quantization steps
-    first_step: float = 1 / 8  # quantization step at the start, in standard deviations of a tensor
-    steering: float = 1.0  # how hard the price of a bit follows the size: price *= (size / aim) ** steering
-    aim: float = 0.985  # of the target: fine-tuning steers to here ...
+    bits_per_weight: float = 5.3  # what a width is chosen for before training
+    steps: int = 1000  # of rate-aware fine-tuning
+    learning_rate: float = 0.006  # of the weights; cosine to zero
+    step_learning_rate: float = 0.05  # of log2 of the quantization steps
+    price: float = 1.2  # of a bit: distortion is taken to fall as rate ** -price
+    aim: float = 0.985  # of the target: the rate that is held while fine-tuning ...
     floor: float = 0.95  # ... and the file must end between here and 1
-    rounds: int = 12  # of 50 more steps each, while it does not
+    rounds: int = 12  # of 100 more steps each, while it does not

@@ -75,18 +75,16 @@ class PixelBatch(NamedTuple):
     color: Tensor  # [frames, pixels, 3] in [0, 1]
 
 
-def random_pixels(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor | None = None) -> PixelBatch:
+def random_pixels(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
     """About `count` random pixels, equally many from each frame, drawn on the clip's own device.
 
     Rows of equal length let everything that depends on time alone be computed once per frame and
     broadcast; the equal shares also make the gradient less noisy than independent draws.  With
     more frames than 128 a random subset of them is used.  Only drawn pixels become floats.
 
-    clip: uint8 [time, height, width, 3].  frames: [n] int64, the frames to draw from (all).
+    clip: uint8 [time, height, width, 3].  frames: [n] int64, the frames to draw from.
     """
-    time, height, width, _ = clip.shape
-    if frames is None:
-        frames = torch.arange(time, device=clip.device)
+    _, height, width, _ = clip.shape
     if len(frames) > _MOST_FRAMES:
         order = torch.randperm(len(frames), generator=generator, device=clip.device)
         frames = frames[order[:_MOST_FRAMES]]
@@ -112,16 +110,16 @@ class PatchBatch(NamedTuple):
 
 
 def random_patches(
-    clip: Tensor, generator: torch.Generator, frames: Tensor | None = None, *, count: int = 4, side: int = 48
+    clip: Tensor, generator: torch.Generator, frames: Tensor, *, count: int = 4, side: int = 48
 ) -> PatchBatch:
     """`count` patches of side x side pixels (less where the clip is smaller), each from a random frame."""
-    time, clip_height, clip_width, _ = clip.shape
+    _, clip_height, clip_width, _ = clip.shape
     device, height, width = clip.device, min(side, clip_height), min(side, clip_width)
 
     def draw(limit: int) -> Tensor:
         return torch.randint(limit, (count, 1, 1), generator=generator, device=device)
 
-    frame = draw(time)[:, 0, 0] if frames is None else frames[draw(len(frames))[:, 0, 0]]
+    frame = frames[draw(len(frames))[:, 0, 0]]
     rows = draw(clip_height - height + 1) + torch.arange(height, device=device)[:, None]
     columns = draw(clip_width - width + 1) + torch.arange(width, device=device)
     rows, columns = torch.broadcast_tensors(rows, columns)

@@ -3,7 +3,8 @@
 Each tensor of each layer has its own quantization step, learned together with the weights.  The
 forward pass sees rounded weights; the backward pass pretends that rounding did nothing (the
 straight-through estimator, Bengio et al., arXiv 1308.3432; learned steps: Esser et al., LSQ,
-arXiv 1902.08153).  The price λ rises or falls until the file has the wanted size.
+arXiv 1902.08153).  How the bits are shared out is learned; how many there are is held: after every
+few training steps all quantization steps move together to where the file has the wanted size.
 """
 
 import math
@@ -25,7 +26,9 @@ __all__ = ["FineTuned", "Quantizer", "finetune", "quantize_model", "rate_bits"]
 
 FileSize = Callable[[list[QuantizedTensor]], int]
 
-_REPORT = 50  # steps between two measurements of the rate, after each of which the price moves
+_GENTLE = 7  # bits per weight at the start: rounding that the fit hardly notices
+_HOLD = 5  # steps between two corrections of the rate
+_REPORT = 100  # steps between two measurements of the real file, and two entries of the history
 
 
 def quantize_model(model: CoordFlow, step_indices: list[list[int]]) -> list[QuantizedTensor]:
@@ -55,12 +58,12 @@ def rate_bits(weights: Tensor, log2_step: Tensor) -> Tensor:
 class Quantizer(torch.nn.Module):
     """A model's weights, rounded at learned steps on the way forward."""
 
-    def __init__(self, model: CoordFlow, first_step: float):
+    def __init__(self, model: CoordFlow):
         super().__init__()
         self.model = model
         self.names = [name for name, _ in model.named_parameters()]
         scales = (parameter.detach().flatten(1).square().mean(1).sqrt() for parameter in model.parameters())
-        self.log2_steps = torch.nn.ParameterList(torch.log2(first_step * scale + 1e-4) for scale in scales)
+        self.log2_steps = torch.nn.ParameterList(torch.log2(scale / 8 + 1e-4) for scale in scales)
 
     def rounded(self) -> dict[str, Tensor]:
         """The weights that the file will hold, by name, with straight-through gradients."""
@@ -114,59 +117,87 @@ class FineTuned:
 class _Tuning:
     """The state of fine-tuning: weights, steps, their optimizers and the price of a bit."""
 
-    def __init__(self, fitted: FitResult, sampler: Sampler, config: CodecConfig, on_step: OnStep | None):
-        self.sampler, self.config, self.on_step = sampler, config, on_step
-        self.quantizer = Quantizer(fitted.model, config.first_step)
+    def __init__(
+        self,
+        fitted: FitResult,
+        sampler: Sampler,
+        config: CodecConfig,
+        aim: float,
+        file_size: FileSize,
+        on_step: OnStep | None,
+    ):
+        self.sampler, self.config, self.aim, self.file_size, self.on_step = sampler, config, aim, file_size, on_step
+        self.quantizer = Quantizer(fitted.model)
         self.weights = make_optimizer(fitted.config.optimizer, fitted.model.parameters(), config.learning_rate)
         self.steps = torch.optim.Adam(self.quantizer.log2_steps.parameters(), config.step_learning_rate)
-        self.price = 0.0
-        self.done = 0
+        self.done, self.total = 0, 0
+        self.error = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
+        self.surcharge = 1.0  # bits of the real file per estimated bit
         self.history: list[Progress] = []
         self.began = time.perf_counter()
+        for _ in range(3):
+            self._calibrate()
+            self._hold_rate()
 
-    def align(self, file_size: FileSize, target_bytes: float) -> None:
-        """Choose first steps of quantization with which the file would have the wanted size now."""
-        for _ in range(4):
-            self.quantizer.spend(8 * (target_bytes - file_size(self.quantizer.quantized())))
-
-    def advance(self, rates: list[float], file_size: FileSize, target_bytes: float) -> None:
-        """One training step per learning rate (as a part of the full one), steering towards the target."""
+    def advance(self, rates: list[float]) -> None:
+        """One training step per learning rate (each a share of the full one)."""
+        self.total += len(rates)
         for number, rate in enumerate(rates):
             # float32 last, because that is what a decoder computes in
             dtype = torch.float32 if number > 0.7 * len(rates) else self.sampler.dtype
-            error = self._descend(rate, dtype)
+            self._descend(rate, dtype)
             self.done += 1
+            if self.done % _HOLD == 0:
+                self._hold_rate()
             if self.done % _REPORT == 0 or number == len(rates) - 1:
-                self._steer(error, file_size(self.quantizer.quantized()), target_bytes, self.done - number - 1 + len(rates))
+                self._calibrate()
+                self._report()
 
-    def _descend(self, rate: float, dtype: torch.dtype) -> float:
-        for optimizer, full in ((self.weights, self.config.learning_rate), (self.steps, self.config.step_learning_rate)):
+    def _descend(self, rate: float, dtype: torch.dtype) -> None:
+        for optimizer, full in (
+            (self.weights, self.config.learning_rate),
+            (self.steps, self.config.step_learning_rate),
+        ):
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = full * rate
         terms = self.sampler.terms(self.quantizer, self.sampler.batch(), dtype)
-        (terms.total + self.price * self.quantizer.bits()).backward()
+        # what the last bit is worth, if distortion falls as rate ** -config.price
+        price = self.config.price * self.error / self._wanted_bits()
+        (terms.total + price * self.quantizer.bits()).backward()
         self.weights.step()
         self.steps.step()
-        return float(terms.squared)
+        self.error += 0.02 * (float(terms.squared) - self.error)
 
-    def _steer(self, error: float, size: int, target_bytes: float, steps: int) -> None:
-        """Raise the price while the file is too large, lower it while there is room."""
-        if not math.isfinite(error) or error > 1:
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        """Compare the estimate of the rate with the real file."""
+        self.size = self.file_size(self.quantizer.quantized())
+        self.surcharge = 8 * self.size / float(self.quantizer.bits())
+
+    def _wanted_bits(self) -> float:
+        """The rate to hold now [bits]: from gentle to the target during the first half, then the target."""
+        part = min(1.0, self.done / (0.5 * self.config.steps))
+        gentle = max(8 * self.aim, _GENTLE * self.quantizer.model.parameter_count)
+        return 8 * self.aim * part + gentle * (1 - part)
+
+    @torch.no_grad()
+    def _hold_rate(self) -> None:
+        """Shift all steps alike, so that the file has the wanted size whatever they learned."""
+        self.quantizer.spend(self._wanted_bits() - self.surcharge * float(self.quantizer.bits()))
+
+    def _report(self) -> None:
+        if not math.isfinite(self.error) or self.error > 1:
             raise DivergenceError(
-                f"fine-tuning diverged (squared error {error:.3g}); use a fine-tuning learning rate "
+                f"fine-tuning diverged (squared error {self.error:.3g}); use a fine-tuning learning rate "
                 f"below {self.config.learning_rate:g}"
             )
-        if not self.price:  # distortion falls about as rate^-1.5: the slope of that law at the target
-            self.price = 1.5 * error / (8 * target_bytes)
-        self.price *= min(4.0, max(0.25, (size / target_bytes) ** self.config.steering))
-        weights = sum(parameter.numel() for parameter in self.quantizer.model.parameters())
-        psnr_db = -10 * math.log10(max(error, 1e-10))
+        psnr_db = -10 * math.log10(max(self.error, 1e-10))
+        bits_per_weight = 8 * self.size / self.quantizer.model.parameter_count
         seconds = time.perf_counter() - self.began
-        progress = Progress("fine-tune", self.done, steps, psnr_db, seconds, 8 * size / weights)
-        self.history.append(progress)
+        self.history.append(Progress("fine-tune", self.done, self.total, psnr_db, seconds, bits_per_weight))
         if self.on_step:
-            self.on_step(progress)
+            self.on_step(self.history[-1])
 
 
 def finetune(
@@ -186,18 +217,14 @@ def finetune(
     reached.  Raises `DivergenceError`.  Taught in chapter 08.
     """
     sampler = Sampler(video, fitted.config, torch.device(device))
-    tuning = _Tuning(fitted, sampler, config, on_step)
-    aim = config.aim * target_bytes
+    tuning = _Tuning(fitted, sampler, config, config.aim * target_bytes, file_size, on_step)
     interrupted = False
-    tuning.align(file_size, aim)
     try:
-        tuning.advance([cosine(step / config.steps) for step in range(config.steps)], file_size, aim)
+        tuning.advance([cosine(step / config.steps) for step in range(config.steps)])
         for _ in range(config.rounds):
-            size = file_size(tuning.quantizer.quantized())
-            if config.floor * target_bytes <= size <= target_bytes:
+            if config.floor * target_bytes <= tuning.size <= target_bytes:
                 break
-            tuning.quantizer.spend(8 * (aim - size))
-            tuning.advance([0.1] * _REPORT, file_size, aim)
+            tuning.advance([0.1] * _REPORT)
     except KeyboardInterrupt:
         interrupted = True
     return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)

@@ -69,14 +69,19 @@ class Sampler:
         self.clip = torch.from_numpy(video.frames).to(device)
         self.config = config
         self.times = frame_times(video.time).to(device)
-        self.frames = None if frames is None else torch.as_tensor(frames, dtype=torch.int64, device=device)
+        frames = range(video.time) if frames is None else frames
+        self.frames = torch.tensor(list(frames), dtype=torch.int64, device=device)
         self.weights = None if weights is None else torch.as_tensor(weights, device=device).float().flatten(1)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.dtype = training_dtype(device)
 
-    def batch(self) -> PixelBatch:
-        """The next random pixels."""
-        return random_pixels(self.clip, self.config.batch, self.generator, self.frames)
+    def batch(self, reach: float = 1.0) -> PixelBatch:
+        """The next random pixels, of the frames with |t| up to `reach`."""
+        frames = self.frames
+        if reach < 1:
+            near = self.times[frames].abs()
+            frames = frames[near <= max(reach, float(near.min()))]
+        return random_pixels(self.clip, self.config.batch, self.generator, frames)
 
     def terms(self, model: CoordFlow, batch: PixelBatch, dtype: torch.dtype | None = None) -> LossTerms:
         """The loss of a model on a batch."""
@@ -116,7 +121,7 @@ class _Run:
         began, recent = time.perf_counter() - self.seconds, []
         while self.step < stop:
             self._set_rates()
-            terms = self.sampler.terms(self.model, self.sampler.batch())
+            terms = self.sampler.terms(self.model, self.sampler.batch(self._reach()))
             self.optimizer.zero_grad(set_to_none=True)
             terms.total.backward()
             self.optimizer.step()
@@ -129,13 +134,19 @@ class _Run:
 
     def _set_rates(self) -> None:
         """Cosine annealing; wide weights (the colors) warm up; time stays hidden from colors at first."""
-        rate = self.config.learning_rate * cosine(self.step / self.config.steps)
+        config = self.config
+        rate = config.learning_rate * cosine(self.step / config.steps)
+        warm_up = min(config.warm_up, max(1, config.steps // 3))
         for group in self.optimizer.param_groups:
             slow = group.get("wide", True)
-            group["lr"] = rate * (min(1.0, (self.step + 20) / self.config.warm_up) if slow else 1.0)
-        moves = self.model.flow is not None
-        sees_time = not moves or self.step >= self.config.static * self.config.steps
+            group["lr"] = rate * (min(1.0, (self.step + 20) / warm_up) if slow else 1.0)
+        sees_time = self.model.flow is None or self.step >= min(config.static, config.steps // 3)
         self.model.color.time_weight.requires_grad_(sees_time)
+
+    def _reach(self) -> float:
+        """Up to which |t| frames are seen now."""
+        grow = max(1, min(self.config.grow, self.config.steps // 4))
+        return 1.0 if self.model.flow is None else (self.step + 1) / grow
 
     def _report(self, error: float) -> None:
         if not math.isfinite(error) or error > 1:
