@@ -89,3 +89,9 @@ build/colab/.installed: tests/colab/requirements.txt pyproject.toml
 	$(COLAB_PYTHON) -m venv build/colab
 	build/colab/bin/python -m pip install --quiet "$$(grep ^torch== requirements.lock)" -r tests/colab/requirements.txt -e .
 	@touch $@
+
+.PHONY: test-browser
+
+test-browser: setup  ## open chapters in JupyterLab and Chromium, move the widgets; screenshots go to runs/browser
+	$(BIN)/python -m pip install -qq -e '.[browser]'
+	COORDFLOW_BROWSER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/browser

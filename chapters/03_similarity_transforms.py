@@ -147,7 +147,9 @@ def matrix(transform):
 turn = torch.tensor([0.0, math.radians(90), 0.0, 0.0])
 shift = torch.tensor([0.0, 0.0, 0.5, 0.0])
 turn_first, shift_first = matrix(shift) @ matrix(turn), matrix(turn) @ matrix(shift)
-assert torch.allclose(turn_first, similarity.matrix(similarity.compose(after=shift, before=turn)), atol=1e-6)
+assert torch.allclose(
+    turn_first, similarity.matrix(similarity.compose(after=shift, before=turn)), atol=1e-6
+)
 turn_first[:2, 2], shift_first[:2, 2]
 
 # %% [markdown]
@@ -199,7 +201,9 @@ there = similarity.apply(motion, points)
 back_again = similarity.apply(inverse(motion), there)
 assert torch.allclose(back_again, points, atol=1e-5)
 assert torch.allclose(
-    similarity.matrix(inverse(motion)), torch.linalg.inv(similarity.matrix(motion)), atol=1e-5
+    similarity.matrix(inverse(motion)),
+    torch.linalg.inv(similarity.matrix(motion)),
+    atol=1e-5,
 )
 
 # %% [markdown]
@@ -240,10 +244,13 @@ height, width, _ = source.shape
 grid = pixel_grid(height, width)  # [pixels, 2], the place of every pixel
 doubled = similarity.apply(torch.tensor([math.log(2), 0.0, 0.0, 0.0]), grid)
 frame = warping.sample(source, doubled).view(height, width, 3)
-scale_two.compare("smaller", "The frame shows twice as wide a piece of the source, so what is in it shrinks.")
+scale_two.compare(
+    "smaller",
+    "The frame shows twice as wide a piece of the source, so what is in it shrinks.",
+)
 plots.pictures(
     {"source": source, "frame: each pixel p shows 2p": frame},
-    alt="Left a flower on a patterned ground; right the same at half its size, black around it.",
+    alt="A flower on a patterned ground; beside it the same at half its size.",
 )
 
 # %% [markdown]
@@ -307,7 +314,7 @@ figures.source_arrows(
     warp(source, moved),
     pixels.tolist(),
     asked.tolist(),
-    alt="A turned and shifted flower; from four of its pixels arrows lead to the same spots of the flower "
+    alt="A turned and shifted flower; from four of its pixels arrows lead to the same spots "
     "in the source picture beside it.",
 )
 
@@ -334,7 +341,7 @@ motions = pan.motion[0].float()  # [time, 4], frame -> canonical
 truth = similarity.compose(after=inverse(motions[0]), before=motions[-1])
 plots.pictures(
     {"first frame": first, "last frame": last},
-    alt="The first and the last frame of a clip: the same patterned ground, shifted, turned and zoomed.",
+    alt="Two frames of one clip: the same ground, shifted, turned and zoomed.",
 )
 
 # %% [markdown]
@@ -348,7 +355,7 @@ plots.pictures(
 
 # %%
 def register(picture, target, apply=similarity.apply, points=grid, unit=1.0, steps=150):
-    """The transform through which `picture` looks like `target`, and the error of every step."""
+    """The transform through which picture looks like target, and every step's error."""
     guess = torch.zeros(4, requires_grad=True)
     optimizer = torch.optim.Adam([guess], lr=0.02)
     errors = []
@@ -369,7 +376,8 @@ def report(name, transform):
     log_scale, angle, right, down = transform.tolist()
     degrees = math.degrees(angle)
     print(
-        f"{name:10s} scale {math.exp(log_scale):.3f}  angle {degrees:6.2f}°  shift ({right:.3f}, {down:.3f})"
+        f"{name:6s} scale {math.exp(log_scale):.3f}  angle {degrees:6.2f}°  "
+        f"shift ({right:.3f}, {down:.3f})"
     )
 
 
@@ -400,12 +408,19 @@ figures.lines(
 # than it is high. What should be a rotation then bends right angles.
 
 # %%
-square = torch.tensor([1.0, height / width])  # a point in our units is this times one in -1 ... 1
+square = torch.tensor(
+    [1.0, height / width]
+)  # a point in our units is this times one in -1 ... 1
 turned = torch.tensor([0.0, math.radians(45), 0.0, 0.0])
-bent = warping.sample(source, similarity.apply(turned, grid / square) * square).view(height, width, 3)
+bent = warping.sample(source, similarity.apply(turned, grid / square) * square).view(
+    height, width, 3
+)
 plots.pictures(
-    {"turned by 45°": warp(source, inverse(turned)), "turned in coordinates of -1 to 1": bent},
-    alt="Left the flower turned by 45 degrees; right the same with wrong coordinates, squeezed and sheared.",
+    {
+        "turned by 45°": warp(source, inverse(turned)),
+        "turned in coordinates of -1 to 1": bent,
+    },
+    alt="The flower turned by 45 degrees; beside it the same, squeezed and sheared.",
 )
 
 # %% [markdown]
@@ -420,7 +435,7 @@ figures.lines(
     {"isotropic": errors, "−1 to 1 both ways": high_errors},
     across="step",
     up="mean squared error",
-    alt="The error with isotropic coordinates falls below 0.001; with anisotropic ones it stays near 0.01.",
+    alt="The error with isotropic coordinates falls below 0.001, the other stays near 0.01.",
     logarithmic=True,
 )
 
@@ -450,7 +465,7 @@ assert mirrored_errors[-1] < 2 * errors[-1] and mirrored[1] * truth[1] < 0
 # %%
 stripes_shift = predict(
     "stripes_shift",
-    "Stripes with period 0.3 are shifted by 0.2. Starting from 0, descent finds the shift ...",
+    "Stripes of period 0.3 are shifted by 0.2. From 0, descent finds the shift ...",
     unit="units",
     answer=...,
 )
@@ -460,7 +475,9 @@ stripes_shift = predict(
 def stripes(points):
     """Vertical stripes of period 0.3, [height, width, 3]."""
     light = 0.5 + 0.4 * torch.sin(2 * math.pi * points[:, 0] / 0.3)
-    return torch.stack([light, 0.8 * light + 0.1, 0.6 * light + 0.2], dim=-1).view(height, width, 3)
+    return torch.stack([light, 0.8 * light + 0.1, 0.6 * light + 0.2], dim=-1).view(
+        height, width, 3
+    )
 
 
 striped = stripes(grid)

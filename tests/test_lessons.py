@@ -26,6 +26,7 @@ SECTIONS = (  # headings of level 2, by how they begin; others may stand between
     "Further reading",
 )
 MOST_LINES = 30  # of a code cell
+MOST_CHARACTERS = 92  # of a line of code: longer ones have to be scrolled in a notebook
 MOST_SECONDS = 90  # a chapter on 2 CPU cores
 DRAWN = {"axes", "lines", "pictures", "source_arrows"}  # these take their alt text; plots.* write their own
 
@@ -99,6 +100,8 @@ def test_it_is_set_up_once_for_its_own_number(lesson):
 
 @lessons
 def test_code_cells_are_short(lesson):
+    wide = [line for part in code(lesson) for line in part.splitlines() if len(line) > MOST_CHARACTERS]
+    assert not wide, f"more than {MOST_CHARACTERS} characters: {wide}"
     long = [part.splitlines()[0] for part in code(lesson) if len(part.splitlines()) > MOST_LINES]
     assert not long, f"more than {MOST_LINES} lines: {long}"
 

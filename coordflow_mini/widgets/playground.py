@@ -85,5 +85,5 @@ def _motion(scale: float, degrees: float, right: float, down: float) -> Tensor:
 
 def _matrix_html(motion: Tensor) -> str:
     """The 3x3 matrix as preformatted text."""
-    rows = similarity.matrix(motion).tolist()
+    rows = (similarity.matrix(motion).round(decimals=2) + 0.0).tolist()  # + 0: no -0.00
     return f"<pre>{chr(10).join('  '.join(f'{value:6.2f}' for value in row) for row in rows)}</pre>"
