@@ -30,8 +30,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup  ## encode a real clip, decode it, compare, write a report; options: make demo DEMO="--out DIR"
 	$(BIN)/coordflow demo $(DEMO)
 
-test: setup  ## run all tests
+test: setup  ## run all tests, then all notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	@$(MAKE) --no-print-directory test-notebooks
 
 lab: setup  ## open the course in JupyterLab
 	$(BIN)/jupyter lab

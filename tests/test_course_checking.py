@@ -28,7 +28,7 @@ def with_pass(x):
 
 def with_a_hole(x):
     y = ...
-    return y
+    return y  # noqa: RET504
 
 
 def returns_a_hole(x):
@@ -48,7 +48,7 @@ WORK = [
     lambda x: x[..., 0],
     lambda x: x[..., x],
     lambda x: 0,
-    lambda x: print(x),
+    lambda x: repr(x),
     {"A": ...},
     0,
     "",
@@ -72,9 +72,10 @@ def test_a_right_answer_is_handed_back_and_a_wrong_one_replaced(capsys):
 
 
 def test_what_came_back_may_be_checked_again():
-    """As when a learner runs only the last line of the cell once more."""
+    """As when a learner runs only the line of the check once more."""
     used = course.check(lambda transform: -transform, "inverse")
     assert course.check(used) is used
+    assert not course.progress().complete
 
 
 def test_an_unknown_name_is_answered(capsys):
@@ -99,12 +100,12 @@ def test_a_stopped_function_shows_its_line(capsys):
 
 def test_progress_counts_and_forgives(tmp_path):
     assert repr(course.progress()) == "Nothing has been checked yet."
-    course.check(similarity.inverse)
+    course.check(lambda transform: similarity.inverse(transform), "inverse")
     course.check(..., "matrix")
     summary = course.progress()
     assert not summary.complete
     assert "Chapter 03: 1 of 2 exercises done.   ✓ inverse   ○ matrix" in repr(summary)
-    course.check(similarity.matrix)
+    course.check(lambda transform: similarity.matrix(transform), "matrix")
     assert course.progress().complete
     file = tmp_path / "answers.json"
     course.progress().save(file)
