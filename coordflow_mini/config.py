@@ -123,9 +123,9 @@ class FitConfig:
     squared: float = 1.0
     absolute: float = 0.0
     ms_ssim: float = 0.0
-    warm_up: int = 400  # steps until colors learn at the full rate; motion does from the first step on
-    grow: int = 200  # steps until all frames are seen, from the middle outwards: motion is followed, not guessed
-    static: int = 300  # steps in which colors do not see time: only motion can explain change
+    warm_up: int = 300  # steps until colors learn at the full rate; motion does from the first step on
+    grow: int = 300  # steps until all frames are seen, from the middle outwards: motion is followed, not guessed
+    static: int = 700  # steps in which colors do not see time: only motion can explain change
     starts: int = 1  # short fits from different seeds, of which the best goes on
     start_steps: int = 150
     seed: int = 0

@@ -140,12 +140,12 @@ class _Run:
         for group in self.optimizer.param_groups:
             slow = group.get("wide", True)
             group["lr"] = rate * (min(1.0, (self.step + 20) / warm_up) if slow else 1.0)
-        sees_time = self.model.flow is None or self.step >= min(config.static, config.steps // 3)
+        sees_time = self.model.flow is None or self.step >= min(config.static, config.steps * 3 // 4)
         self.model.color.time_weight.requires_grad_(sees_time)
 
     def _reach(self) -> float:
         """Up to which |t| frames are seen now."""
-        grow = max(1, min(self.config.grow, self.config.steps // 4))
+        grow = max(1, min(self.config.grow, self.config.steps // 2))
         return 1.0 if self.model.flow is None else (self.step + 1) / grow
 
     def _report(self, error: float) -> None:
