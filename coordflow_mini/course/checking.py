@@ -36,26 +36,25 @@ def examine(exercise: Exercise, answer: Any) -> Outcome:
     """What the exercise's examiner says about an answer; leaves the random numbers as they were."""
     name, chapter = exercise.name, exercise.chapter
     if answer is exercise.stand_in or is_untouched(answer):
-        return Outcome(name, chapter, "untouched", f"not attempted yet. {_used_instead(exercise)}")
+        return Outcome(name, chapter, "untouched", f"not attempted yet.\n{_used_instead(exercise)}")
     try:
         with torch.random.fork_rng(devices=[]):
             exercise.examine(answer)
     except Mistake as mistake:
-        return Outcome(name, chapter, "wrong", f"{mistake} {_used_instead(exercise)}")
+        return Outcome(name, chapter, "wrong", f"{mistake}\n{_used_instead(exercise)}")
     except Exception as error:  # an answer nobody thought of must not stop the notebook
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         message = f"your answer cannot be examined ({reason})."
-        return Outcome(name, chapter, "wrong", f"{message} {_used_instead(exercise)}")
+        return Outcome(name, chapter, "wrong", f"{message}\n{_used_instead(exercise)}")
     return Outcome(name, chapter, "passed", "right! Your own answer is used from here on.")
 
 
 def _used_instead(exercise: Exercise) -> str:
-    """Which function later cells use."""
-    if not callable(exercise.stand_in):
-        return "Until it is right, the course's answer is used."
-    home = exercise.stand_in.__module__.removeprefix("coordflow_mini.")
-    where = "the course's version" if home.startswith("course") else f"the library's ({home})"
-    return f"Until it is right, {where} is used."
+    """What later cells use."""
+    name = getattr(exercise.stand_in, "__qualname__", "")
+    home = getattr(exercise.stand_in, "__module__", "").rpartition(".")[2]
+    used = f"{home}.{name}" if name.isidentifier() else "the course's answer"
+    return f"  Until it is right, later cells use {used}."
 
 
 def is_untouched(answer: Any) -> bool:

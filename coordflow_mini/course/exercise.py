@@ -92,7 +92,7 @@ def call(theirs: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise Mistake(
-            f"Your function stopped with {type(error).__name__}: {reason}{_where(error, theirs)}"
+            f"Your function stopped with {type(error).__name__}: {reason.rstrip('.')}{_where(error, theirs)}."
         ) from None
 
 
@@ -109,7 +109,7 @@ def _where(error: Exception, theirs: Callable[..., Any]) -> str:
     file = getattr(getattr(theirs, "__code__", None), "co_filename", "")
     lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == file]
     text = linecache.getline(file, lines[-1] or 0).strip() if lines else ""
-    return f" (in the line: {text})" if text else ""
+    return f", in the line: {text}" if text else ""
 
 
 def close(first: Any, second: Any, tolerance: float = 1e-4) -> bool:

@@ -16,7 +16,7 @@ from coordflow_mini.course.notebooks import Edition, build, read_home
 
 __all__ = ["main", "run_seconds", "stamp"]
 
-CPU_TIME = r"not measured yet|measured: \d+ s on 2 CPU cores"
+CPU_TIME = r"measured: (?:not yet|\d+ s on 2 CPU cores)"
 GPU_TIME = r"(, \d+ s on an? [^.;,]+ GPU)?"
 
 
@@ -36,15 +36,15 @@ def run_seconds(lesson: Lesson) -> float:
 def stamp(source: str, seconds: float, gpu: str = "") -> str:
     """The chapter's text with its time, rounded up, in place of the old one.
 
-    >>> stamp("running everything: not measured yet.", 11.2)
-    'running everything: measured: 12 s on 2 CPU cores.'
-    >>> stamp("running everything: measured: 12 s on 2 CPU cores.", 3.4, gpu="T4")
-    'running everything: measured: 12 s on 2 CPU cores, 4 s on a T4 GPU.'
+    >>> stamp("Running all cells, measured: not yet.", 11.2)
+    'Running all cells, measured: 12 s on 2 CPU cores.'
+    >>> stamp("Running all cells, measured: 12 s on 2 CPU cores.", 3.4, gpu="T4")
+    'Running all cells, measured: 12 s on 2 CPU cores, 4 s on a T4 GPU.'
     """
     rounded = int(-(-seconds // 1))
     found = re.search(f"({CPU_TIME}){GPU_TIME}", source)
     if found is None:
-        raise ValueError("the first cell must say 'running everything: not measured yet.'")
+        raise ValueError("the first cell must say 'Running all cells, measured: not yet.'")
     cpu, rest = found[1], found[2] or ""
     if gpu:
         rest = f", {rounded} s on {'an' if gpu[0] in 'AEFHILMNORSX' else 'a'} {gpu} GPU"
