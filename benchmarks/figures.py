@@ -50,7 +50,8 @@ class Figure:
 
     def __str__(self) -> str:
         kind, sign = ("must" if self.must else "aim "), ("<=" if self.at_most else ">=")
-        return f"{'ok  ' if self.met else 'MISS'} {kind} {self.name:58} {self.value:10.3f} {sign} {self.target:g}"
+        verdict = "ok  " if self.met else "MISS"
+        return f"{verdict} {kind} {self.name:58} {self.value:10.3f} {sign} {self.target:g}"
 
 
 def encoded(video: Video, seed: int = 0, **changes: object) -> Encoding:
@@ -165,7 +166,8 @@ def memory() -> Iterator[Figure]:
             done = subprocess.run(
                 [sys.executable, "-c", _CHILD, task, path], check=True, capture_output=True, text=True
             )
-            yield Figure(f"1080p, 60 frames: peak memory to {task} [GiB]", float(done.stdout), limit, at_most=True)
+            name = f"1080p, 60 frames: peak memory to {task} [GiB]"
+            yield Figure(name, float(done.stdout), limit, at_most=True)
 
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {

@@ -42,14 +42,18 @@ class ColorNetwork(nn.Module):
             return nn.Parameter(bound * (2 * torch.rand(layers, rows, columns, generator=generator) - 1))
 
         inputs = 2 * space_frequencies
-        self.time_weight = nn.Parameter(torch.zeros(layers, 1 + 2 * time_frequencies, width))  # a still picture
+        self.time_weight = nn.Parameter(
+            torch.zeros(layers, 1 + 2 * time_frequencies, width)
+        )  # a still picture
         self.weights = nn.ParameterList([uniform(inputs, width, math.sqrt(6 / inputs))])
         self.weights.extend(uniform(width, width, math.sqrt(6 / width)) for _ in range(depth - 1))
         self.weights.append(uniform(width, 4, math.sqrt(1 / width)))
         sizes = [width] * depth + [4]
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(layers, 1, size)) for size in sizes)
 
-    def forward(self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
         """RGB around [0, 1], [layers, times, pixels, 3], and alpha logits [layers, times, pixels].
 
         points: canonical [layers, times, pixels, 2].  times: [times] in [-1, 1].

@@ -34,9 +34,7 @@ class Selection:
                 f"got {self.start}:{self.stop}:{self.step}"
             )
         if (self.width is None) != (self.height is None):
-            raise ValueError(
-                f"size needs both width and height, got {self.width} x {self.height}"
-            )
+            raise ValueError(f"size needs both width and height, got {self.width} x {self.height}")
         if self.width is not None and self.height is not None and min(self.width, self.height) < 1:
             raise ValueError(
                 f"size must be at least 1x1 pixels, got {self.width}x{self.height}; "
@@ -54,13 +52,11 @@ class Selection:
             raise ValueError(
                 f"frames must be start:stop or start:stop:step, for example 0:96, got {frames!r}"
             ) from None
-        start, stop, step = (parts + [None, None, None])[:3]
+        start, stop, step = [*parts, None, None, None][:3]
         try:
             width, height = (int(part) for part in size.lower().split("x")) if size else (None, None)
         except ValueError:
-            raise ValueError(
-                f"size must be WIDTHxHEIGHT, for example 192x108, got {size!r}"
-            ) from None
+            raise ValueError(f"size must be WIDTHxHEIGHT, for example 192x108, got {size!r}") from None
         return cls(start or 0, stop, 1 if step is None else step, width, height)
 
 
@@ -84,6 +80,8 @@ class ModelConfig:
             raise ValueError(f"motion must be one of {', '.join(MOTIONS)}, got {self.motion!r}")
         for name, (low, high) in MODEL_LIMITS.items():
             value = getattr(self, name)
+            if isinstance(low, int) and not isinstance(value, int):
+                raise ValueError(f"{name} must be an integer, got {value}")
             if not low <= value <= high:
                 raise ValueError(f"{name} must be {low} to {high}, got {value}")
         if self.lowest_frequency > self.highest_frequency:
@@ -124,7 +122,7 @@ class FitConfig:
     absolute: float = 0.0
     ms_ssim: float = 0.0
     warm_up: int = 300  # steps until colors learn at the full rate; motion does from the first step on
-    grow: int = 300  # steps until all frames are seen, from the middle outwards: motion is followed, not guessed
+    grow: int = 300  # steps until all frames are seen, from the middle on: motion is followed, not guessed
     static: int = 700  # steps in which colors do not see time: only motion can explain change
     starts: int = 1  # short fits from different seeds, of which the best goes on
     start_steps: int = 150
@@ -134,13 +132,15 @@ class FitConfig:
         if self.optimizer not in ("muon", "adam"):
             raise ValueError(f"optimizer must be muon or adam, got {self.optimizer!r}")
         for name in ("steps", "batch", "warm_up", "grow", "static", "starts", "start_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, got {getattr(self, name)}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be an integer from 0 to 2^64 - 1, got {self.seed}")
         if not 0 < self.learning_rate < 10:
             raise ValueError(f"learning_rate must lie in (0, 10), got {self.learning_rate}")
         for name in ("gamma", "squared", "absolute", "ms_ssim"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -156,3 +156,13 @@ class CodecConfig:
     aim: float = 0.985  # of the target: the rate that is held while fine-tuning ...
     floor: float = 0.95  # ... and the file must end between here and 1
     rounds: int = 12  # of 100 more steps each, while it does not
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "rounds"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
+                raise ValueError(f"{name} must be an integer of at least 0, got {getattr(self, name)}")
+        for name in ("bits_per_weight", "learning_rate", "step_learning_rate", "price"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be finite and positive, got {getattr(self, name)}")
+        if not 0 < self.floor <= self.aim <= 1:
+            raise ValueError(f"expected 0 < floor <= aim <= 1, got floor {self.floor} and aim {self.aim}")

@@ -13,7 +13,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["PixelBatch", "frame_times", "half_side", "pixel_grid", "pixel_points", "point_pixels", "random_pixels"]
+__all__ = [
+    "PatchBatch",
+    "PixelBatch",
+    "frame_times",
+    "half_side",
+    "pixel_grid",
+    "pixel_points",
+    "point_pixels",
+    "random_patches",
+    "random_pixels",
+    "scaled_size",
+]
 
 
 def half_side(height: int, width: int) -> float:
@@ -44,12 +55,22 @@ def point_pixels(points: Tensor, height: int, width: int) -> tuple[Tensor, Tenso
     return points[..., 0] * unit + width / 2 - 0.5, points[..., 1] * unit + height / 2 - 0.5
 
 
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Rows and columns of a picture at a scale of both sides, at least one each [pixels].
+
+    Raises ValueError if the scale is not positive and finite.
+    """
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"scale must be positive and finite, got {scale}")
+    return max(1, round(scale * height)), max(1, round(scale * width))
+
+
 def pixel_grid(height: int, width: int, *, scale: float = 1.0, device: torch.device | str = "cpu") -> Tensor:
     """Points of all pixels in reading order, [round(scale * height) * round(scale * width), 2].
 
     With a scale other than 1 the same area is sampled by more or fewer pixels.
     """
-    rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
+    rows, columns = scaled_size(height, width, scale)
     column = (torch.arange(columns, device=device) + 0.5) * (width / columns) - 0.5
     row = (torch.arange(rows, device=device) + 0.5) * (height / rows) - 0.5
     row, column = torch.meshgrid(row, column, indexing="ij")

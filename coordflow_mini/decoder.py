@@ -14,7 +14,15 @@ from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.video import Video
 
-__all__ = ["build_model", "decode", "decode_frames", "decode_renderings", "read_model", "tensor_shapes"]
+__all__ = [
+    "build_model",
+    "decode",
+    "decode_frames",
+    "decode_renderings",
+    "in_between",
+    "read_model",
+    "tensor_shapes",
+]
 
 
 def tensor_shapes(header: Header) -> list[tuple[int, ...]]:
@@ -72,9 +80,10 @@ def decode_frames(
     scale: of both sides.  layer: show this layer alone instead of the blend.
     dtype: float32 is what the encoder checked; bfloat16 is faster on some hardware and less exact.
     """
+    layers = bitstream.read_header(data).model.layers
+    if layer is not None and not 0 <= layer < layers:
+        raise ValueError(f"layer must be 0 to {layers - 1}, got {layer}")
     for rendering in decode_renderings(data, frames, scale=scale, device=device, dtype=dtype):
-        if layer is not None and not 0 <= layer < len(rendering.layer_rgb):
-            raise ValueError(f"layer must be 0 to {len(rendering.layer_rgb) - 1}, got {layer}")
         picture = rendering.rgb if layer is None else rendering.layer_rgb[layer]
         yield picture[0].numpy()
 
@@ -90,7 +99,7 @@ def decode_renderings(
     """Like `decode_frames`, with every layer and its alpha: one `Rendering` per frame."""
     header, model = read_model(data)
     index = torch.arange(header.time) if frames is None else torch.tensor(list(frames), dtype=torch.float32)
-    if len(index) and not (0 <= index.min() and index.max() <= header.time - 1):
+    if len(index) and not (index.min() >= 0 and index.max() <= header.time - 1):
         raise ValueError(f"frames must lie in 0 to {header.time - 1}, got {index.min():g} to {index.max():g}")
     times = frame_times(header.time, at=index)
     yield from model.to(device).render_frames(times, header.height, header.width, scale=scale, dtype=dtype)

@@ -50,7 +50,7 @@ class Demo:
     selection: Selection = _FIRST_FRAMES
     bpp: float = 0.075  # 18,662 bytes
     model: ModelConfig | None = None
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=3000))
     codec: CodecConfig = field(default_factory=CodecConfig)
     references: tuple[tuple[str, str, str | None], ...] = (
         ("x264", "medium", None),

@@ -1,6 +1,6 @@
 """From a video to a file's bytes: choose a width for the rate, fit, fine-tune, write, verify.
 
-    data = encode(video, bpp=0.1)      # bytes; open(path, "wb").write(data)
+data = encode(video, bpp=0.1)      # bytes; open(path, "wb").write(data)
 """
 
 import time
@@ -158,6 +158,12 @@ def plan(
             f"a file holds at most {bitstream.MOST_WEIGHTS:,} weights, this model has "
             f"{weight_count(model):,}; ask for fewer bits per pixel, or less width, depth or layers"
         )
+    bits = 8 * (target - _FRAMING) / weight_count(model)
+    if not 1 <= bits <= 16:
+        raise EncodeError(
+            f"{target} bytes give the {weight_count(model):,} weights of width {model.width} {bits:.2g} bits "
+            f"each, expected 1 to 16; use a {'larger' if bits > 16 else 'smaller'} width, or another rate"
+        )
     return Plan(model, target)
 
 
@@ -195,11 +201,11 @@ def model_for(video: Video, target: int, model: ModelConfig | None, codec: Codec
     if not codec.choose_width:
         return model
     room = 8 * (target - _FRAMING) / codec.bits_per_weight
-    low, high = MODEL_LIMITS["width"]
+    low, high = map(int, MODEL_LIMITS["width"])
     if weight_count(replace(model, width=low)) > room:
         least = weight_count(replace(model, width=low)) * codec.bits_per_weight / 8 + _FRAMING
         raise EncodeError(
-            f"{target} bytes are too few: the smallest model of {model.layers} layers needs about {least:.0f}; "
+            f"{target} bytes are too few: the smallest model of {model.layers} layers needs {least:.0f}; "
             f"ask for at least {8 * least / video.pixels:.3g} bpp, or fewer layers"
         )
     while low < high:  # the largest width that fits
@@ -259,5 +265,7 @@ def _verify(data: bytes, header: Header, tensors: list[QuantizedTensor]) -> Coor
         for a, b in zip(decoded, tensors, strict=True)
     )
     if found != header or not same:
-        raise RuntimeError("the written bytes do not decode to the weights they were made of; please report this")
+        raise RuntimeError(
+            "the written bytes do not decode to the weights they were made of; please report this"
+        )
     return build_model(found, decoded)

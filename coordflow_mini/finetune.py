@@ -19,7 +19,7 @@ from coordflow_mini.config import CodecConfig
 from coordflow_mini.fit import DivergenceError, FitResult, OnStep, Progress, Sampler, cosine
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.optimizer import make_optimizer
-from coordflow_mini.quantize import QuantizedTensor, nearest_index, quantize, step
+from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.video import Video
 
 __all__ = ["FineTuned", "Quantizer", "finetune", "quantize_model", "rate_bits"]
@@ -27,6 +27,7 @@ __all__ = ["FineTuned", "Quantizer", "finetune", "quantize_model", "rate_bits"]
 FileSize = Callable[[list[QuantizedTensor]], int]
 
 _GENTLE = 7  # bits per weight at the start: rounding that the fit hardly notices
+_FINEST, _COARSEST = -12.0, LAST_INDEX / 8  # log2 of a step; at the finest, integers hold weights up to 256
 _HOLD = 5  # steps between two corrections of the rate
 _REPORT = 100  # steps between two measurements of the real file, and two entries of the history
 
@@ -61,7 +62,6 @@ class Quantizer(torch.nn.Module):
     def __init__(self, model: CoordFlow):
         super().__init__()
         self.model = model
-        self.names = [name for name, _ in model.named_parameters()]
         scales = (parameter.detach().flatten(1).square().mean(1).sqrt() for parameter in model.parameters())
         self.log2_steps = torch.nn.ParameterList(torch.log2(scale / 8 + 1e-4) for scale in scales)
 
@@ -69,7 +69,9 @@ class Quantizer(torch.nn.Module):
         """The weights that the file will hold, by name, with straight-through gradients."""
         return {
             name: _round_straight_through(parameter, log2_step)
-            for (name, parameter), log2_step in zip(self.model.named_parameters(), self.log2_steps, strict=True)
+            for (name, parameter), log2_step in zip(
+                self.model.named_parameters(), self.log2_steps, strict=True
+            )
         }
 
     def bits(self) -> Tensor:
@@ -82,7 +84,7 @@ class Quantizer(torch.nn.Module):
         """Make all steps finer (or, for negative bits, coarser) by what should cost that many bits."""
         share = bits / self.model.parameter_count
         for log2_step in self.log2_steps:
-            log2_step -= share
+            log2_step.sub_(share).clamp_(_FINEST, _COARSEST)
 
     def step_indices(self) -> list[list[int]]:
         """The nearest storable steps."""
@@ -115,7 +117,7 @@ class FineTuned:
 
 
 class _Tuning:
-    """The state of fine-tuning: weights, steps, their optimizers and the price of a bit."""
+    """The state of fine-tuning: weights, steps, their optimizers and the size of the file."""
 
     def __init__(
         self,
@@ -126,9 +128,17 @@ class _Tuning:
         file_size: FileSize,
         on_step: OnStep | None,
     ):
-        self.sampler, self.config, self.aim, self.file_size, self.on_step = sampler, config, aim, file_size, on_step
+        self.sampler, self.config, self.aim, self.file_size, self.on_step = (
+            sampler,
+            config,
+            aim,
+            file_size,
+            on_step,
+        )
         self.quantizer = Quantizer(fitted.model)
-        self.weights = make_optimizer(fitted.config.optimizer, fitted.model.parameters(), config.learning_rate)
+        self.weights = make_optimizer(
+            fitted.config.optimizer, fitted.model.parameters(), config.learning_rate
+        )
         self.steps = torch.optim.Adam(self.quantizer.log2_steps.parameters(), config.step_learning_rate)
         self.done, self.total = 0, 0
         self.error = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
@@ -150,6 +160,7 @@ class _Tuning:
             if self.done % _HOLD == 0:
                 self._hold_rate()
             if self.done % _REPORT == 0 or number == len(rates) - 1:
+                self._check()
                 self._calibrate()
                 self._report()
 
@@ -177,21 +188,32 @@ class _Tuning:
 
     def _wanted_bits(self) -> float:
         """The rate to hold now [bits]: from gentle to the target during the first half, then the target."""
-        part = min(1.0, self.done / (0.5 * self.config.steps))
+        part = min(1.0, 2 * self.done / self.config.steps) if self.config.steps else 1.0
         gentle = max(8 * self.aim, _GENTLE * self.quantizer.model.parameter_count)
         return 8 * self.aim * part + gentle * (1 - part)
+
+    def settle(self, least: float, most: float) -> None:
+        """Meet the target by the steps alone, without training."""
+        for _ in range(8):
+            self.size = self.file_size(self.quantizer.quantized())
+            if least <= self.size <= most:
+                return
+            self.quantizer.spend(8 * (self.aim - self.size))
 
     @torch.no_grad()
     def _hold_rate(self) -> None:
         """Shift all steps alike, so that the file has the wanted size whatever they learned."""
         self.quantizer.spend(self._wanted_bits() - self.surcharge * float(self.quantizer.bits()))
 
-    def _report(self) -> None:
+    def _check(self) -> None:
+        """Raises DivergenceError, before any NaN is quantized."""
         if not math.isfinite(self.error) or self.error > 1:
             raise DivergenceError(
                 f"fine-tuning diverged (squared error {self.error:.3g}); use a fine-tuning learning rate "
-                f"below {self.config.learning_rate:g}"
+                f"below {self.config.learning_rate:g}, for example {self.config.learning_rate / 4:g}"
             )
+
+    def _report(self) -> None:
         psnr_db = -10 * math.log10(max(self.error, 1e-10))
         bits_per_weight = 8 * self.size / self.quantizer.model.parameter_count
         seconds = time.perf_counter() - self.began
@@ -212,7 +234,7 @@ def finetune(
 ) -> FineTuned:
     """Continue a fit with quantized weights until their file has at most `target_bytes`.
 
-    file_size: bytes of the whole file with these tensors; it is what the price of a bit obeys, so
+    file_size: bytes of the whole file with these tensors; it is what the rate is held by, so
     no estimate of ours decides.  The fit's model is trained in place.  Ctrl-C keeps what was
     reached.  Raises `DivergenceError`.  Taught in chapter 08.
     """
@@ -227,4 +249,5 @@ def finetune(
             tuning.advance([0.1] * _REPORT)
     except KeyboardInterrupt:
         interrupted = True
+        tuning.settle(config.floor * target_bytes, target_bytes)
     return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)

@@ -1,16 +1,18 @@
 """The loop: a clip in, a fitted model out.
 
-    result = fit(video, ModelConfig(), FitConfig(steps=1000))
-    result.model.render(coords.frame_times(video.time), video.height, video.width)
+result = fit(video, ModelConfig(), FitConfig(steps=1000))
+result.model.render(coords.frame_times(video.time), video.height, video.width)
 """
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import PixelBatch, frame_times, random_patches, random_pixels
@@ -19,7 +21,7 @@ from coordflow_mini.model import CoordFlow
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.video import Video
 
-__all__ = ["DivergenceError", "FitResult", "Progress", "Sampler", "fit", "training_dtype"]
+__all__ = ["DivergenceError", "FitResult", "Progress", "Sampler", "cosine", "fit", "training_dtype"]
 
 _REPORT = 50  # steps between two entries of the history, and between two checks for divergence
 
@@ -38,7 +40,9 @@ class Progress:
     psnr_db: float  # of the pixels seen since the last report
     seconds: float  # since the stage began
     bits_per_weight: float | None = None  # fine-tuning only
-    model: CoordFlow | None = field(default=None, repr=False, compare=False)  # for `on_step` of a fit to look at
+    model: CoordFlow | None = field(
+        default=None, repr=False, compare=False
+    )  # for `on_step` of a fit to look at
 
     @property
     def seconds_left(self) -> float:
@@ -65,13 +69,23 @@ class Sampler:
     weights: [time, height, width], how much each pixel counts; frames: the frames to learn from.
     """
 
-    def __init__(self, video: Video, config: FitConfig, device: torch.device, *, weights=None, frames=None):
-        self.clip = torch.from_numpy(video.frames).to(device)
+    def __init__(
+        self,
+        video: Video,
+        config: FitConfig,
+        device: torch.device,
+        *,
+        weights: Tensor | NDArray[Any] | None = None,
+        frames: Iterable[int] | None = None,
+    ):
+        own = video.frames if video.frames.flags.writeable else video.frames.copy()  # or PyTorch warns
+        self.clip = torch.from_numpy(own).to(device)
         self.config = config
         self.times = frame_times(video.time).to(device)
-        frames = range(video.time) if frames is None else frames
-        self.frames = torch.tensor(list(frames), dtype=torch.int64, device=device)
-        self.weights = None if weights is None else torch.as_tensor(weights, device=device).float().flatten(1)
+        self.frames = _checked_frames(frames, video).to(device)
+        self.weights = None if weights is None else _checked_weights(weights, video).to(device)
+        if weights is not None and config.ms_ssim:
+            raise ValueError("ms_ssim looks at neighborhoods and knows no weights; leave one of them out")
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.dtype = training_dtype(device)
 
@@ -83,8 +97,8 @@ class Sampler:
             frames = frames[near <= max(reach, float(near.min()))]
         return random_pixels(self.clip, self.config.batch, self.generator, frames)
 
-    def terms(self, model: CoordFlow, batch: PixelBatch, dtype: torch.dtype | None = None) -> LossTerms:
-        """The loss of a model on a batch."""
+    def terms(self, model: nn.Module, batch: PixelBatch, dtype: torch.dtype | None = None) -> LossTerms:
+        """The loss of a `CoordFlow`, or of a module that is called like one, on a batch."""
         dtype = dtype or self.dtype
         blend = model(batch.points, self.times[batch.frames], dtype)
         weight = None if self.weights is None else self.weights[batch.frames[:, None], batch.place]
@@ -97,21 +111,47 @@ class Sampler:
         return LossTerms(terms.total + self.config.ms_ssim * structure, terms.squared, terms.layer)
 
 
+def _checked_frames(frames: Iterable[int] | None, video: Video) -> Tensor:
+    """Frame indices to learn from, int64; all of them if None.  Raises ValueError."""
+    chosen = [float(index) for index in (range(video.time) if frames is None else frames)]
+    if not chosen or not all(index in range(video.time) for index in chosen):
+        raise ValueError(f"frames must be indices from 0 to {video.time - 1}, at least one, got {chosen[:8]}")
+    return torch.tensor(chosen).long()
+
+
+def _checked_weights(weights: Tensor | NDArray[Any], video: Video) -> Tensor:
+    """How much each pixel counts, float32 [time, height * width].  Raises ValueError."""
+    values, shape = torch.as_tensor(weights).float(), video.frames.shape[:3]
+    if values.shape != shape or not (torch.isfinite(values) & (values >= 0)).all():
+        raise ValueError(
+            f"weights must be finite, not negative, and [time, height, width] = {shape}, got "
+            f"{tuple(values.shape)} with values from {values.min():g} to {values.max():g}"
+        )
+    return values.flatten(1)
+
+
 def training_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it natively, else float32."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = device.type == "cpu" and "amx_bf16" in torch.backends.cpu.get_cpu_capability().lower()
-        native = native or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
 
 
 class _Run:
     """One model under training: the loop of `fit` from a given seed."""
 
-    def __init__(self, sampler: Sampler, model: CoordFlow, config: FitConfig, stage: str, on_step: OnStep | None):
-        self.sampler, self.model, self.config, self.stage, self.on_step = sampler, model, config, stage, on_step
+    def __init__(
+        self, sampler: Sampler, model: CoordFlow, config: FitConfig, stage: str, on_step: OnStep | None
+    ):
+        self.sampler, self.model, self.config, self.stage, self.on_step = (
+            sampler,
+            model,
+            config,
+            stage,
+            on_step,
+        )
         self.optimizer = make_optimizer(config.optimizer, model.parameters(), config.learning_rate)
         self.step, self.seconds = 0, 0.0
         self.history: list[Progress] = []
@@ -172,8 +212,8 @@ def fit(
     model: ModelConfig | None = None,
     config: FitConfig | None = None,
     *,
-    weights=None,
-    frames=None,
+    weights: Tensor | NDArray[Any] | None = None,
+    frames: Iterable[int] | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
 ) -> FitResult:
@@ -188,7 +228,8 @@ def fit(
     on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config, device = model or ModelConfig(), config or FitConfig(), torch.device(device)
-    runs, interrupted = [], False
+    runs: list[_Run] = []
+    interrupted = False
     try:
         for start in range(config.starts):
             sampler = Sampler(video, config, device, weights=weights, frames=frames)
@@ -203,4 +244,5 @@ def fit(
     except KeyboardInterrupt:
         interrupted = True
         run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
+    run.model.requires_grad_(True)  # after an early Ctrl-C the weights of time are still frozen
     return FitResult(run.model, config, tuple(run.history), interrupted)

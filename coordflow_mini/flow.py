@@ -26,7 +26,9 @@ class FlowNetwork(nn.Module):
         inputs = 1 + 2 * frequencies
         self.register_buffer("frequencies", octave_frequencies(frequencies), persistent=False)
         bound = math.sqrt(3 / inputs)
-        self.weight_in = nn.Parameter(bound * (2 * torch.rand(layers, inputs, width, generator=generator) - 1))
+        self.weight_in = nn.Parameter(
+            bound * (2 * torch.rand(layers, inputs, width, generator=generator) - 1)
+        )
         self.bias_in = nn.Parameter(torch.zeros(layers, 1, width))
         self.weight_out = nn.Parameter(1e-3 * (2 * torch.rand(layers, width, 4, generator=generator) - 1))
         self.bias_out = nn.Parameter(torch.zeros(layers, 1, 4))

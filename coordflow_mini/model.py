@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -10,11 +11,11 @@ from torch import Tensor, nn
 from coordflow_mini import similarity
 from coordflow_mini.color import ColorNetwork
 from coordflow_mini.config import ModelConfig
-from coordflow_mini.coords import pixel_grid
+from coordflow_mini.coords import pixel_grid, scaled_size
 from coordflow_mini.encoding import fourier_features
 from coordflow_mini.flow import FlowNetwork
 
-__all__ = ["Blend", "CoordFlow", "Rendering", "parameter_shapes"]
+__all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8"]
 
 _CHUNK = 1 << 16  # pixels rendered at once: the activations then stay below 100 MB at width 64
 
@@ -107,12 +108,18 @@ class CoordFlow(nn.Module):
         return Blend(*(torch.cat(parts, dim=2) for parts in zip(*chunks, strict=True)))
 
     def render_frames(
-        self, times: Tensor, height: int, width: int, *, scale: float = 1.0, dtype: torch.dtype = torch.float32
+        self,
+        times: Tensor,
+        height: int,
+        width: int,
+        *,
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
     ) -> Iterator[Rendering]:
         """Renderings of one frame each, so that a long video never stands in memory at once."""
         device = self.color.space.device
         points = pixel_grid(height, width, scale=scale, device=device)
-        rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
+        rows, columns = scaled_size(height, width, scale)
         for time in times.to(device):
             blend = self.render_pixels(points, time, dtype)
             picture = to_uint8(blend.rgb).view(1, rows, columns, 3)
@@ -120,7 +127,13 @@ class CoordFlow(nn.Module):
             yield Rendering(picture.cpu(), layers.cpu(), blend.alpha.view(-1, 1, rows, columns).cpu())
 
     def render(
-        self, times: Tensor, height: int, width: int, *, scale: float = 1.0, dtype: torch.dtype = torch.float32
+        self,
+        times: Tensor,
+        height: int,
+        width: int,
+        *,
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
     ) -> Rendering:
         """All the given times at once, as one `Rendering`.
 
@@ -146,18 +159,30 @@ def to_uint8(rgb: Tensor) -> Tensor:
 
 
 def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
-    """The shapes of a model's tensors in the order of `parameters()`, without allocating them."""
-    with torch.device("meta"):
-        return [tuple(parameter.shape) for parameter in CoordFlow(config).parameters()]
+    """The shapes of a model's tensors in the order of `parameters()`.
+
+    Counted, not asked of a model on PyTorch's "meta" device: the first arithmetic there imports for a second.
+    """
+    c = config
+    flow = [(1 + 2 * c.flow_frequencies, c.flow_width), (1, c.flow_width), (c.flow_width, 4), (1, 4)]
+    sizes = [2 * c.space_frequencies, *[c.width] * c.depth, 4]
+    color = [(1 + 2 * c.time_frequencies, c.width), *pairwise(sizes), *((1, size) for size in sizes[1:])]
+    shapes = flow + color if c.motion == "similarity" else color
+    return [(c.layers, *shape) for shape in shapes]
 
 
 class Layer(nn.Module):
     """One layer of a `CoordFlow`, written the way one writes a single network."""
 
+    space: Tensor
+    time: Tensor
+    flow_time: Tensor
+
     def __init__(self, model: CoordFlow, index: int):
         super().__init__()
         self.config, color = model.config, model.color
-        self.space, self.time = color.space.clone(), color.time.clone()
+        self.register_buffer("space", color.space.clone(), persistent=False)
+        self.register_buffer("time", color.time.clone(), persistent=False)
         first = torch.cat([color.weights[0][index], color.time_weight[index]])
         weights = [first, *(weight[index] for weight in list(color.weights)[1:])]
         self.color = nn.Sequential()
@@ -166,7 +191,7 @@ class Layer(nn.Module):
         del self.color[-1]  # the output is linear
         self.flow = None
         if model.flow is not None:
-            self.flow_time = model.flow.frequencies.clone()
+            self.register_buffer("flow_time", model.flow.frequencies.clone(), persistent=False)
             self.flow = nn.Sequential(
                 _linear(model.flow.weight_in[index], model.flow.bias_in[index]),
                 nn.Tanh(),
@@ -176,7 +201,7 @@ class Layer(nn.Module):
     def transforms(self, times: Tensor) -> Tensor:
         """The layer's motion, frame -> canonical, [times, 4]."""
         if self.flow is None:
-            return torch.zeros(len(times), 4)
+            return torch.zeros(len(times), 4, device=times.device)
         times = times[:, None]
         return self.flow(torch.cat([times, fourier_features(times, self.flow_time)], dim=-1))
 
@@ -193,6 +218,7 @@ class Sine(nn.Module):
     """The activation sin(x)."""
 
     def forward(self, values: Tensor) -> Tensor:
+        """Sines of all values, same shape."""
         return torch.sin(values)
 
 

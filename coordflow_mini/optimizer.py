@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Muon", "orthogonalized", "make_optimizer"]
+__all__ = ["Muon", "make_optimizer", "orthogonalized"]
 
 _ADAM_SHARE = 0.25  # Adam's learning rate as a part of Muon's
-_NARROW = 8  # matrices with a shorter side go to Adam: too few directions to balance
+_NARROW = 8  # matrices with a side up to this go to Adam: too few directions to balance
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, from the reference above
 
 
 def orthogonalized(matrices: Tensor, iterations: int = 5) -> Tensor:
     """About U Vᵀ of each matrix U S Vᵀ, [..., rows, columns]: all singular values near 1.
 
-    A Newton-Schulz iteration: only matrix products, and exact enough after five rounds (the
-    singular values end between 0.7 and 1.2).
+    A Newton-Schulz iteration: only matrix products, and exact enough after five rounds: singular
+    values above 1/500 of the matrix's norm end between 0.68 and 1.21, smaller ones below.
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -45,7 +45,8 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.9):
-        wide, narrow = [], []
+        wide: list[nn.Parameter] = []
+        narrow: list[nn.Parameter] = []
         for parameter in parameters:
             matrix = parameter.dim() == 3 and min(parameter.shape[1:]) > _NARROW
             (wide if matrix else narrow).append(parameter)
@@ -54,7 +55,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient; a closure is not called."""
         for group in self.param_groups:
             update = self._muon if group["wide"] else self._adam
             for parameter in group["params"]:

@@ -207,12 +207,7 @@ def test_a_model_beyond_the_format_is_refused(clip, no_training):
         encode(clip, bpp=24, model=model, codec=CodecConfig(choose_width=False))
 
 
-BELOW = pytest.mark.xfail(
-    strict=True, reason="steps run off their grid; sizes below the floor pass in silence"
-)
-
-
-@pytest.mark.parametrize("bpp", [0.02, pytest.param(24, marks=BELOW)])
+@pytest.mark.parametrize("bpp", [0.02, 24])
 def test_a_width_that_cannot_meet_the_rate_is_refused(bpp, clip, quick_fit, quick_codec):
     """A given width at a rate far too low or too high for it ends with EncodeError, which names the cure."""
     model = ModelConfig(width=4, depth=1, space_frequencies=2, flow_width=2)
@@ -224,12 +219,7 @@ def test_a_width_that_cannot_meet_the_rate_is_refused(bpp, clip, quick_fit, quic
 # --- interruption and verification ----------------------------------------------------------------
 
 
-ABOVE = pytest.mark.xfail(
-    strict=True, reason="interrupted while the rate is gentle, the file is above the target"
-)
-
-
-@pytest.mark.parametrize("stage", ["fit", pytest.param("fine-tune", marks=ABOVE)])
+@pytest.mark.parametrize("stage", ["fit", "fine-tune"])
 def test_ctrl_c_still_makes_a_file(stage, clip, short_fit, short_codec):
     """Interrupted in either stage, compress returns a good file of at most the target, and says so."""
 

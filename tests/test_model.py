@@ -227,7 +227,6 @@ def test_motion_is_seen_in_the_picture():
     torch.testing.assert_close(moved[:, :4], still[:, 2:], atol=1e-4, rtol=0)
 
 
-@pytest.mark.xfail(strict=True, reason="a scale of 0 or below renders one pixel instead of being refused")
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
 def test_a_scale_that_cannot_be_is_refused(scale):
     """A scale that is not positive and finite is refused by name."""
