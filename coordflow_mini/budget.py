@@ -50,7 +50,8 @@ def steps_within(
 ) -> Budget:
     """The budget with which an encode of this clip should last about `seconds`, in all.
 
-    A few steps of each kind are timed first, and the pictures that an encode renders to check itself.
+    A few steps of each kind are timed first, and the pictures that an encode renders to check itself; where
+    these alone take long, training still gets half of the time.
     The number of steps depends on the machine's mood: give the steps, not the minutes, to repeat a file.
     """
     began = time.perf_counter()
@@ -59,7 +60,7 @@ def steps_within(
     step = _seconds_per_step(lambda steps: _fit(video, model, fit, steps, device), seconds / 50)
     tune = _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), seconds / 50)
     checks = 2 * _render_seconds(fitted, video)
-    left = 0.97 * seconds - (time.perf_counter() - began) - checks
+    left = max(0.97 * seconds - (time.perf_counter() - began) - checks, seconds / 2)
     return steps_for(max(1, int(left / (step + share * tune))), fit, codec)
 
 

@@ -165,10 +165,17 @@ def _joined(renderings: list[Rendering]) -> Rendering:
 
 
 def _references(original: Video, size: int, demo: Demo, console: Console) -> tuple[RatePoint, ...]:
-    """The other codecs on the same frames, at the largest streams of at most `size` bytes."""
+    """The other codecs on the same frames, at the largest streams of at most `size` bytes.
+
+    Their pictures become RGB in the way that suits them best.
+    """
     points = []
     for codec, preset, tune in demo.references:
-        points.append(baselines.measure(original, codec, target_bytes=size, preset=preset, tune=tune))
+        points.append(
+            baselines.measure(
+                original, codec, target_bytes=size, preset=preset, tune=tune, accurate_rgb=True
+            )
+        )
         console.say(f"{plots.curve_name(points[-1])}: {points[-1].psnr_db:.2f} dB")
     return tuple(points)
 

@@ -279,7 +279,7 @@ REFUSED = [
     ("encode {source} {folder}/nowhere/x.cfv", "there is no folder"),
     ("encode {source} {folder}/folder.cfv", "is a folder"),
     ("encode {source} {text}/x.cfv", "there is no folder"),
-    ("encode {source} /proc/x.cfv", "no folder that you may write to"),
+    ("encode {source} /proc/x.cfv", "cannot be written"),
     *(
         (f"encode {{source}} {{new}}.cfv --bpp {bpp}", "--bpp")
         for bpp in ("0", "-1", "nan", "inf", "25", "x")
