@@ -148,12 +148,12 @@ class CodecConfig:
     """How fitted weights become bytes."""
 
     choose_width: bool = True  # the one dial: the rate picks the width
-    bits_per_weight: float = 5.3  # what a width is chosen for before training
-    steps: int = 1000  # of rate-aware fine-tuning
-    learning_rate: float = 0.006  # of the weights; cosine to zero
+    bits_per_weight: float = 5.4  # what a width is chosen for before training
+    steps: int = 1200  # of rate-aware fine-tuning
+    learning_rate: float = 0.008  # of the weights; cosine to zero
     step_learning_rate: float = 0.05  # of log2 of the quantization steps
     price: float = 1.2  # of a bit: distortion is taken to fall as rate ** -price
-    aim: float = 0.985  # of the target: the rate that is held while fine-tuning ...
+    aim: float = 0.99  # of the target: the rate that is held while fine-tuning ...
     floor: float = 0.95  # ... and the file must end between here and 1
     rounds: int = 12  # of 100 more steps each, while it does not
 

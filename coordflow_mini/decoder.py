@@ -1,7 +1,6 @@
 """From a file's bytes back to pictures; needs nothing but the bytes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ __all__ = [
     "decode",
     "decode_frames",
     "decode_renderings",
-    "in_between",
     "read_model",
     "tensor_shapes",
 ]
@@ -103,12 +101,3 @@ def decode_renderings(
         raise ValueError(f"frames must lie in 0 to {header.time - 1}, got {index.min():g} to {index.max():g}")
     times = frame_times(header.time, at=index)
     yield from model.to(device).render_frames(times, header.height, header.width, scale=scale, dtype=dtype)
-
-
-def in_between(header: Header, fps_scale: Fraction | float) -> tuple[list[float], Fraction]:
-    """Frame indices and frame rate of the same video at `fps_scale` times the rate."""
-    factor = Fraction(fps_scale).limit_denominator(1000)
-    if factor <= 0:
-        raise ValueError(f"fps_scale must be positive, got {fps_scale}")
-    count = max(1, int((header.time - 1) * factor) + 1)
-    return [float(number / factor) for number in range(count)], header.fps * factor

@@ -172,9 +172,7 @@ def _references(original: Video, size: int, demo: Demo, console: Console) -> tup
     points = []
     for codec, preset, tune in demo.references:
         points.append(
-            baselines.measure(
-                original, codec, target_bytes=size, preset=preset, tune=tune, accurate_rgb=True
-            )
+            baselines.measure(original, codec, target_bytes=size, preset=preset, tune=tune, accurate_rgb=True)
         )
         console.say(f"{plots.curve_name(points[-1])}: {points[-1].psnr_db:.2f} dB")
     return tuple(points)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from fractions import Fraction
 from types import GeneratorType
 
 import numpy as np
@@ -15,7 +14,6 @@ from coordflow_mini.decoder import (
     decode,
     decode_frames,
     decode_renderings,
-    in_between,
     read_model,
     tensor_shapes,
 )
@@ -217,28 +215,3 @@ def test_damage_is_one_kind_of_error(read, encoding):
 
 
 # --- other frame rates ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("factor", "expected"),
-    [
-        (1, [0, 1, 2, 3, 4, 5]),
-        (2, [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5]),
-        (0.5, [0, 2, 4]),
-        (Fraction(2, 5), [0, 2.5, 5]),
-        (1e-3, [0]),
-    ],
-)
-def test_other_frame_rates(factor, expected, encoding):
-    """At n times the rate there are n frames per frame, none beyond the last, at fps times n."""
-    indices, fps = in_between(encoding.header, factor)
-    assert indices == pytest.approx(expected) and max(indices) <= 5
-    assert fps == encoding.header.fps * Fraction(factor).limit_denominator(1000)
-    assert len(list(decode_frames(encoding.data, indices))) == len(expected)
-
-
-@pytest.mark.parametrize("factor", [0, -1, 1e-9, float("nan"), float("inf")])
-def test_a_frame_rate_that_cannot_be_is_refused(factor, encoding):
-    """A factor that is not positive and finite is refused."""
-    with pytest.raises((ValueError, OverflowError)):
-        in_between(encoding.header, factor)
