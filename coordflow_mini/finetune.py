@@ -29,7 +29,6 @@ FileSize = Callable[[list[QuantizedTensor]], int]
 _GENTLE = 7  # bits per weight at the start: rounding that the fit hardly notices
 _FINEST, _COARSEST = -12.0, LAST_INDEX / 8  # log2 of a step; at the finest, integers hold weights up to 256
 _HOLD = 5  # steps between two corrections of the rate
-_STILL = 0.02  # of the full learning rate: below, nothing moves the rate, and correcting it only disturbs
 _REPORT = 100  # steps between two measurements of the real file, and two entries of the history
 
 
@@ -158,7 +157,7 @@ class _Tuning:
             dtype = torch.float32 if number > 0.7 * len(rates) else self.sampler.dtype
             self._descend(rate, dtype)
             self.done += 1
-            if self.done % _HOLD == 0 and rate > _STILL:
+            if self.done % _HOLD == 0:
                 self._hold_rate()
             if self.done % _REPORT == 0 or number == len(rates) - 1:
                 self._check()

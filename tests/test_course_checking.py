@@ -38,7 +38,7 @@ def returns_a_hole(x):
 STUBS = [body_only, documented, with_pass, with_a_hole, returns_a_hole, None, ...]
 
 
-@pytest.mark.parametrize("stub", STUBS, ids=str)
+@pytest.mark.parametrize("stub", STUBS, ids=lambda stub: getattr(stub, "__name__", str(stub)))
 def test_a_stub_is_untouched(stub):
     assert checking.is_untouched(stub)
 
