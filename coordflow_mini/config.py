@@ -113,7 +113,7 @@ class FitConfig:
     alone is our default because PSNR is what we report.
     """
 
-    steps: int = 2000
+    steps: int = 1200
     batch: int = 8192  # pixels per step
     optimizer: str = "muon"  # or "adam"; LOG.md has the comparison
     learning_rate: float = 0.04
@@ -149,7 +149,7 @@ class CodecConfig:
 
     choose_width: bool = True  # the one dial: the rate picks the width
     bits_per_weight: float = 5.4  # what a width is chosen for before training
-    steps: int = 1200  # of rate-aware fine-tuning
+    steps: int = 600  # of rate-aware fine-tuning
     learning_rate: float = 0.008  # of the weights; cosine to zero
     step_learning_rate: float = 0.05  # of log2 of the quantization steps
     price: float = 1.2  # of a bit: distortion is taken to fall as rate ** -price

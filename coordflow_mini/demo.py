@@ -51,7 +51,7 @@ class Demo:
     bpp: float = 0.075  # 18,662 bytes
     model: ModelConfig | None = None
     fit: FitConfig = field(default_factory=lambda: FitConfig(steps=3000))
-    codec: CodecConfig = field(default_factory=CodecConfig)
+    codec: CodecConfig = field(default_factory=lambda: CodecConfig(steps=1200))
     references: tuple[tuple[str, str, str | None], ...] = (
         ("x264", "medium", None),
         ("x264", "veryslow", "psnr"),
