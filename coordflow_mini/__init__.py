@@ -3,15 +3,15 @@
     from pathlib import Path
     import coordflow_mini as cf
 
-    video = cf.load("clip:cutout")                   # or "holiday.mp4"
-    data = cf.encode(video, bpp=0.8)                 # fit, quantize, code: bytes
-    Path("cutout.cfv").write_bytes(data)             # this is all that is sent
+    video = cf.load("clip:cutout")  # or "holiday.mp4"
+    data = cf.encode(video, bpp=0.8)  # fit, quantize, code: bytes
+    Path("cutout.cfv").write_bytes(data)  # this is all that is sent
     decoded = cf.decode(Path("cutout.cfv").read_bytes())  # needs nothing but the file
     rate = cf.bits_per_pixel(len(data), video)
     quality = cf.psnr_db(video.frames, decoded.frames)
     print(f"{rate:.2f} bpp, {quality:.1f} dB")
     cf.write("decoded.mp4", decoded.frames, decoded.fps)
-    cf.scrub([video, decoded])                       # in a notebook
+    cf.scrub([video, decoded])  # in a notebook
 
 The modules in the order in which a video travels through them: `config`, `video`, `coords`,
 `similarity`, `clips`, `encoding`, `flow`, `color`, `model`, `metrics`, `loss`, `optimizer`, `fit`,

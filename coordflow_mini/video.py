@@ -49,7 +49,8 @@ _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # ffmpeg would show a text fi
 _SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows
 _RAW_EXPECTED = "expected WIDTHxHEIGHT:LAYOUT:FPS with yuv420p, yuv422p or yuv444p (8 bit, or 10le or 12le)"
 _FRAME = re.compile(r"frame_\d+\.png")
-_PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+# Bicubic with swscale's ACCURATE_RND and FULL_CHR_H_INP, which PyAV names from 18 on
+_PRECISE = int(Interpolation.BICUBIC) | 0x40000 | 0x4000
 
 
 class VideoError(ValueError):
