@@ -43,7 +43,7 @@ def short_fit() -> FitConfig:
 @pytest.fixture(scope="session")
 def short_codec() -> CodecConfig:
     """Fine-tuning of about a second."""
-    return CodecConfig(steps=60)
+    return CodecConfig(steps=60, bits_per_weight=5.3)
 
 
 @pytest.fixture(scope="session")
