@@ -301,12 +301,13 @@ def _when(frame: int, fps: SupportsFloat | None) -> str:
     return f"frame {frame}" + (f", {frame / float(fps):.2f} s" if fps else "")
 
 
-def _sheet(shown: Sequence[Panel], frames: Sequence[int], fps: SupportsFloat | None) -> tuple[Picture, Any]:
-    """A figure with one row per panel and one column per frame, and its axes."""
+def _sheet(shown: Sequence[Panel], captions: Mapping[int, str]) -> tuple[Picture, Any]:
+    """A figure with one row per panel and one column per frame, and its axes; frame -> caption."""
+    frames = list(captions)
     figure, axes = _grid(len(shown), len(frames), shown[0].picture(0))
     for row, panel in zip(axes, shown, strict=True):
         for place, frame in zip(row, frames, strict=True):
-            caption = _when(frame, fps) if panel is shown[-1] else ""
+            caption = captions[frame] if panel is shown[-1] else ""
             put_picture(place, panel.picture(frame), caption, panel.title if frame == frames[0] else "")
     return figure, axes
 
@@ -318,13 +319,18 @@ def panels_figure(
     count: int = 4,
     fps: SupportsFloat | None = None,
     name: str = "the clip",
+    captions: Sequence[str] | None = None,
 ) -> Picture:
-    """A contact sheet: one row per panel, `count` frames from first to last.  `scrub` without a kernel."""
+    """A contact sheet: one row per panel, `count` frames from first to last.  `scrub` without a kernel.
+
+    captions: one per frame, in place of the frame's number and time.
+    """
     frames = _spaced(shown[0].time, count)
-    figure, _ = _sheet(shown, frames, fps)
+    figure, _ = _sheet(shown, {i: captions[i] if captions else _when(i, fps) for i in frames})
     titles = ", ".join(panel.title for panel in shown)
     rows = f"; one row each for {titles}" if len(shown) > 1 else ""
-    figure.set_label(f"{_span(frames)} of {name}{rows}.")
+    span = "; ".join(captions[i] for i in frames) if captions else f"{_span(frames)} of {name}"
+    figure.set_label(f"{span}{rows}.")
     return figure
 
 
@@ -412,7 +418,7 @@ def alpha_maps(rendering: Rendering, count: int = 4) -> Picture:
     """Which layer is seen where: one row per layer, `count` frames from first to last; white is alpha 1."""
     shown = _layer_panels(rendering)[1::2]
     frames = _spaced(shown[0].time, count)
-    figure, axes = _sheet(shown, frames, None)
+    figure, axes = _sheet(shown, {frame: _when(frame, None) for frame in frames})
     _alpha_bar(figure, axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=30, pad=0.01)
     figure.set_label(
         f"{_span(frames)}: alpha maps of {len(shown)} layers, one row each; white where the layer is seen, "

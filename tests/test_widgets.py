@@ -96,7 +96,22 @@ def test_one_frame_has_nothing_to_play():
     assert scrubber.slider.max == 0 and scrubber.play.disabled and scrubber.slider.disabled
 
 
+def test_settings_are_told_apart_by_their_captions():
+    names = ["1 wave", "<2> waves", "4 waves"]
+    scrubber = widgets.scrub(clip(3), captions=names)
+    assert scrubber.slider.description == "setting" and scrubber.play.interval == 500
+    assert scrubber.now.value == "1 wave"
+    scrubber.slider.value = 1
+    assert scrubber.now.value == "&lt;2&gt; waves"
+    alt = plots.alt_text(scrubber.figure)
+    assert alt == "1 wave; <2> waves; 4 waves." and "frame" not in alt
+    shown = [place.get_xlabel() for place in scrubber.figure.axes]
+    assert shown == names
+
+
 def test_what_cannot_be_scrubbed_together_is_refused():
+    with pytest.raises(ValueError, match="captions must be one per frame, got 2 for 6 frames"):
+        widgets.scrub(clip(6), captions=["one", "two"])
     with pytest.raises(ValueError, match=r"one length, got lengths \[6, 5\]"):
         widgets.scrub([clip(6), clip(5)])
     with pytest.raises(ValueError, match="one or more"):

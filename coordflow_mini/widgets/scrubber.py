@@ -24,16 +24,23 @@ class Scrubber(Shown):
     play, slider, images: the widgets.
     """
 
-    def __init__(self, shown: Sequence[Panel], *, fps: float, name: str) -> None:
+    def __init__(
+        self, shown: Sequence[Panel], *, fps: float, name: str, captions: Sequence[str] | None = None
+    ) -> None:
         self._frames = [[to_jpeg(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
-        self.figure = panels_figure(shown, fps=fps, name=name)
-        self._fps, last = fps, len(self._frames) - 1
+        self.figure = panels_figure(shown, fps=fps, name=name, captions=captions)
+        self._captions = captions or [f"frame {i}, {i / fps:.2f} s" for i in range(len(self._frames))]
+        last = len(self._frames) - 1
         self.images = [picture_widget(data) for data in self._frames[0]]
         self.play = ipywidgets.Play(max=last, interval=max(40, round(1000 / fps)), disabled=last == 0)
         self.slider = ipywidgets.IntSlider(
-            max=last, description="frame", readout=False, disabled=last == 0, layout={"flex": "1 1 auto"}
+            max=last,
+            description="setting" if captions else "frame",
+            readout=False,
+            disabled=last == 0,
+            layout={"flex": "1 1 auto"},
         )
-        self.now = ipywidgets.HTML(_now(0, fps))
+        self.now = ipywidgets.HTML(html.escape(self._captions[0]))
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(self._move, names="value")
         titles = [ipywidgets.HTML(html.escape(panel.title)) for panel in shown]
@@ -46,7 +53,7 @@ class Scrubber(Shown):
         """Hand over the pictures of the slider's frame."""
         for image, data in zip(self.images, self._frames[change["new"]], strict=True):
             image.value = data
-        self.now.value = _now(change["new"], self._fps)
+        self.now.value = html.escape(self._captions[change["new"]])
 
     def __repr__(self) -> str:
         """How much there is to see."""
@@ -57,13 +64,15 @@ def scrub(
     videos: Video | Panel | Sequence[Video | Panel],
     *,
     titles: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
 ) -> Scrubber:
     """A player for one clip or several side by side: play button, slider, arrow keys.
 
     videos: clips, or the panels that `plots.panels(original, decoded, rendering)` makes, of one length.
     titles: one per picture; by default the clip's name or the panel's title.
+    captions: one per frame, for pictures that some setting tells apart, not time.
     Every frame is encoded now, so a step only hands over bytes.  Sizes may differ.
-    Raises ValueError if there is nothing to show, or if lengths or the number of titles do not match.
+    Raises ValueError if there is nothing to show, or if lengths, titles or captions do not match.
     """
     sources = list(videos) if isinstance(videos, Sequence) else [videos]
     names = [source.title if isinstance(source, Panel) else source.name for source in sources]
@@ -75,9 +84,15 @@ def scrub(
         raise ValueError(
             f"titles must be one per video, got {len(titles)} for {len(sources)}: {list(titles)}"
         )
+    if captions is not None and len(captions) != lengths[0]:
+        raise ValueError(f"captions must be one per frame, got {len(captions)} for {lengths[0]} frames")
     rates = [float(source.fps) for source in sources if not isinstance(source, Panel)]
+    fps = _SETTINGS_PER_SECOND if captions is not None else rates[0] if rates else 25.0
     shown = [_titled(source, title) for source, title in zip(sources, titles, strict=True)]
-    return Scrubber(shown, fps=rates[0] if rates else 25.0, name=" and ".join(dict.fromkeys(names)))
+    return Scrubber(shown, fps=fps, name=" and ".join(dict.fromkeys(names)), captions=captions)
+
+
+_SETTINGS_PER_SECOND = 2.0  # when played: there is a caption to be read
 
 
 def compare(
@@ -97,7 +112,3 @@ def _titled(source: Video | Panel, title: str) -> Panel:
         return Panel(title, source.time, source.picture)
     frames = source.frames
     return Panel(title, source.time, lambda i: frames[i])
-
-
-def _now(frame: int, fps: float) -> str:
-    return f"frame {frame}, {frame / fps:.2f} s"
