@@ -1,0 +1,89 @@
+"""The trained files that lessons open, and how each was made.
+
+    python -m coordflow_mini.course.trained [NAME ...] [--out FOLDER]
+
+They lie in `data/`, which ships with the package.  Making one takes minutes; with the same library,
+machine and number of threads it gives the same bytes.
+"""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coordflow_mini import __version__, clips, encoder
+from coordflow_mini.bitstream import Header
+from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.console import Console
+from coordflow_mini.course.lesson import CHAPTERS
+from coordflow_mini.video import Video
+
+__all__ = ["MOST_BYTES", "TRAINED", "Recipe", "expected_header", "main"]
+
+MOST_BYTES = 60_000  # of one file: the repository keeps all of them, forever
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one file is made: a clip of `clips.catalog`, a rate, and settings of the encoder."""
+
+    clip: str
+    bpp: float
+    selection: Selection = field(default_factory=Selection)
+    fit: FitConfig = field(default_factory=FitConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+
+    def source(self) -> Video:
+        """The frames that are encoded."""
+        return clips.load(self.clip, self.selection)
+
+
+TRAINED = {
+    "bunny.cfv": Recipe(  # what `coordflow demo` makes
+        "clip:bunny",
+        0.075,
+        Selection(0, 96, 1, 192, 108),
+        FitConfig(steps=3000),
+        CodecConfig(steps=1200),
+    ),
+    "cutout.cfv": Recipe("clip:cutout", 0.8),  # what the ten lines of the package's docstring make
+}
+
+
+def expected_header(recipe: Recipe, video: Video) -> Header:
+    """What a file that this version makes by the recipe says about itself; video: its source."""
+    plan = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec)
+    return Header(
+        time=video.time,
+        height=video.height,
+        width=video.width,
+        fps=video.fps,
+        matrix=video.matrix,
+        selection=video.selection,
+        model=plan.model,
+        gamma=recipe.fit.gamma,
+        seed=recipe.fit.seed,
+        version=__version__,
+    )
+
+
+def main() -> None:
+    """Make the files that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(TRAINED)}; all if not given")
+    parser.add_argument("--out", type=Path, default=CHAPTERS.parent / "data", help="folder for the files")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(TRAINED):
+        parser.error(f"there is no recipe for {', '.join(sorted(unknown))}; known are {', '.join(TRAINED)}")
+    console = Console()
+    for name in options.names or TRAINED:
+        recipe = TRAINED[name]
+        with console.training() as on_step:
+            made = encoder.compress(
+                recipe.source(), bpp=recipe.bpp, fit=recipe.fit, codec=recipe.codec, on_step=on_step
+            )
+        (options.out / name).write_bytes(made.data)
+        console.say(f"{options.out / name}: {len(made.data):,} bytes, {made.psnr_db:.2f} dB")
+
+
+if __name__ == "__main__":
+    main()

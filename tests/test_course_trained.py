@@ -1,0 +1,83 @@
+"""The trained files that lessons open: there, small, decodable, and made by their recipes."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordflow_mini import clips, encoder, metrics
+from coordflow_mini.bitstream import read_header
+from coordflow_mini.coords import frame_times
+from coordflow_mini.course import trained
+from coordflow_mini.course.trained import MOST_BYTES, TRAINED, expected_header
+from coordflow_mini.decoder import decode, read_model
+from coordflow_mini.results import data_file
+
+ROOT = Path(__file__).parent.parent
+QUALITY = {"bunny.cfv": 30.0, "cutout.cfv": 40.0}  # PSNR [dB] that a file must at least have
+
+each = pytest.mark.parametrize("name", TRAINED)
+
+
+@each
+def test_it_is_small(name):
+    assert 0 < len(data_file(name).read_bytes()) < MOST_BYTES
+
+
+@each
+def test_it_is_what_the_recipe_makes(name):
+    """All but the version: a file of an older one has to stay readable.  Else run: make data."""
+    data, recipe = data_file(name).read_bytes(), TRAINED[name]
+    video = recipe.source()
+    header = read_header(data)
+    assert replace(header, version="") == replace(expected_header(recipe, video), version="")
+    most = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec).target_bytes
+    assert recipe.codec.floor * most <= len(data) <= most
+
+
+@each
+def test_it_decodes_to_the_clip(name, one_thread):
+    video = TRAINED[name].source()
+    decoded = decode(data_file(name).read_bytes())
+    assert decoded.fps == video.fps
+    assert metrics.psnr_db(video.frames, decoded.frames) >= QUALITY[name]
+
+
+def test_the_flower_has_a_layer_of_its_own(one_thread):
+    header, model = read_model(data_file("cutout.cfv").read_bytes())
+    alpha = model.render(frame_times(header.time), header.height, header.width).alpha
+    masks = np.stack([(alpha.argmax(dim=0) == layer).numpy() for layer in range(2)])
+    assert metrics.match_layers(masks, clips.cutout().masks[None]).iou >= 0.95
+
+
+@each
+def test_its_license_lies_beside_it(name):
+    page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    page = " ".join(page.split())
+    (info,) = (info for info in clips.catalog() if info.name == TRAINED[name].clip)
+    assert f"`{name}`" in page
+    assert all(url in page for url in re.findall(r"https://\S+", info.license))
+    assert info.attribution in page or info.attribution == "none needed"
+
+
+def test_the_expected_header_is_the_one_that_an_encoder_writes(encoding, clip, short_fit, short_codec):
+    recipe = trained.Recipe("clip:cutout", 4, fit=short_fit, codec=short_codec)
+    assert expected_header(recipe, clip) == encoding.header
+
+
+def test_an_unknown_name_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["trained", "hare.cfv"])
+    with pytest.raises(SystemExit):
+        trained.main()
+    assert "no recipe for hare.cfv; known are bunny.cfv, cutout.cfv" in capsys.readouterr().err
+
+
+def test_a_file_is_written_where_it_is_asked_for(monkeypatch, capsys, tmp_path, short_fit, short_codec):
+    recipe = trained.Recipe("clip:cutout", 4, clips.Selection(0, 3, 1, 32, 24), short_fit, short_codec)
+    monkeypatch.setitem(trained.TRAINED, "small.cfv", recipe)
+    monkeypatch.setattr("sys.argv", ["trained", "small.cfv", "--out", str(tmp_path)])
+    trained.main()
+    assert (tmp_path / "small.cfv").read_bytes()[:4] == b"\x89CFV"
+    assert "small.cfv" in capsys.readouterr().err
