@@ -81,3 +81,10 @@ def test_a_file_is_written_where_it_is_asked_for(monkeypatch, capsys, tmp_path, 
     trained.main()
     assert (tmp_path / "small.cfv").read_bytes()[:4] == b"\x89CFV"
     assert "small.cfv" in capsys.readouterr().err
+
+
+def test_the_wheel_takes_the_data_along():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    included = project.split("[tool.hatch.build.targets.wheel.force-include]\n")[1].split("\n[")[0]
+    assert re.search(r'^data = "coordflow_mini/data"', included, re.MULTILINE)
+    assert all((ROOT / "data" / name).is_file() for name in TRAINED)
