@@ -509,7 +509,7 @@ assert trouble(cf.decode, bytes(damaged)) == "BitstreamError"
 # %%
 one_byte.compare(
     "no video, but a message",
-    "Nearly every weight has a part in every pixel, and what follows a wrong one is misread. "
+    "Nearly every weight has a part in every pixel, and all after a wrong one is misread. "
     "So the file carries checksums, and the decoder refuses what does not match.",
 )
 
