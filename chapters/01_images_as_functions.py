@@ -345,11 +345,10 @@ print(f"plain: {plain_db:.1f} dB at the known pixels, {plain_between:.1f} dB bet
 def neuron_pictures(network, layer, count=6):
     """Pictures of the neurons of hidden layer 1, 2 or 3 that vary most over the places."""
     said = network[: 2 * layer](places.reshape(-1, 2).to(here.device)).cpu()
+    said = said / said.amax(dim=0).clamp(min=1e-6)  # each from 0, black, to 1, white
     busiest = said.std(dim=0).topk(count).indices
     return {
-        f"layer {layer}, neuron {neuron}": (said[:, neuron] / said[:, neuron].max()).view(
-            128, 192
-        )
+        f"layer {layer}, neuron {neuron}": said[:, neuron].view(128, 192)
         for neuron in busiest.tolist()
     }
 
@@ -357,8 +356,8 @@ def neuron_pictures(network, layer, count=6):
 plots.pictures(
     neuron_pictures(plain, 1) | neuron_pictures(plain, 2) | neuron_pictures(plain, 3),
     columns=6,
-    alt="Eighteen gray pictures. Layer 1: ramps, black on one side of a straight line. Layer "
-    "2: ramps folded along lines. Layer 3: soft patches, some of the flower's shape.",
+    alt="Eighteen gray pictures. Layer 1: ramps, black on one side of a straight line. "
+    "Layer 2: ramps folded along lines. Layer 3: soft patches, some of the flower's shape.",
 )
 
 # %% [markdown]
@@ -409,11 +408,13 @@ def race(network):
 # %%
 def race_figure(shares, alt):
     """One line for each wave."""
-    named = {
-        f"f = {f:.0f}": share for f, share in zip(frequencies[0], shares.T, strict=True)
-    }
+    names = [f"f = {frequency:.0f}" for frequency in frequencies[0]]
     return figures.lines(
-        named, x=range(0, 600, 10), across="step", up="share of the wave learned", alt=alt
+        dict(zip(names, shares.T, strict=True)),
+        x=range(0, 600, 10),
+        across="step",
+        up="share of the wave learned",
+        alt=alt,
     )
 
 
@@ -445,9 +446,8 @@ def pull(network, frequency):
     """How strongly a missing wave pulls at the weights: the length of the gradient."""
     network.zero_grad()
     (network(line) * torch.sin(math.pi * frequency * line)).mean().backward()
-    return (
-        torch.cat([weight.grad.flatten() for weight in network.parameters()]).norm().item()
-    )
+    gradients = [weight.grad.flatten() for weight in network.parameters()]
+    return torch.cat(gradients).norm().item()
 
 
 fresh = perceptron([1, 64, 64, 64, 1])
@@ -479,8 +479,8 @@ assert 8 * pulls[16] < pulls[1] < 40 * pulls[16]
 waves = encoding.spiral_frequencies(48, 0.5, 32) / math.pi  # [2, 48] half-waves per unit
 figure, axes = figures.axes(
     size=(4.6, 4.4),
-    alt="48 dots around the origin in all directions, close together in the middle, the last "
-    "one 32 away.",
+    alt="48 dots around the origin in all directions, close together in the middle, the "
+    "last one 32 away.",
 )
 axes.plot(*waves, "o", markersize=5)
 axes.set(
@@ -550,9 +550,7 @@ class Waves(nn.Module):
 
     def __init__(self, waves):
         super().__init__()
-        self.register_buffer(
-            "waves", waves
-        )  # goes where the network goes, but is not trained
+        self.register_buffer("waves", waves)  # belongs to the network, but is not trained
 
     def forward(self, points):
         return features(points, self.waves)
@@ -713,8 +711,8 @@ plots.pictures(
         f"waves up to 32: {waved_db:.1f} dB in {waved.seconds:.0f} s": draw(waved, places),
         f"sine layers: {sines_db:.1f} dB in {sines.seconds:.0f} s": draw(sines, places),
     },
-    alt="The flower three times: blurred by the plain network, sharp with some grain through "
-    "waves, sharp through sine layers.",
+    alt="The flower three times: blurred by the plain network, sharp with some grain "
+    "through waves, sharp through sine layers.",
 )
 
 # %% [markdown]
@@ -799,21 +797,29 @@ widgets.scrub(
 # **Too fast waves: noise between the pixels.** Why does it get worse? Here is a row of pixels, and two
 # waves that agree at every one of them.
 
+
 # %%
+def slow(x):
+    """A wave of 1 half-wave per unit."""
+    return torch.sin(math.pi * x)
+
+
+def fast(x):
+    """A wave of 7 half-waves per unit, upside down."""
+    return -torch.sin(7 * math.pi * x)
+
+
 dots = torch.arange(-4, 5) / 4  # a pixel every 0.25 units: 4 pixels a unit
 fine = torch.linspace(-1, 1, 400)
-slow, fast = torch.sin(math.pi * 1 * fine), -torch.sin(math.pi * 7 * fine)
-assert torch.allclose(
-    torch.sin(math.pi * 1 * dots), -torch.sin(math.pi * 7 * dots), atol=1e-5
-)
+assert torch.allclose(slow(dots), fast(dots), atol=1e-5)
 figure, axes = figures.axes(
     size=(6.4, 2.6),
     alt="Nine dots on a slow wave of 1 half-wave per unit. A wave of 7 half-waves per unit "
     "goes through the same dots, up and down between them.",
 )
-axes.plot(fine, fast, color=plots.PALETTE["orange"])
-axes.plot(fine, slow, color=plots.PALETTE["blue"])
-axes.plot(dots, torch.sin(math.pi * dots), "o", color=plots.PALETTE["black"])
+axes.plot(fine, fast(fine), color=plots.PALETTE["orange"])
+axes.plot(fine, slow(fine), color=plots.PALETTE["blue"])
+axes.plot(dots, slow(dots), "o", color=plots.PALETTE["black"])
 axes.set(xlabel="x [units]", ylabel="brightness")
 figure
 
@@ -833,16 +839,12 @@ frantic = siren([2, 70, 70, 70, 3], factor=100.0)
 train(frantic, rate=0.001)
 frantic_db, frantic_between = quality(frantic)
 assert frantic_db > frantic_between + 8 and frantic_between < sines_between - 5
+calm_name = f"factor 30: {sines_db:.1f} dB, {sines_between:.1f} between"
+frantic_name = f"factor 100: {frantic_db:.1f} dB, {frantic_between:.1f} between"
 plots.pictures(
-    {
-        f"factor 30: {sines_db:.1f} dB, {sines_between:.1f} between": draw(sines, close),
-        f"factor 100: {frantic_db:.1f} dB, {frantic_between:.1f} between": draw(
-            frantic, close
-        ),
-        "the truth": truth,
-    },
-    alt="Petals, enlarged: soft edges for factor 30, colored grain all over for factor 100, "
-    "and the truth.",
+    {calm_name: draw(sines, close), frantic_name: draw(frantic, close), "the truth": truth},
+    alt="Petals, enlarged: soft edges for factor 30, colored grain all over for factor "
+    "100, and the truth.",
 )
 
 # %% [markdown]
@@ -877,10 +879,8 @@ four |= {"waves up to 32": waved, "waves up to 128": dial[128]}
 elsewhere = pixel_grid(128, 192, scale=4).view(512, 768, 2)[216:344, 540:732]
 gallery = {}
 for letter, name in zip("ABCD", images.scrambled(four), strict=True):
-    at_pixels, _ = quality(four[name])
-    gallery[f"{letter}: {at_pixels:.1f} dB at the known pixels"] = draw(
-        four[name], elsewhere
-    )
+    title = f"{letter}: {quality(four[name])[0]:.1f} dB at the known pixels"
+    gallery[title] = draw(four[name], elsewhere)
 plots.pictures(
     gallery,
     columns=2,
