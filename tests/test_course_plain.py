@@ -27,7 +27,7 @@ def test_every_slice_of_the_riddle_starts_with_the_same_row_and_goes_its_own_way
     line = (np.arange(96 * 3) * 37 % 251).astype(np.uint8).reshape(96, 3)
     slices = plain.slice_riddle(line)
     assert all(part.shape == (24, 96, 3) and part.dtype == np.uint8 for part in slices.values())
-    assert all((slices[name][0] == line).all() for name in "ACD")
+    assert all((slices[name][0] == line).all() for name in "ABCD")
     assert (slices["A"][2][:-3] == line[3:]).all()  # at column c, what stood at c + 3: it moved left
     assert (slices["D"][2][5:] == line[:-5]).all()
     assert (

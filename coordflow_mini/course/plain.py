@@ -58,7 +58,7 @@ def slice_riddle(
     width = len(line)
     frame, column = np.arange(frames)[:, None], np.arange(width)[None]
     middle = (width - 1) / 2
-    light = 0.7 + 0.3 * np.sin(2.4 * frame[..., None])
+    light = 0.7 + 0.3 * np.cos(2.4 * frame[..., None])
 
     def looks_at(
         places: np.ndarray[tuple[int, int], np.dtype[np.float64]],
