@@ -605,9 +605,9 @@ which_cure = {
 #
 # | chapter | you build |
 # |---|---|
-# | 01 · Images as functions | a network that is a picture, and why it must see waves instead of $x$ and $y$ |
-# | 02 · Videos as functions | the same with time; why a moving picture costs more weights than a still one |
-# | 03 · Similarity transforms | four numbers that move, turn and scale a picture, found by gradient descent |
+# | [01 · Images as functions](01_images_as_functions.ipynb) | a network that is a picture, and why it must see waves instead of $x$ and $y$ |
+# | [02 · Videos as functions](02_videos_as_functions.ipynb) | the same with time; why a moving picture costs more weights than a still one |
+# | [03 · Similarity transforms](03_similarity_transforms.ipynb) | four numbers that move, turn and scale a picture, found by gradient descent |
 # | 04 · One layer with flow | a layer that learns how it moves, and its picture at rest |
 #
 # Each one stands alone; in this order they tell one story. Still to come are the chapters on two layers and
