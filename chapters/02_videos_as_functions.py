@@ -577,13 +577,21 @@ times_as_many = predict(
 )
 
 # %%
-found = {"still": {WIDTH: still_db}, "pan": {WIDTH: pan_db}}
-to_do = {"still": (still, (12, 16, 24)), "pan": (pan, (16, 64, 96))}
-for name, (video, widths) in to_do.items():
+found = {"still": {WIDTH: still_db}, "pan": {WIDTH: pan_db}}  # clip -> width -> dB
+
+
+def try_widths(name, video, widths):
+    """Fit networks of these widths and note their PSNR."""
     for wide in widths:
         _, decoded = fitted(video, width=wide)
         found[name][wide] = psnr_db(video.frames, decoded.frames)
         print(f"{name:5s} width {wide:2d}: {found[name][wide]:.1f} dB")
+
+
+try_widths("still", still, (12, 16, 24))
+
+# %%
+try_widths("pan", pan, (16, 64, 96))
 
 # %% [markdown]
 # Quality over rate, one curve for each clip: the picture by which all compression is judged. Up and to the
