@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
+from coordflow_mini.machine import sine
 
 __all__ = ["ColorNetwork"]
 
@@ -62,10 +63,10 @@ class ColorNetwork(nn.Module):
         layers, frames, pixels, _ = points.shape
         features = fourier_features(points.reshape(layers, frames * pixels, 2), self.space).to(dtype)
         hidden = torch.bmm(features, self.weights[0].to(dtype)).view(layers, frames, pixels, -1)
-        hidden = torch.sin(hidden + self._time_share(times).to(dtype)).flatten(1, 2)
+        hidden = sine(hidden + self._time_share(times).to(dtype)).flatten(1, 2)
         for weight, bias in zip(list(self.weights)[1:-1], list(self.biases)[1:-1], strict=True):
-            hidden = torch.sin(torch.baddbmm(bias.to(dtype), hidden, weight.to(dtype)))
-        output = torch.baddbmm(self.biases[-1].to(dtype), hidden, self.weights[-1].to(dtype))
+            hidden = sine(torch.bmm(hidden, weight.to(dtype)) + bias.to(dtype))
+        output = torch.bmm(hidden, self.weights[-1].to(dtype)) + self.biases[-1].to(dtype)
         output = output.float().view(layers, frames, pixels, 4)
         return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray
 

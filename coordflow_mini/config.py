@@ -127,6 +127,7 @@ class FitConfig:
     starts: int = 1  # short fits from different seeds, of which the best goes on
     start_steps: int = 150
     seed: int = 0
+    compile: bool | None = None  # by torch.compile; None: where the fit is long enough to gain by it
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("muon", "adam"):

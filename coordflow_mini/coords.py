@@ -16,13 +16,16 @@ from torch import Tensor
 __all__ = [
     "PatchBatch",
     "PixelBatch",
+    "Places",
     "frame_times",
     "half_side",
     "pixel_grid",
     "pixel_points",
+    "pixels_at",
     "point_pixels",
     "random_patches",
     "random_pixels",
+    "random_places",
     "scaled_size",
 ]
 
@@ -87,6 +90,13 @@ def frame_times(frames: int, *, at: Tensor | None = None) -> Tensor:
     return index * (2 / (frames - 1)) - 1 if frames > 1 else torch.zeros_like(index)
 
 
+class Places(NamedTuple):
+    """Pixels of a clip by number."""
+
+    frames: Tensor  # [frames] int64, the frame of each row
+    place: Tensor  # [frames, pixels] int64, index in the frame in reading order
+
+
 class PixelBatch(NamedTuple):
     """Random pixels of a clip: where, when, and their true colors."""
 
@@ -96,12 +106,12 @@ class PixelBatch(NamedTuple):
     color: Tensor  # [frames, pixels, 3] in [0, 1]
 
 
-def random_pixels(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
-    """About `count` random pixels, equally many from each frame, drawn on the clip's own device.
+def random_places(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor) -> Places:
+    """Where to look: about `count` random pixels, equally many from each frame, on the clip's own device.
 
     Rows of equal length let everything that depends on time alone be computed once per frame and
     broadcast; the equal shares also make the gradient less noisy than independent draws.  With
-    more frames than 128 a random subset of them is used.  Only drawn pixels become floats.
+    more frames than 128 a random subset of them is used.
 
     clip: uint8 [time, height, width, 3].  frames: [n] int64, the frames to draw from.
     """
@@ -110,11 +120,22 @@ def random_pixels(clip: Tensor, count: int, generator: torch.Generator, frames: 
         order = torch.randperm(len(frames), generator=generator, device=clip.device)
         frames = frames[order[:_MOST_FRAMES]]
     shape = (len(frames), max(1, count // len(frames)))
-    place = torch.randint(height * width, shape, generator=generator, device=clip.device)
+    return Places(frames, torch.randint(height * width, shape, generator=generator, device=clip.device))
+
+
+def pixels_at(clip: Tensor, places: Places) -> PixelBatch:
+    """The pixels of a clip at some places; only they become floats."""
+    _, height, width, _ = clip.shape
+    frames, place = places
     row = torch.div(place, width, rounding_mode="floor")
     points = pixel_points((place - row * width).float(), row.float(), height, width)
     color = clip.view(-1, 3)[place + frames[:, None] * (height * width)]
     return PixelBatch(points, frames, place, color.float() / 255)
+
+
+def random_pixels(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
+    """About `count` random pixels of a clip: see `random_places` and `pixels_at`."""
+    return pixels_at(clip, random_places(clip, count, generator, frames))
 
 
 _MOST_FRAMES = 128  # a batch of 8192 then still holds 64 pixels of each

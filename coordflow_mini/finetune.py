@@ -172,7 +172,7 @@ class _Tuning:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = full * rate
-        terms = self.sampler.terms(self.quantizer, self.sampler.batch(), dtype)
+        terms = self.sampler.terms(self.quantizer, self.sampler.places(), dtype)
         # what the last bit is worth, if distortion falls as rate ** -config.price
         price = self.config.price * self.error / self._wanted_bits()
         (terms.total + price * self.quantizer.bits()).backward()

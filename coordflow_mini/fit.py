@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import PixelBatch, frame_times, random_patches, random_pixels
+from coordflow_mini.coords import Places, frame_times, pixels_at, random_patches, random_places
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.machine import compiled, keep_memory, training_dtype
+from coordflow_mini.model import CoordFlow, parameter_shapes
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.video import Video
 
-__all__ = ["DivergenceError", "FitResult", "Progress", "Sampler", "cosine", "fit", "training_dtype"]
+__all__ = ["DivergenceError", "FitResult", "Progress", "Sampler", "cosine", "fit", "worth_compiling"]
 
 _REPORT = 50  # steps between two entries of the history, and between two checks for divergence
 
@@ -67,6 +68,7 @@ class Sampler:
     """Batches of a clip that lives as uint8 on the training device.
 
     weights: [time, height, width], how much each pixel counts; frames: the frames to learn from.
+    compile: see `worth_compiling`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Sampler:
         *,
         weights: Tensor | NDArray[Any] | None = None,
         frames: Iterable[int] | None = None,
+        compile: bool = False,
     ):
         own = video.frames if video.frames.flags.writeable else video.frames.copy()  # or PyTorch warns
         self.clip = torch.from_numpy(own).to(device)
@@ -88,27 +91,60 @@ class Sampler:
             raise ValueError("ms_ssim looks at neighborhoods and knows no weights; leave one of them out")
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.dtype = training_dtype(device)
+        self.pixel_terms = compiled(_pixel_terms) if compile else _pixel_terms
 
-    def batch(self, reach: float = 1.0) -> PixelBatch:
-        """The next random pixels, of the frames with |t| up to `reach`."""
+    def places(self, reach: float = 1.0) -> Places:
+        """The next random pixels, of the frames with |t| up to `reach`; always as many, of as many frames."""
         frames = self.frames
         if reach < 1:
-            near = self.times[frames].abs()
-            frames = frames[near <= max(reach, float(near.min()))]
-        return random_pixels(self.clip, self.config.batch, self.generator, frames)
+            away = self.times[frames].abs()
+            near = frames[away <= max(reach, float(away.min()))]
+            first = torch.randint(len(near), (1,), generator=self.generator, device=near.device)
+            turn = torch.arange(len(frames), device=near.device) + first
+            frames = near[turn % len(near)]  # in turn, so that none is seen more often
+        return random_places(self.clip, self.config.batch, self.generator, frames)
 
-    def terms(self, model: nn.Module, batch: PixelBatch, dtype: torch.dtype | None = None) -> LossTerms:
-        """The loss of a `CoordFlow`, or of a module that is called like one, on a batch."""
+    def terms(self, model: nn.Module, places: Places, dtype: torch.dtype | None = None) -> LossTerms:
+        """The loss of a `CoordFlow`, or of a module that is called like one, at some places of the clip."""
         dtype = dtype or self.dtype
-        blend = model(batch.points, self.times[batch.frames], dtype)
-        weight = None if self.weights is None else self.weights[batch.frames[:, None], batch.place]
-        terms = loss_terms(blend, batch.color, self.config, weight)
+        terms = self.pixel_terms(model, self.clip, self.times, places, self.weights, self.config, dtype)
         if not self.config.ms_ssim:
             return terms
         patch = random_patches(self.clip, self.generator, self.frames)
         blend = model(patch.points, self.times[patch.frames], dtype)
         structure = structure_loss(blend, patch.color, patch.height, patch.width)
         return LossTerms(terms.total + self.config.ms_ssim * structure, terms.squared, terms.layer)
+
+
+def _pixel_terms(
+    model: nn.Module,
+    clip: Tensor,
+    times: Tensor,
+    places: Places,
+    weights: Tensor | None,
+    config: FitConfig,
+    dtype: torch.dtype,
+) -> LossTerms:
+    """The loss of single pixels: all that a training step computes, in one function to be compiled."""
+    batch = pixels_at(clip, places)
+    blend = model(batch.points, times[batch.frames], dtype)
+    weight = None if weights is None else weights[batch.frames[:, None], batch.place]
+    return loss_terms(blend, batch.color, config, weight)
+
+
+def worth_compiling(model: ModelConfig, config: FitConfig) -> bool:
+    """Whether a fit is long enough to win back the ten seconds that compiling costs.
+
+    `config.compile` decides if it is set.  Else the amount of work does, and not a clock: compiled sums
+    round differently, and the same settings shall give the same weights.
+    """
+    if config.compile is not None:
+        return config.compile
+    weights = sum(math.prod(shape) for shape in parameter_shapes(model))
+    return weights * config.batch * config.steps >= _WORTH
+
+
+_WORTH = 6e11  # weights x pixels: 3,000 steps of 8,192 pixels at width 64, 1,000 at width 128; LOG.md
 
 
 def _checked_frames(frames: Iterable[int] | None, video: Video) -> Tensor:
@@ -128,15 +164,6 @@ def _checked_weights(weights: Tensor | NDArray[Any], video: Video) -> Tensor:
             f"{tuple(values.shape)} with values from {values.min():g} to {values.max():g}"
         )
     return values.flatten(1)
-
-
-def training_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 class _Run:
@@ -161,9 +188,11 @@ class _Run:
         began, recent = time.perf_counter() - self.seconds, []
         while self.step < stop:
             self._set_rates()
-            terms = self.sampler.terms(self.model, self.sampler.batch(self._reach()))
+            terms = self.sampler.terms(self.model, self.sampler.places(self._reach()))
             self.optimizer.zero_grad(set_to_none=True)
             terms.total.backward()
+            if not self._sees_time():
+                self.model.color.time_weight.grad = None
             self.optimizer.step()
             self.step += 1
             recent.append(terms.squared)
@@ -173,15 +202,18 @@ class _Run:
                 recent.clear()
 
     def _set_rates(self) -> None:
-        """Cosine annealing; wide weights (the colors) warm up; time stays hidden from colors at first."""
+        """Cosine annealing; wide weights (the colors) warm up."""
         config = self.config
         rate = config.learning_rate * cosine(self.step / config.steps)
         warm_up = min(config.warm_up, max(1, config.steps // 3))
         for group in self.optimizer.param_groups:
             slow = group.get("wide", True)
             group["lr"] = rate * (min(1.0, (self.step + 20) / warm_up) if slow else 1.0)
-        sees_time = self.model.flow is None or self.step >= min(config.static, config.steps * 3 // 4)
-        self.model.color.time_weight.requires_grad_(sees_time)
+
+    def _sees_time(self) -> bool:
+        """Whether colors may learn to change over time: at first only motion shall explain change."""
+        static = min(self.config.static, self.config.steps * 3 // 4)
+        return self.model.flow is None or self.step >= static
 
     def _reach(self) -> float:
         """Up to which |t| frames are seen now."""
@@ -228,11 +260,13 @@ def fit(
     on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config, device = model or ModelConfig(), config or FitConfig(), torch.device(device)
+    compile = worth_compiling(model, config)
+    keep_memory()
     runs: list[_Run] = []
     interrupted = False
     try:
         for start in range(config.starts):
-            sampler = Sampler(video, config, device, weights=weights, frames=frames)
+            sampler = Sampler(video, config, device, weights=weights, frames=frames, compile=compile)
             generator = torch.Generator().manual_seed(config.seed + 1000 * start)
             stage = f"start {start + 1} of {config.starts}" if config.starts > 1 else "fit"
             runs.append(_Run(sampler, CoordFlow(model, generator).to(device), config, stage, on_step))
@@ -244,5 +278,4 @@ def fit(
     except KeyboardInterrupt:
         interrupted = True
         run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
-    run.model.requires_grad_(True)  # after an early Ctrl-C the weights of time are still frozen
     return FitResult(run.model, config, tuple(run.history), interrupted)

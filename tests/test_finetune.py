@@ -179,7 +179,7 @@ def test_the_size_lands_under_the_target(bits_per_weight, fitted, clip, short_co
 def test_fine_tuning_beats_plain_rounding(fitted, clip, short_codec, short_fit):
     """At the same few bytes, weights trained to be rounded are better than weights that were just rounded."""
     sampler = Sampler(clip, short_fit, torch.device("cpu"))
-    batch = sampler.batch()
+    batch = sampler.places()
 
     @torch.no_grad()
     def error(tensors: list[QuantizedTensor]) -> float:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import PixelBatch, frame_times
-from coordflow_mini.fit import DivergenceError, FitResult, Progress, Sampler, cosine, fit, training_dtype
+from coordflow_mini.coords import Places, frame_times
+from coordflow_mini.fit import DivergenceError, FitResult, Progress, Sampler, cosine, fit
 from coordflow_mini.metrics import psnr_db
 from coordflow_mini.video import Video
 
@@ -130,21 +130,26 @@ def test_colors_learn_time_however_short_the_fit(clip, small_model):
 @pytest.mark.parametrize("steps", [20, 100])
 def test_all_frames_are_learned_however_short_the_fit(steps, clip, small_model, monkeypatch):
     """At the default schedule, a fit of any length ends with batches from all frames."""
-    seen, batch = [], Sampler.batch
+    seen, places = [], Sampler.places
 
-    def watched(self: Sampler, *arguments: float) -> PixelBatch:
-        seen.append(batch(self, *arguments))
+    def watched(self: Sampler, *arguments: float) -> Places:
+        seen.append(places(self, *arguments))
         return seen[-1]
 
-    monkeypatch.setattr(Sampler, "batch", watched)
+    monkeypatch.setattr(Sampler, "places", watched)
     fit(clip, small_model, FitConfig(steps=steps, batch=64))
-    assert len(seen[-1].frames) == clip.time
+    assert set(seen[0].frames.tolist()) < set(range(clip.time))
+    assert set(seen[-1].frames.tolist()) == set(range(clip.time))
 
 
-def test_the_dtype_of_training():
-    """Training runs in bfloat16 or float32, the same each time it is asked."""
-    dtype = training_dtype(torch.device("cpu"))
-    assert dtype in (torch.bfloat16, torch.float32) and dtype == training_dtype(torch.device("cpu"))
+def test_a_batch_has_one_shape_from_the_first_step_on(clip, short_fit):
+    """However few frames are seen, they fill as many rows, each as often as any other but for one."""
+    sampler = Sampler(clip, short_fit, torch.device("cpu"))
+    shapes = {sampler.places(reach).place.shape for reach in (0.01, 0.3, 0.7, 1.0)}
+    assert len(shapes) == 1
+    counts = torch.bincount(sampler.places(0.7).frames, minlength=clip.time)
+    assert counts[0] == 0 and counts.max() - counts[counts > 0].min() <= 1
+
 
 
 # --- reproducibility ------------------------------------------------------------------------------
@@ -169,7 +174,7 @@ def test_the_seed_decides_on_the_first_weights(change, clip, small_model, short_
     models = [fit(clip, small_model, replace(config, seed=seed)).model for seed in (0, 1)]
     first, second = (model.color.weights[0] for model in models)
     assert (first - second).abs().mean() > 0.1
-    batches = [Sampler(clip, replace(config, seed=seed), torch.device("cpu")).batch() for seed in (0, 1)]
+    batches = [Sampler(clip, replace(config, seed=seed), torch.device("cpu")).places() for seed in (0, 1)]
     assert not torch.equal(batches[0].place, batches[1].place)
 
 
@@ -240,7 +245,7 @@ def test_other_frames_are_not_looked_at(kind, clip, small_model, short_fit):
 def test_times_stay_those_of_the_whole_clip(clip, small_model, short_fit):
     """frames=: a frame keeps its time, so the frames between can be rendered."""
     sampler = Sampler(clip, short_fit, torch.device("cpu"), frames=[0, 2, 4])
-    batch = sampler.batch()
+    batch = sampler.places()
     assert set(batch.frames.tolist()) == {0, 2, 4}
     torch.testing.assert_close(sampler.times, frame_times(clip.time))
 

@@ -1,0 +1,111 @@
+"""What the machine at hand does fast: its arithmetic for training, and compiled functions where there is a compiler."""
+
+import ctypes
+import logging
+import math
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["compiled", "keep_memory", "sine", "training_dtype"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_log = logging.getLogger("coordflow_mini")
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def keep_memory() -> None:
+    """Let the process keep what it frees, up to half a gigabyte, for its next tensors.
+
+    glibc would give blocks of this size back to the system and fetch them again in every training step, page
+    by page, which can take as long as the arithmetic (LOG.md).  Elsewhere nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest it takes
+        mallopt(_M_TRIM_THRESHOLD, 512 << 20)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def compiled(function: Function) -> Function:
+    """The function, compiled by `torch.compile` at its first call; as it is where that fails.
+
+    Compiling takes about ten seconds, and about two once the user's cache has the result
+    (XDG_CACHE_HOME, or TORCHINDUCTOR_CACHE_DIR).  Without a C++ compiler, or on a Python or a platform that
+    PyTorch does not compile for, one line in the log says so, and all goes on as before.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coordflow" / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    state: dict[str, Any] = {"call": None}
+
+    def call(*arguments: Any) -> Any:
+        if state["call"] is None:
+            try:
+                state["call"] = torch.compile(function, dynamic=False)
+                return state["call"](*arguments)
+            except Exception as error:  # whatever a compiler may say, training can do without it
+                _log.warning("not compiled, goes on without: %s", str(error).strip().partition("\n")[0])
+                state["call"] = function
+        return state["call"](*arguments)
+
+    return call  # type: ignore[return-value]
+
+
+def sine(values: Tensor) -> Tensor:
+    """sin of all values; in compiled bfloat16 a polynomial that is exact enough for it, and faster.
+
+    Its error stays below 5e-5 for the sine and its derivative, where bfloat16 itself rounds by up to 2e-3.
+    """
+    if values.dtype != torch.bfloat16 or not torch.compiler.is_compiling():
+        return torch.sin(values)
+    result: Tensor = _PolynomialSine.apply(values)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _PolynomialSine(torch.autograd.Function):
+    """sin and its derivative by polynomials in turns, after whole turns are taken off."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:  # type: ignore[override]
+        context.save_for_backward(values)
+        turns = _turns(values)
+        return (turns * _polynomial(turns * turns, _SINE)).to(values.dtype)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        turns = _turns(*context.saved_tensors)
+        return (gradient.float() * _polynomial(turns * turns, _COSINE)).to(gradient.dtype)
+
+
+# sin(2πu) / u and cos(2πu) for |u| <= 1/2 in powers of u², least squares of the largest error; highest first
+_SINE = (32.0821612, -74.0620432, 81.2825749, -41.3246579, 6.2829069)
+_COSINE = (45.6204067, -82.3905244, 64.6714040, -19.7309408, 0.9999590)
+
+
+def _turns(values: Tensor) -> Tensor:
+    """Angles in turns, float32, from -1/2 to 1/2."""
+    turns = values.float() / (2 * math.pi)
+    return turns - torch.round(turns)
+
+
+def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    """Horner's scheme."""
+    result = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        result = result * x + coefficient
+    return result
