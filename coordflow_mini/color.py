@@ -11,6 +11,9 @@ from coordflow_mini.machine import sine
 __all__ = ["ColorNetwork"]
 
 
+_PIECE = 1 << 11  # pixels: 0.5 MB of activations a layer at width 64
+
+
 class ColorNetwork(nn.Module):
     """Colors of canonical points for every layer, as stacked weights [layers, in, out].
 
@@ -69,6 +72,30 @@ class ColorNetwork(nn.Module):
         output = torch.bmm(hidden, self.weights[-1].to(dtype)) + self.biases[-1].to(dtype)
         output = output.float().view(layers, frames, pixels, 4)
         return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray
+
+    @torch.no_grad()
+    def still(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """RGB and alpha logits of one moment, channels first, [layers, 4, pixels]: `forward`, for rendering.
+
+        Long rows of pixels suit matrix products and sines better than short rows of channels, and pieces
+        that stay in the processor's cache better than whole frames: three times as fast on a CPU (LOG.md).
+
+        points: canonical [layers, 2, pixels].  time: [] in [-1, 1].  dtype: see `forward`.
+        """
+        share = self._time_share(time[None])[:, 0].mT.to(dtype)  # [layers, width, 1]
+        weights = [weight.mT.to(dtype) for weight in self.weights]
+        biases = [bias.mT.to(dtype) for bias in self.biases]
+        outputs = []
+        for piece in points.split(_PIECE if points.device.type == "cpu" else 1 << 18, dim=2):
+            phase = self.space.mT @ piece
+            hidden = torch.cat([torch.sin(phase), torch.cos(phase)], dim=1).to(dtype)
+            hidden = torch.bmm(weights[0], hidden).add_(share).sin_()
+            for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
+                hidden = torch.bmm(weight, hidden).add_(bias).sin_()
+            outputs.append(torch.bmm(weights[-1], hidden).add_(biases[-1]).float())
+        output = torch.cat(outputs, dim=2)
+        output[:, :3] += 0.5
+        return output
 
     def _time_share(self, times: Tensor) -> Tensor:
         """What time adds to the first hidden layer of every pixel, [layers, times, 1, width]."""

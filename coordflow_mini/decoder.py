@@ -8,8 +8,8 @@ import torch
 
 from coordflow_mini import bitstream
 from coordflow_mini.bitstream import Header
-from coordflow_mini.coords import frame_times
-from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes
+from coordflow_mini.coords import frame_times, scaled_size
+from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes, to_uint8
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.video import Video
 
@@ -81,9 +81,11 @@ def decode_frames(
     layers = bitstream.read_header(data).model.layers
     if layer is not None and not 0 <= layer < layers:
         raise ValueError(f"layer must be 0 to {layers - 1}, got {layer}")
-    for rendering in decode_renderings(data, frames, scale=scale, device=device, dtype=dtype):
-        picture = rendering.rgb if layer is None else rendering.layer_rgb[layer]
-        yield picture[0].numpy()
+    header, model = read_model(data)
+    times, size = _times(header, frames), scaled_size(header.height, header.width, scale)
+    for blend in model.to(device).stills(times, header.height, header.width, scale=scale, dtype=dtype):
+        rgb = blend.rgb if layer is None else blend.layer_rgb[layer]  # [1, pixels, 3]
+        yield to_uint8(rgb[0]).unflatten(0, size).contiguous().cpu().numpy()
 
 
 def decode_renderings(
@@ -96,8 +98,13 @@ def decode_renderings(
 ) -> Iterator[Rendering]:
     """Like `decode_frames`, with every layer and its alpha: one `Rendering` per frame."""
     header, model = read_model(data)
+    times = _times(header, frames)
+    yield from model.to(device).render_frames(times, header.height, header.width, scale=scale, dtype=dtype)
+
+
+def _times(header: Header, frames: Iterable[float] | None) -> torch.Tensor:
+    """t of the wanted frames, of all if None.  Raises ValueError."""
     index = torch.arange(header.time) if frames is None else torch.tensor(list(frames), dtype=torch.float32)
     if len(index) and not (index.min() >= 0 and index.max() <= header.time - 1):
         raise ValueError(f"frames must lie in 0 to {header.time - 1}, got {index.min():g} to {index.max():g}")
-    times = frame_times(header.time, at=index)
-    yield from model.to(device).render_frames(times, header.height, header.width, scale=scale, dtype=dtype)
+    return frame_times(header.time, at=index)

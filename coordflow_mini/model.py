@@ -17,9 +17,6 @@ from coordflow_mini.flow import FlowNetwork
 
 __all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8"]
 
-_CHUNK = 1 << 16  # pixels rendered at once: the activations then stay below 100 MB at width 64
-
-
 class Blend(NamedTuple):
     """What every layer shows at some pixels, and with which weight."""
 
@@ -102,10 +99,28 @@ class CoordFlow(nn.Module):
         return Blend(layer_rgb, torch.softmax(logits, dim=0))
 
     @torch.no_grad()
-    def render_pixels(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
-        """One frame at the given points in chunks of bounded memory; points [pixels, 2], time []."""
-        chunks = [self(part[None], time[None], dtype) for part in points.split(_CHUNK)]
-        return Blend(*(torch.cat(parts, dim=2) for parts in zip(*chunks, strict=True)))
+    def still(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
+        """One moment at frame points [pixels, 2], as `forward` has it (times: 1), in bounded memory and fast."""
+        matrices = similarity.matrix(self.transforms(time[None])[:, 0])[:, :2]  # [layers, 2, 3]
+        canonical = matrices[:, :, :2] @ points.T + matrices[:, :, 2:]
+        output = self.color.still(canonical, time, dtype)  # [layers, 4, pixels]
+        alpha = torch.softmax(output[:, 3], dim=0)
+        return Blend(output[:, None, :3].mT, alpha[:, None])
+
+    def stills(
+        self,
+        times: Tensor,
+        height: int,
+        width: int,
+        *,
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> Iterator[Blend]:
+        """Whole frames one by one, [.., 1, rows * columns, ..], so that a long video never stands in memory."""
+        device = self.color.space.device
+        points = pixel_grid(height, width, scale=scale, device=device)
+        for time in times.to(device):
+            yield self.still(points, time, dtype)
 
     def render_frames(
         self,
@@ -116,15 +131,15 @@ class CoordFlow(nn.Module):
         scale: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Iterator[Rendering]:
-        """Renderings of one frame each, so that a long video never stands in memory at once."""
-        device = self.color.space.device
-        points = pixel_grid(height, width, scale=scale, device=device)
-        rows, columns = scaled_size(height, width, scale)
-        for time in times.to(device):
-            blend = self.render_pixels(points, time, dtype)
-            picture = to_uint8(blend.rgb).view(1, rows, columns, 3)
-            layers = to_uint8(blend.layer_rgb).view(-1, 1, rows, columns, 3)
-            yield Rendering(picture.cpu(), layers.cpu(), blend.alpha.view(-1, 1, rows, columns).cpu())
+        """Renderings of one frame each, one by one."""
+        size = scaled_size(height, width, scale)
+        for blend in self.stills(times, height, width, scale=scale, dtype=dtype):
+            picture, layers = to_uint8(blend.rgb), to_uint8(blend.layer_rgb)
+            yield Rendering(
+                picture.unflatten(1, size).cpu(),
+                layers.unflatten(2, size).cpu(),
+                blend.alpha.unflatten(2, size).cpu(),
+            )
 
     def render(
         self,

@@ -121,7 +121,7 @@ def test_a_layer_that_is_not_there_is_refused(layer, encoding):
 
 def test_a_layer_is_refused_before_anything_is_rendered(encoding, monkeypatch):
     """A layer out of range is refused from the header alone, also when no frame is asked for."""
-    monkeypatch.setattr(CoordFlow, "render_pixels", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(CoordFlow, "still", lambda *_: pytest.fail("rendered"))
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
         list(decode_frames(encoding.data, layer=2))
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
@@ -139,13 +139,13 @@ def test_renderings_are_blends(encoding):
 
 def test_decoding_streams(encoding, monkeypatch):
     """A frame is rendered when it is asked for, not before: memory holds one."""
-    rendered, render = [], CoordFlow.render_pixels
+    rendered, render = [], CoordFlow.still
 
     def counting(self: CoordFlow, *arguments: torch.Tensor) -> object:
         rendered.append(1)
         return render(self, *arguments)
 
-    monkeypatch.setattr(CoordFlow, "render_pixels", counting)
+    monkeypatch.setattr(CoordFlow, "still", counting)
     frames = decode_frames(encoding.data)
     assert isinstance(frames, GeneratorType) and not rendered
     next(frames)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from coordflow_mini import color as color_module
 from coordflow_mini import model as model_module
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
@@ -169,7 +170,7 @@ def test_chunks_leave_no_trace(chunk, monkeypatch):
     """Rendered in chunks of any size, a frame is the same."""
     model, times = trained(SMALL), frame_times(2)
     whole = model.render(times, 5, 8)
-    monkeypatch.setattr(model_module, "_CHUNK", chunk)
+    monkeypatch.setattr(color_module, "_PIECE", chunk)
     parts = model.render(times, 5, 8)
     torch.testing.assert_close(parts.alpha, whole.alpha, atol=1e-5, rtol=0)
     for name in ("rgb", "layer_rgb"):
