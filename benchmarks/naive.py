@@ -5,9 +5,7 @@ no reduced precision, PyTorch's own Adam.  Nothing is slowed down on purpose.  `
 asserts that pictures, loss and gradients equal the library's in float32.
 """
 
-import math
-import time
-from collections.abc import Callable
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +28,14 @@ class NaiveLayer(nn.Module):
         super().__init__()
         c = config
         self.space = spiral_frequencies(c.space_frequencies, c.lowest_frequency, c.highest_frequency)
-        self.time, self.flow_time = octave_frequencies(c.time_frequencies), octave_frequencies(c.flow_frequencies)
+        self.time = octave_frequencies(c.time_frequencies)
+        self.flow_time = octave_frequencies(c.flow_frequencies)
         self.flow = nn.Sequential(
             nn.Linear(1 + 2 * c.flow_frequencies, c.flow_width), nn.Tanh(), nn.Linear(c.flow_width, 4)
         )
         inputs = 2 * c.space_frequencies + 1 + 2 * c.time_frequencies
         sizes = [inputs, *[c.width] * c.depth, 4]
-        self.color = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False))
+        self.color = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(sizes))
 
     def forward(self, points: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """RGB [pixels, 3] and alpha logit [pixels] of points [pixels, 2] at times [pixels]."""
@@ -71,10 +70,10 @@ def from_library(model: CoordFlow) -> NaiveModel:
     for index, layer in enumerate(naive.layers):
         source = model.layer(index)
         assert source.flow is not None, "a naive layer always moves"
-        pairs = [*zip(layer.flow, source.flow, strict=True), *zip(layer.color, source.color[::2], strict=True)]
-        for ours, theirs in pairs:
-            if isinstance(ours, nn.Linear):
-                ours.load_state_dict(theirs.state_dict())
+        for ours, theirs in zip(layer.flow, source.flow, strict=True):
+            ours.load_state_dict(theirs.state_dict())
+        for ours, theirs in zip(layer.color, source.color[::2], strict=True):  # between them, sines
+            ours.load_state_dict(theirs.state_dict())
     return naive
 
 
@@ -88,7 +87,17 @@ def loss_of(model: NaiveModel, points: Tensor, times: Tensor, color: Tensor, gam
 class Training:
     """The plain recipe: random pixels of the whole clip, Adam, cosine annealing."""
 
-    def __init__(self, model: NaiveModel, video: Video, *, steps: int, batch: int, rate: float, gamma: float, seed: int = 0):
+    def __init__(
+        self,
+        model: NaiveModel,
+        video: Video,
+        *,
+        steps: int,
+        batch: int,
+        rate: float,
+        gamma: float,
+        seed: int = 0,
+    ):
         self.model, self.steps, self.batch, self.gamma = model, steps, batch, gamma
         self.clip = torch.from_numpy(video.frames.copy()).float() / 255  # [time, height, width, 3]
         self.colors = self.clip.reshape(-1, 3)
@@ -110,10 +119,10 @@ class Training:
 
 
 @torch.no_grad()
-def render(model: NaiveModel, video_time: int, height: int, width: int) -> Tensor:
-    """All frames, uint8 [time, height, width, 3]: a frame at a time, every pixel with its own t."""
+def render(model: NaiveModel, times: Tensor, height: int, width: int) -> Tensor:
+    """Frames at the given times, uint8 [time, height, width, 3]: one by one, every pixel with its own t."""
     points, frames = pixel_grid(height, width), []
-    for time_of_frame in frame_times(video_time):
-        rgb, _, _ = model(points, time_of_frame.expand(len(points)))
+    for time in times:
+        rgb, _, _ = model(points, time.expand(len(points)))
         frames.append((rgb.clamp(0, 1) * 255).round().to(torch.uint8).view(height, width, 3))
     return torch.stack(frames)

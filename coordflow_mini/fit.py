@@ -68,7 +68,7 @@ class Sampler:
     """Batches of a clip that lives as uint8 on the training device.
 
     weights: [time, height, width], how much each pixel counts; frames: the frames to learn from.
-    compile: see `worth_compiling`.
+    compiling: see `worth_compiling`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Sampler:
         *,
         weights: Tensor | NDArray[Any] | None = None,
         frames: Iterable[int] | None = None,
-        compile: bool = False,
+        compiling: bool = False,
     ):
         own = video.frames if video.frames.flags.writeable else video.frames.copy()  # or PyTorch warns
         self.clip = torch.from_numpy(own).to(device)
@@ -91,7 +91,7 @@ class Sampler:
             raise ValueError("ms_ssim looks at neighborhoods and knows no weights; leave one of them out")
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.dtype = training_dtype(device)
-        self.pixel_terms = compiled(_pixel_terms) if compile else _pixel_terms
+        self.pixel_terms = compiled(_pixel_terms) if compiling else _pixel_terms
 
     def places(self, reach: float = 1.0) -> Places:
         """The next random pixels, of the frames with |t| up to `reach`; always as many, of as many frames."""
@@ -260,13 +260,13 @@ def fit(
     on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config, device = model or ModelConfig(), config or FitConfig(), torch.device(device)
-    compile = worth_compiling(model, config)
+    compiling = worth_compiling(model, config)
     keep_memory()
     runs: list[_Run] = []
     interrupted = False
     try:
         for start in range(config.starts):
-            sampler = Sampler(video, config, device, weights=weights, frames=frames, compile=compile)
+            sampler = Sampler(video, config, device, weights=weights, frames=frames, compiling=compiling)
             generator = torch.Generator().manual_seed(config.seed + 1000 * start)
             stage = f"start {start + 1} of {config.starts}" if config.starts > 1 else "fit"
             runs.append(_Run(sampler, CoordFlow(model, generator).to(device), config, stage, on_step))

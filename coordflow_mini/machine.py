@@ -1,4 +1,4 @@
-"""What the machine at hand does fast: its arithmetic for training, and compiled functions where there is a compiler."""
+"""What the machine at hand does fast: arithmetic for training, memory, compiled functions."""
 
 import ctypes
 import logging
@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -39,7 +39,9 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 512 << 20)
 
 
-_COMPILER = {"cpp.enable_floating_point_contract_flag": "fast"}  # x·y + z in one instruction
+_COMPILER: dict[str, str | int | bool | Callable[..., Any]] = {
+    "cpp.enable_floating_point_contract_flag": "fast"
+}  # x·y + z in one instruction
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -52,19 +54,21 @@ def compiled(function: Function) -> Function:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coordflow" / "compiled"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
-    state: dict[str, Any] = {"call": None}
+    fast: Callable[..., Any] | None = None
+    works = True
 
     def call(*arguments: Any) -> Any:
-        if state["call"] is None:
+        nonlocal fast, works
+        if works:
             try:
-                state["call"] = torch.compile(function, dynamic=False, options=_COMPILER)
-                return state["call"](*arguments)
-            except Exception as error:  # whatever a compiler may say, training can do without it
+                fast = fast or torch.compile(function, dynamic=False, options=_COMPILER)
+                return fast(*arguments)
+            except (RuntimeError, ImportError, OSError) as error:
                 _log.warning("not compiled, goes on without: %s", str(error).strip().partition("\n")[0])
-                state["call"] = function
-        return state["call"](*arguments)
+                works = False
+        return function(*arguments)
 
-    return call  # type: ignore[return-value]
+    return cast(Function, call)
 
 
 def sine(values: Tensor) -> Tensor:
@@ -82,13 +86,13 @@ class _PolynomialSine(torch.autograd.Function):
     """sin and its derivative by polynomials in turns, after whole turns are taken off."""
 
     @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(context: Any, values: Tensor) -> Tensor:
         context.save_for_backward(values)
         turns = _turns(values)
         return (turns * _polynomial(turns * turns, _SINE)).to(values.dtype)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         turns = _turns(*context.saved_tensors)
         return (gradient.float() * _polynomial(turns * turns, _COSINE)).to(gradient.dtype)
 

@@ -17,6 +17,7 @@ from coordflow_mini.flow import FlowNetwork
 
 __all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8"]
 
+
 class Blend(NamedTuple):
     """What every layer shows at some pixels, and with which weight."""
 
@@ -100,7 +101,7 @@ class CoordFlow(nn.Module):
 
     @torch.no_grad()
     def still(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
-        """One moment at frame points [pixels, 2], as `forward` has it (times: 1), in bounded memory and fast."""
+        """One moment at frame points [pixels, 2], as `forward` has it: see `ColorNetwork.still`."""
         matrices = similarity.matrix(self.transforms(time[None])[:, 0])[:, :2]  # [layers, 2, 3]
         canonical = matrices[:, :, :2] @ points.T + matrices[:, :, 2:]
         output = self.color.still(canonical, time, dtype)  # [layers, 4, pixels]
@@ -116,7 +117,7 @@ class CoordFlow(nn.Module):
         scale: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Iterator[Blend]:
-        """Whole frames one by one, [.., 1, rows * columns, ..], so that a long video never stands in memory."""
+        """Whole frames, pixels: rows * columns; one by one, so that a long video never stands in memory."""
         device = self.color.space.device
         points = pixel_grid(height, width, scale=scale, device=device)
         for time in times.to(device):

@@ -79,7 +79,7 @@ class Muon(torch.optim.Optimizer):
             torch._foreach_lerp_(means, gradients, 1 - momentum)
             directions = orthogonalized(torch.stack(torch._foreach_lerp(gradients, means, momentum)))
             size = 0.2 * rate * math.sqrt(max(shape[1:]))
-            torch._foreach_add_(same, list(directions), alpha=-size)
+            torch._foreach_add_(tuple(same), tuple(directions), alpha=-size)
 
     def _adam(self, parameters: list[nn.Parameter], rate: float, momentum: float) -> None:
         gradients = [_gradient(parameter) for parameter in parameters]
@@ -93,7 +93,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_sqrt_(scales)
         torch._foreach_add_(scales, 1e-8)
         rates = [-_ADAM_SHARE * rate / (1 - momentum**step) for step in steps]
-        torch._foreach_addcdiv_(parameters, means, scales, rates)
+        torch._foreach_addcdiv_(tuple(parameters), tuple(means), scales, rates)
 
     def _kept(self, parameter: nn.Parameter, name: str) -> Tensor:
         """What is remembered about a parameter from step to step; zeros at first."""

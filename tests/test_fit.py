@@ -151,7 +151,6 @@ def test_a_batch_has_one_shape_from_the_first_step_on(clip, short_fit):
     assert counts[0] == 0 and counts.max() - counts[counts > 0].min() <= 1
 
 
-
 # --- reproducibility ------------------------------------------------------------------------------
 
 
