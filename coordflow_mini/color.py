@@ -64,11 +64,12 @@ class ColorNetwork(nn.Module):
         dtype: of the perceptron; the encoding is always float32, where bfloat16 would see steps.
         """
         layers, frames, pixels, _ = points.shape
-        features = fourier_features(points.reshape(layers, frames * pixels, 2), self.space).to(dtype)
+        phase = points.reshape(layers, frames * pixels, 2) @ self.space
+        features = torch.cat([sine(phase, dtype), sine(phase + math.pi / 2, dtype)], dim=-1)
         hidden = torch.bmm(features, self.weights[0].to(dtype)).view(layers, frames, pixels, -1)
-        hidden = sine(hidden + self._time_share(times).to(dtype)).flatten(1, 2)
+        hidden = sine(hidden + self._time_share(times).to(dtype), dtype).flatten(1, 2)
         for weight, bias in zip(list(self.weights)[1:-1], list(self.biases)[1:-1], strict=True):
-            hidden = sine(torch.bmm(hidden, weight.to(dtype)) + bias.to(dtype))
+            hidden = sine(torch.bmm(hidden, weight.to(dtype)) + bias.to(dtype), dtype)
         output = torch.bmm(hidden, self.weights[-1].to(dtype)) + self.biases[-1].to(dtype)
         output = output.float().view(layers, frames, pixels, 4)
         return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray

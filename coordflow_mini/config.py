@@ -135,6 +135,8 @@ class FitConfig:
         for name in ("steps", "batch", "warm_up", "grow", "static", "starts", "start_steps"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {getattr(self, name)}")
+        if self.compile not in (None, True, False):
+            raise ValueError(f"compile must be True, False or None, got {self.compile!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
             raise ValueError(f"seed must be an integer from 0 to 2^64 - 1, got {self.seed}")
         if not 0 < self.learning_rate < 10:

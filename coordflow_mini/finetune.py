@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from coordflow_mini.config import CodecConfig
-from coordflow_mini.fit import DivergenceError, FitResult, OnStep, Progress, Sampler, cosine
+from coordflow_mini.fit import (
+    DivergenceError,
+    FitResult,
+    OnStep,
+    Progress,
+    Sampler,
+    cosine,
+    worth_compiling,
+)
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
@@ -28,6 +36,7 @@ FileSize = Callable[[list[QuantizedTensor]], int]
 
 _GENTLE = 7  # bits per weight at the start: rounding that the fit hardly notices
 _FINEST, _COARSEST = -12.0, LAST_INDEX / 8  # log2 of a step; at the finest, integers hold weights up to 256
+_GRAPHS = 2  # to compile: training in bfloat16, then in float32
 _HOLD = 5  # steps between two corrections of the rate
 _REPORT = 100  # steps between two measurements of the real file, and two entries of the history
 
@@ -238,7 +247,8 @@ def finetune(
     no estimate of ours decides.  The fit's model is trained in place.  Ctrl-C keeps what was
     reached.  Raises `DivergenceError`.  Taught in chapter 08.
     """
-    sampler = Sampler(video, fitted.config, torch.device(device))
+    compiling = worth_compiling(fitted.config, fitted.model.parameter_count, config.steps, _GRAPHS)
+    sampler = Sampler(video, fitted.config, torch.device(device), compiling=compiling)
     tuning = _Tuning(fitted, sampler, config, config.aim * target_bytes, file_size, on_step)
     interrupted = False
     try:

@@ -132,19 +132,18 @@ def _pixel_terms(
     return loss_terms(blend, batch.color, config, weight)
 
 
-def worth_compiling(model: ModelConfig, config: FitConfig) -> bool:
-    """Whether a fit is long enough to win back the ten seconds that compiling costs.
+def worth_compiling(config: FitConfig, weights: int, steps: int, graphs: int = 1) -> bool:
+    """Whether training is long enough to win back what compiling costs: ten seconds a graph, or more.
 
     `config.compile` decides if it is set.  Else the amount of work does, and not a clock: compiled sums
     round differently, and the same settings shall give the same weights.
     """
     if config.compile is not None:
         return config.compile
-    weights = sum(math.prod(shape) for shape in parameter_shapes(model))
-    return weights * config.batch * config.steps >= _WORTH
+    return weights * config.batch * steps >= _WORTH * graphs
 
 
-_WORTH = 6e11  # weights x pixels: 3,000 steps of 8,192 pixels at width 64, 1,000 at width 128; LOG.md
+_WORTH = 5e11  # weights x pixels: 2,500 steps of 8,192 pixels at width 64, 800 at width 128; LOG.md
 
 
 def _checked_frames(frames: Iterable[int] | None, video: Video) -> Tensor:
@@ -260,7 +259,8 @@ def fit(
     on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config, device = model or ModelConfig(), config or FitConfig(), torch.device(device)
-    compiling = worth_compiling(model, config)
+    weight_count = sum(math.prod(shape) for shape in parameter_shapes(model))
+    compiling = worth_compiling(config, weight_count, config.steps)
     keep_memory()
     runs: list[_Run] = []
     interrupted = False

@@ -71,30 +71,31 @@ def compiled(function: Function) -> Function:
     return cast(Function, call)
 
 
-def sine(values: Tensor) -> Tensor:
-    """sin of all values; in compiled bfloat16 a polynomial that is exact enough for it, and faster.
+def sine(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """sin of all values in a dtype; in compiled bfloat16 by polynomials, exact enough for it and faster.
 
-    Its error stays below 5e-5 for the sine and its derivative, where bfloat16 itself rounds by up to 2e-3.
+    Their error stays below 5e-5 for the sine and its derivative, where bfloat16 itself rounds by up to 2e-3.
     """
-    if values.dtype != torch.bfloat16 or not torch.compiler.is_compiling():
-        return torch.sin(values)
+    if dtype != torch.bfloat16 or not torch.compiler.is_compiling():
+        return torch.sin(values).to(dtype)
     result: Tensor = _PolynomialSine.apply(values)  # type: ignore[no-untyped-call]
     return result
 
 
 class _PolynomialSine(torch.autograd.Function):
-    """sin and its derivative by polynomials in turns, after whole turns are taken off."""
+    """sin in bfloat16, and its derivative, by polynomials in turns after whole turns are taken off."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
         context.save_for_backward(values)
         turns = _turns(values)
-        return (turns * _polynomial(turns * turns, _SINE)).to(values.dtype)
+        return (turns * _polynomial(turns * turns, _SINE)).bfloat16()
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        turns = _turns(*context.saved_tensors)
-        return (gradient.float() * _polynomial(turns * turns, _COSINE)).to(gradient.dtype)
+        (values,) = context.saved_tensors
+        turns = _turns(values)
+        return (gradient.float() * _polynomial(turns * turns, _COSINE)).to(values.dtype)
 
 
 # sin(2πu) / u and cos(2πu) for |u| <= 1/2 in powers of u², least squares of the largest error; highest first
