@@ -45,7 +45,7 @@ def run_all(page, lab, notebook: str) -> None:
     page.wait_for_selector(f"body[data-jp-theme-light={is_light}]", state="attached")
     page.wait_for_function(IDLE)
     page.evaluate(execute, ["notebook:run-all-cells", {}])
-    page.wait_for_function(DONE, timeout=180_000)
+    page.wait_for_function(DONE, timeout=400_000)
 
 
 @pytest.mark.parametrize("notebook", CHAPTERS)
