@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from coordflow_mini import metrics
 from coordflow_mini.config import ModelConfig
