@@ -63,8 +63,8 @@ bunny = cf.Video(rendering.rgb.numpy(), header.fps, "Big Buck Bunny")
 alphas = plots.panels(bunny, rendering=rendering)[2::2]  # one of them per layer
 
 # %% [markdown]
-# Press play, or drag the slider. On the keyboard: the *Tab* key leads to the slider, the arrow keys move
-# it. White is where a layer is seen.
+# Press play, or drag the slider. Once it is marked (click it, or reach it with *Tab*), the arrow keys move
+# it, too. White is where a layer is seen.
 
 # %%
 widgets.scrub([bunny, *alphas])
