@@ -169,7 +169,8 @@ points = pixel_to_point(frame, row, column, size)  # [time, height, width, 3]
 assert torch.allclose(points[..., :2], pixel_points(column, row, height, width), atol=1e-6)
 assert torch.allclose(points[:, 0, 0, 2], frame_times(time), atol=1e-6)
 print(f"{points[..., 0].numel():,} pixels, by hand and by the library: equal")
-print("first pixel", points[0, 0, 0], "last pixel", points[-1, -1, -1])
+for name, point in (("first", points[0, 0, 0]), ("last", points[-1, -1, -1])):
+    print(f"{name} pixel: x {point[0]:.3f}, y {point[1]:.3f}, t {point[2]:.3f}")
 
 # %% [markdown]
 # ## Build: a batch of random pixels
@@ -627,8 +628,8 @@ times_as_many.compare(
 )
 
 # %% [markdown]
-# About ten times the bytes, for a camera that moves a little. And a person needs only a sentence to tell the
-# difference between the clips: *the same picture lies somewhere else.* How to say that to a network in four
+# Five to sixteen times the bytes, depending a little on how long you train, for a camera that moves a
+# little. And a person needs only a sentence to tell the difference between the clips: *the same picture lies somewhere else.* How to say that to a network in four
 # numbers per frame is chapter 03. How a network finds those numbers is chapter 04. All that follows in this
 # course starts here.
 
@@ -774,8 +775,8 @@ plots.pictures(
 # * $x$ to the right, $y$ down, at pixel centers, one unit for both: half the larger side. $t$ from −1 to 1.
 # * Batches are random pixels of all frames; in order, the network forgets what it saw first.
 # * Nominal bytes are weights · 6 / 8, bpp are 8 · bytes over the pixels of all frames.
-# * In an $x$–$t$ slice motion is slant. The plain network pays for it as for new detail: about 10 dB at equal
-#   weights, about ten times the weights at equal quality, on this clip.
+# * In an $x$–$t$ slice motion is slant. The plain network pays for it as for new detail: on this clip about
+#   10 dB at equal weights, or five to sixteen times the weights at equal quality.
 # * What the network cannot tell apart in time it averages.
 
 # %%
