@@ -291,7 +291,7 @@ print(f"{held} weights are to hold {colors.numel()} known numbers")
 STEPS = here.pick(cpu=800, gpu=4000)
 
 
-def train(network, rate=0.01, seen=()):
+def train(name, network, rate=0.01, seen=()):
     """Teach a network the known pixels; its pictures after the steps in `seen`."""
     album, begin = {}, time.perf_counter()
     network.to(here.device)
@@ -307,12 +307,12 @@ def train(network, rate=0.01, seen=()):
         if step in seen:
             album[f"after {step} steps"] = draw(network, places)
     network.seconds = time.perf_counter() - begin
-    print(f"{STEPS} steps in {network.seconds:.1f} s")
+    print(f"{name}: {STEPS} steps in {network.seconds:.1f} s")
     return album
 
 
 # %%
-album = train(plain, seen=(10, 50, 200, STEPS))
+album = train("plain", plain, seen=(10, 50, 200, STEPS))
 plots.pictures(
     album,
     alt="Four stages of learning: a gray smear, a yellow spot on blue, a green spot with a "
@@ -345,8 +345,8 @@ print(f"plain: {plain_db:.1f} dB at the known pixels, {plain_between:.1f} dB bet
 def neuron_pictures(network, layer, count=6):
     """Pictures of the neurons of hidden layer 1, 2 or 3 that vary most over the places."""
     said = network[: 2 * layer](places.reshape(-1, 2).to(here.device)).cpu()
-    said = said / said.amax(dim=0).clamp(min=1e-6)  # each from 0, black, to 1, white
     busiest = said.std(dim=0).topk(count).indices
+    said = said / said.amax(dim=0).clamp(min=1e-6)  # each from 0, black, to 1, white
     return {
         f"layer {layer}, neuron {neuron}": said[:, neuron].view(128, 192)
         for neuron in busiest.tolist()
@@ -482,7 +482,7 @@ figure, axes = figures.axes(
     alt="48 dots around the origin in all directions, close together in the middle, the "
     "last one 32 away.",
 )
-axes.plot(*waves, "o", markersize=5)
+axes.plot(*waves, "o", markersize=5, color=plots.PALETTE["blue"])
 axes.set(
     xlabel="half-waves per unit along x",
     ylabel="half-waves per unit along y",
@@ -604,7 +604,7 @@ def with_waves(waves):
 
 
 waved = with_waves(waves)
-train(waved)
+train("waves up to 32", waved)
 waved_db, waved_between = quality(waved)
 assert waved_db > plain_db + 6
 print(f"{count_weights([96, 64, 64, 3])} weights: {waved_db:.1f} dB at the known pixels")
@@ -702,7 +702,7 @@ assert torch.allclose(ours, library[2:4](hidden), atol=1e-5)
 
 # %%
 sines = siren([2, 70, 70, 70, 3])
-train(sines, rate=0.001)
+train("sine layers", sines, rate=0.001)
 sines_db, sines_between = quality(sines)
 assert sines_db > plain_db + 6
 plots.pictures(
@@ -731,9 +731,8 @@ HIGHEST = [1, 2, 4, 8, 16, 32, 64, 128]
 dial = {32: waved}
 for highest in HIGHEST:
     if highest not in dial:
-        print(f"up to {highest:3d} half-waves per unit: ", end="")
         dial[highest] = with_waves(encoding.spiral_frequencies(48, 0.5, highest) / math.pi)
-        train(dial[highest])
+        train(f"waves up to {highest}", dial[highest])
 
 # %%
 at, between = zip(*(quality(dial[highest]) for highest in HIGHEST), strict=True)
@@ -836,7 +835,7 @@ figure
 
 # %%
 frantic = siren([2, 70, 70, 70, 3], factor=100.0)
-train(frantic, rate=0.001)
+train("sine layers, factor 100", frantic, rate=0.001)
 frantic_db, frantic_between = quality(frantic)
 assert frantic_db > frantic_between + 8 and frantic_between < sines_between - 5
 calm_name = f"factor 30: {sines_db:.1f} dB, {sines_between:.1f} between"
@@ -873,7 +872,7 @@ assert error == 1 and abs(psnr(black, white)) < 1e-6
 
 # %%
 along_x = with_waves(torch.stack([waves.norm(dim=0), torch.zeros(48)]))
-train(along_x)
+train("waves in x only", along_x)
 four = {"no encoding": plain, "waves in x only": along_x}
 four |= {"waves up to 32": waved, "waves up to 128": dial[128]}
 elsewhere = pixel_grid(128, 192, scale=4).view(512, 768, 2)[216:344, 540:732]
