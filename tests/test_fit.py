@@ -9,7 +9,7 @@ import torch
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import Places, frame_times
-from coordflow_mini.fit import DivergenceError, FitResult, Progress, Sampler, cosine, fit
+from coordflow_mini.fit import DivergenceError, FitResult, Progress, Sampler, cosine, fit, trapezoid
 from coordflow_mini.metrics import psnr_db
 from coordflow_mini.video import Video
 
@@ -77,6 +77,13 @@ def test_annealing():
     assert rates[1] > 0.99 and rates[-2] < 0.01
     assert rates[0] == 1 and rates[10] == pytest.approx(0.5) and rates[-1] == pytest.approx(0)
     assert all(a > b for a, b in pairwise(rates))
+
+
+def test_the_rate_stays_full_and_then_falls_to_zero():
+    """The learning rate of a fit: full until 70 % of all steps, then a straight line to zero."""
+    rates = [trapezoid(part) for part in np.linspace(0, 1, 21)]
+    assert rates[:15] == pytest.approx([1.0] * 15)
+    assert rates[17] == pytest.approx(0.5) and rates[-1] == pytest.approx(0)
 
 
 @pytest.mark.parametrize("name", ["portrait", "odd size", "grayscale", "one frame", "two frames", "one row"])
