@@ -22,7 +22,16 @@ from coordflow_mini.model import CoordFlow, parameter_shapes
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.video import Video
 
-__all__ = ["DivergenceError", "FitResult", "Progress", "Sampler", "cosine", "fit", "trapezoid", "worth_compiling"]
+__all__ = [
+    "DivergenceError",
+    "FitResult",
+    "Progress",
+    "Sampler",
+    "cosine",
+    "fit",
+    "trapezoid",
+    "worth_compiling",
+]
 
 _REPORT = 50  # steps between two entries of the history, and between two checks for divergence
 
