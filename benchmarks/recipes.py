@@ -1,0 +1,226 @@
+"""Ways to train a `CoordFlow` that the library does not offer, for `benchmarks.learning` to compare.
+
+The default `Recipe` is `coordflow_mini.fit` with `FitConfig()`; a variant changes one field of it.  All phases
+are shares of the run, so that a recipe with dearer steps has the same opening in fewer of them.
+"""
+
+import importlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.coords import PixelBatch, frame_times, pixel_points, random_pixels
+from coordflow_mini.fit import cosine, training_dtype
+from coordflow_mini.loss import loss_terms
+from coordflow_mini.model import CoordFlow
+from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.video import Video
+
+__all__ = ["Draws", "ImportantDraws", "Recipe", "Training", "available", "rate_share"]
+
+_PACKAGES = {"soap": "pytorch_optimizer", "schedule-free": "schedulefree"}  # optional, from PyPI
+_BLOCK = 8  # pixels on a side of the blocks whose importance is kept
+_UNIFORM = 0.5  # share of the draws that importance does not touch, so no pixel is forgotten
+_MEMORY = 0.7  # of a block's error, each time it is drawn
+_AVERAGE = 0.05  # of the run: over how much of it the weights are averaged
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a clip is learned: the library's defaults, and what could be done instead."""
+
+    optimizer: str = "muon"  # or adam, soap, schedule-free
+    learning_rate: float = 0.04
+    batch: tuple[int, int] = (8192, 8192)  # pixels per step, first and last; by powers of two between them
+    importance: str = ""  # or "error", "gradient": where in a frame pixels are drawn
+    reweight: bool = False  # divide by the density of the draws: unbiased, but for noise
+    schedule: str = "cosine"  # or linear, trapezoid, constant
+    average: bool = False  # the result is a moving average of the weights
+    warm_up: float = 300 / 1200  # share of the run until colors learn at the full rate
+    grow: float = 300 / 1200  # until all frames are seen
+    static: float = 700 / 1200  # until colors see time
+    starts: int = 1  # short fits from different seeds, of which the best goes on
+    start: float = 150 / 1200  # how long these are
+
+    def steps_of(self, steps: float) -> int:
+        """Steps of the run that goes on, when all runs together have `steps`."""
+        return max(2, round(steps / (1 + (self.starts - 1) * self.start)))
+
+
+def available(recipe: Recipe) -> bool:
+    """Whether the package of the recipe's optimizer is installed."""
+    name = _PACKAGES.get(recipe.optimizer)
+    return name is None or importlib.util.find_spec(name) is not None
+
+
+def rate_share(schedule: str, part: float) -> float:
+    """Learning rate after a part of all steps, as a share of the largest."""
+    if schedule == "trapezoid":  # warm-up is the library's own; stable, then down in the last 30 %
+        return min(1.0, (1 - part) / 0.3)
+    return {"cosine": cosine(part), "linear": 1 - part, "constant": 1.0}[schedule]
+
+
+def _optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    rate = recipe.learning_rate
+    if recipe.optimizer == "soap":
+        soap = importlib.import_module("pytorch_optimizer").SOAP
+        return soap(parameters, lr=rate, weight_decay=0.0)
+    if recipe.optimizer == "schedule-free":
+        free = importlib.import_module("schedulefree").AdamWScheduleFree
+        optimizer = free(parameters, lr=rate, betas=(0.9, 0.99))
+        optimizer.train()
+        return optimizer
+    return make_optimizer(recipe.optimizer, parameters, rate)
+
+
+class Draws:
+    """Uniform pixels of a clip, equally many per frame: what the library does."""
+
+    def __init__(self, video: Video, seed: int):
+        self.clip = torch.from_numpy(video.frames.copy())
+        self.times = frame_times(video.time)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def frames(self, reach: float) -> Tensor:
+        """Indices of the frames with |t| up to `reach`, at least one."""
+        near = self.times.abs()
+        return torch.nonzero(near <= max(reach, float(near.min())))[:, 0]
+
+    def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
+        """A batch and what each pixel counts."""
+        return random_pixels(self.clip, count, self.generator, self.frames(reach)), None
+
+    def learn(self, batch: PixelBatch, error: Tensor) -> None:
+        """Take note of the error [frames, pixels] of a batch."""
+
+
+class ImportantDraws(Draws):
+    """Pixels drawn from blocks in proportion to their recent error or their local gradient.
+
+    Within each frame, half of the draws follow the importance and half are uniform.
+    """
+
+    def __init__(self, video: Video, seed: int, recipe: Recipe):
+        super().__init__(video, seed)
+        self.recipe = recipe
+        self.height, self.width = video.height, video.width
+        self.rows, self.columns = -(-self.height // _BLOCK), -(-self.width // _BLOCK)
+        tall = _sides(self.rows, self.height)[:, None]
+        self.area = (tall * _sides(self.columns, self.width)).flatten() / (self.height * self.width)
+        self.value = torch.ones(video.time, self.rows * self.columns)
+        if recipe.importance == "gradient":
+            self.value = _gradient_blocks(self.clip)
+
+    def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
+        """A batch, and the inverse of the density it was drawn by if the recipe asks for it."""
+        frames = self.frames(reach)
+        value = self.value[frames]
+        mean = (value * self.area).sum(1, keepdim=True).clamp_min(1e-12)
+        density = _UNIFORM + (1 - _UNIFORM) * value / mean  # [frames, blocks], 1: as if uniform
+        sums = (density * self.area).cumsum(1)
+        shape = (len(frames), max(1, count // len(frames)))
+        aim = torch.rand(shape, generator=self.generator) * sums[:, -1:]
+        block = torch.searchsorted(sums, aim).clamp_max(sums.shape[1] - 1)
+        row = self._within(block // self.columns, self.height)
+        column = self._within(block % self.columns, self.width)
+        points = pixel_points(column.float(), row.float(), self.height, self.width)
+        color = self.clip[frames[:, None], row, column].float() / 255
+        batch = PixelBatch(points, frames, row * self.width + column, color)
+        return batch, (1 / density.gather(1, block) if self.recipe.reweight else None)
+
+    def _within(self, block: Tensor, length: int) -> Tensor:
+        """A random pixel index of each block along a side of `length` pixels."""
+        start = block * _BLOCK
+        size = (length - start).clamp_max(_BLOCK)
+        return start + (torch.rand(block.shape, generator=self.generator) * size).long()
+
+    def learn(self, batch: PixelBatch, error: Tensor) -> None:
+        """Move the blocks that were drawn towards their error in this batch."""
+        if self.recipe.importance != "error":
+            return
+        row, column = batch.place // self.width, batch.place % self.width
+        blocks = self.rows * self.columns
+        index = (row // _BLOCK) * self.columns + column // _BLOCK + batch.frames[:, None] * blocks
+        flat = index.flatten()
+        count = torch.zeros(self.value.numel()).index_add_(0, flat, torch.ones(flat.shape))
+        total = torch.zeros(self.value.numel()).index_add_(0, flat, error.flatten().float())
+        old = self.value.view(-1)
+        seen = count > 0
+        old[seen] = _MEMORY * old[seen] + (1 - _MEMORY) * (total / count.clamp_min(1))[seen]
+
+
+def _sides(blocks: int, length: int) -> Tensor:
+    """How many pixels each block has along a side."""
+    return (length - torch.arange(blocks) * _BLOCK).clamp_max(_BLOCK).float()
+
+
+def _gradient_blocks(clip: Tensor) -> Tensor:
+    """Mean absolute difference to the pixels below and to the right, by block, [time, blocks]."""
+    gray = clip.float().mean(-1) / 255
+    change = torch.zeros_like(gray)
+    change[:, :-1] += (gray[:, 1:] - gray[:, :-1]).abs()
+    change[:, :, :-1] += (gray[:, :, 1:] - gray[:, :, :-1]).abs()
+    return nn.functional.avg_pool2d(change[:, None], _BLOCK, ceil_mode=True).flatten(1)
+
+
+class Training:
+    """One model that is trained by a recipe for a number of steps."""
+
+    def __init__(self, video: Video, model: ModelConfig, recipe: Recipe, steps: int, seed: int = 0):
+        self.recipe, self.steps, self.step = recipe, steps, 0
+        self.draws = ImportantDraws(video, seed, recipe) if recipe.importance else Draws(video, seed)
+        self.model = CoordFlow(model, torch.Generator().manual_seed(seed))
+        self.optimizer = _optimizer(recipe, self.model.parameters())
+        self.dtype = training_dtype(torch.device("cpu"))
+        self.mean = [parameter.detach().clone() for parameter in self.model.parameters()]
+        self.squared = torch.zeros(())  # of the last batch
+
+    def advance(self, stop: int) -> None:
+        """Train until step `stop`."""
+        for self.step in range(self.step, stop):
+            self._set_rates()
+            self._descend(*self.draws.draw(self._batch(), self._part(self.recipe.grow)))
+            if self.recipe.average:
+                share = min(1.0, 1 / (_AVERAGE * self.steps))
+                torch._foreach_lerp_(self.mean, [p.detach() for p in self.model.parameters()], share)
+        self.step = stop
+
+    def _descend(self, batch: PixelBatch, weight: Tensor | None) -> None:
+        blend = self.model(batch.points, self.draws.times[batch.frames], self.dtype)
+        terms = loss_terms(blend, batch.color, FitConfig(), weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        self.optimizer.step()
+        self.squared = terms.squared
+        if self.recipe.importance:
+            self.draws.learn(batch, (blend.rgb.detach() - batch.color).square().mean(-1))
+
+    def _part(self, share: float) -> float:
+        """How much of a phase is over; a phase of no length is over at once."""
+        return (self.step + 1) / max(1, round(share * self.steps))
+
+    def _batch(self) -> int:
+        low, high = (math.log2(size) for size in self.recipe.batch)
+        return 2 ** round(low + (high - low) * self.step / self.steps)
+
+    def _set_rates(self) -> None:
+        recipe = self.recipe
+        rate = recipe.learning_rate * rate_share(recipe.schedule, self.step / self.steps)
+        warm = min(1.0, (self.step + 20) / max(1, round(recipe.warm_up * self.steps)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * (warm if group.get("wide", True) else 1.0)
+        sees_time = self.step >= round(recipe.static * self.steps)
+        self.model.color.time_weight.requires_grad_(sees_time)
+
+    def finish(self) -> CoordFlow:
+        """The model as it is to be judged."""
+        if self.recipe.average:
+            with torch.no_grad():
+                torch._foreach_copy_(list(self.model.parameters()), self.mean)
+        if self.recipe.optimizer == "schedule-free":
+            self.optimizer.eval()  # type: ignore[attr-defined]  # swaps in the averaged weights
+        return self.model.requires_grad_(True)
