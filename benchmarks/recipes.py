@@ -1,7 +1,7 @@
 """Ways to train a `CoordFlow` that the library does not offer, for `benchmarks.learning` to compare.
 
-The default `Recipe` is `coordflow_mini.fit` with `FitConfig()`; a variant changes one field of it.  All phases
-are shares of the run, so that a recipe with dearer steps has the same opening in fewer of them.
+The default `Recipe` is `coordflow_mini.fit` with `FitConfig()`; a variant changes one field of it.  All
+phases are shares of the run, so that a recipe with dearer steps has the same opening in fewer of them.
 """
 
 import importlib
@@ -181,13 +181,13 @@ class Training:
 
     def advance(self, stop: int) -> None:
         """Train until step `stop`."""
-        for self.step in range(self.step, stop):
+        while self.step < stop:
             self._set_rates()
             self._descend(*self.draws.draw(self._batch(), self._part(self.recipe.grow)))
             if self.recipe.average:
                 share = min(1.0, 1 / (_AVERAGE * self.steps))
                 torch._foreach_lerp_(self.mean, [p.detach() for p in self.model.parameters()], share)
-        self.step = stop
+            self.step += 1
 
     def _descend(self, batch: PixelBatch, weight: Tensor | None) -> None:
         blend = self.model(batch.points, self.draws.times[batch.frames], self.dtype)
