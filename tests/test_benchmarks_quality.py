@@ -73,11 +73,14 @@ def test_the_search_goes_on_until_the_best_is_inside():
     assert max(scores, key=scores.__getitem__) == 0.0025 and min(scores) == 0.00125
 
 
-def test_tuning_tries_both_optimizers_and_the_factor(task):
+def test_tuning_tries_both_optimizers_and_the_factor(task, monkeypatch):
+    monkeypatch.setattr(quality, "_PROBE", 2)
     tried = [settings for settings, _ in quality.tune(replace(task, tuning_steps=1), "SIREN")]
     assert {settings.optimizer for settings in tried} == {"adam", "muon"}
     assert len({settings.factor for settings in tried}) >= 3
-    assert len(set(tried)) == len(tried)
+    *searched, first, second, third = tried
+    assert len(set(searched)) == len(searched) and first in searched
+    assert first.rate == 2 * second.rate == 4 * third.rate
 
 
 def test_runs_are_kept_and_tabulated(task, tmp_path, monkeypatch, capsys):
