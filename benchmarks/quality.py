@@ -48,7 +48,7 @@ TUNED: dict[str, dict[str, Settings]] = {  # what `--tune` found; LOG.md has the
     },
     "bunny": {
         "Fourier features": Settings("muon", 0.08, 0.25),
-        "SIREN": Settings("muon", 0.004, 30.0),
+        "SIREN": Settings("muon", 0.004, 15.0),
     },
 }
 _JUDGED = 2**19  # pixels at most that a PSNR is computed from
@@ -66,6 +66,7 @@ class Task:
     steps: int = 600  # of our fit; the others get as many as take the same time
     tuning_steps: int = 300  # of each run of the search for rates
     codec_steps: int = 200  # of fine-tuning
+    codec_rounds: int = 12  # of 100 more steps each, while the file does not have its size
 
 
 def task_named(name: str) -> Task:
@@ -152,7 +153,7 @@ def coded(task: Task, fit_: FitResult) -> tuple[int, float]:
     """
     default = CodecConfig()
     rate = default.learning_rate * fit_.config.learning_rate / FitConfig().learning_rate
-    config = replace(default, steps=task.codec_steps, learning_rate=rate)
+    config = replace(default, steps=task.codec_steps, rounds=task.codec_rounds, learning_rate=rate)
     header = _header(task, fit_.config)
     tuned = finetune(fit_, task.video, config, task.target_bytes, lambda t: len(bitstream.write(header, t)))
     data = bitstream.write(header, tuned.tensors)
