@@ -43,8 +43,8 @@ def test_every_variant_trains(task, variant):
     assert np.isfinite(psnr_db) and iou is None
 
 
-def test_each_variant_is_one_change():
-    """Names aside: a recipe that differs in more than its topic would not be a comparison."""
+def test_no_two_variants_are_the_same():
+    """Different names, different recipes; the first is the one that changes are counted from."""
     recipes = [replace(learning.DEFAULT, **changes) for changes in learning.VARIANTS.values()]
     assert len(set(recipes)) == len(recipes)
     assert recipes[0] == Recipe()
