@@ -48,10 +48,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "static for 40 %": {"static": 0.4},
     "no warm-up of colors": {"warm_up": 0.0},
     "linear": {"schedule": "linear"},
-    "trapezoid": {"schedule": "trapezoid"},
+    "cosine": {"schedule": "cosine"},
     "constant, averaged": {"schedule": "constant", "average": True},
-    "cosine, averaged": {"average": True},
-    "batch 4096, trapezoid": {"batch": (4096, 4096), "schedule": "trapezoid"},  # two changes that pay
+    "cosine, averaged": {"schedule": "cosine", "average": True},
+    "batch 4096, cosine": {"batch": (4096, 4096), "schedule": "cosine"},
     "batch 4096, linear": {"batch": (4096, 4096), "schedule": "linear"},
     **{f"Muon {rate:g}": {"learning_rate": rate} for rate in (0.02, 0.06)},
     **{

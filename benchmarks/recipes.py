@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import PixelBatch, frame_times, pixel_points, random_pixels
-from coordflow_mini.fit import cosine, training_dtype
+from coordflow_mini.fit import cosine, trapezoid
 from coordflow_mini.loss import loss_terms
+from coordflow_mini.machine import training_dtype
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.video import Video
@@ -38,7 +39,7 @@ class Recipe:
     batch: tuple[int, int] = (8192, 8192)  # pixels per step, first and last; by powers of two between them
     importance: str = ""  # or "error", "gradient": where in a frame pixels are drawn
     reweight: bool = False  # divide by the density of the draws: unbiased, but for noise
-    schedule: str = "cosine"  # or linear, trapezoid, constant
+    schedule: str = "trapezoid"  # or cosine, linear, constant
     average: bool = False  # the result is a moving average of the weights
     warm_up: float = 300 / 1200  # share of the run until colors learn at the full rate
     grow: float = 300 / 1200  # until all frames are seen
@@ -59,9 +60,8 @@ def available(recipe: Recipe) -> bool:
 
 def rate_share(schedule: str, part: float) -> float:
     """Learning rate after a part of all steps, as a share of the largest."""
-    if schedule == "trapezoid":  # warm-up is the library's own; stable, then down in the last 30 %
-        return min(1.0, (1 - part) / 0.3)
-    return {"cosine": cosine(part), "linear": 1 - part, "constant": 1.0}[schedule]
+    shares = {"trapezoid": trapezoid(part), "cosine": cosine(part), "linear": 1 - part, "constant": 1.0}
+    return shares[schedule]
 
 
 def _optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -86,9 +86,13 @@ class Draws:
         self.generator = torch.Generator().manual_seed(seed)
 
     def frames(self, reach: float) -> Tensor:
-        """Indices of the frames with |t| up to `reach`, at least one."""
-        near = self.times.abs()
-        return torch.nonzero(near <= max(reach, float(near.min())))[:, 0]
+        """As many frames as there are, all with |t| up to `reach`."""
+        if reach >= 1:
+            return torch.arange(len(self.times))
+        away = self.times.abs()
+        near = torch.nonzero(away <= max(reach, float(away.min())))[:, 0]
+        first = torch.randint(len(near), (1,), generator=self.generator)
+        return near[(torch.arange(len(self.times)) + first) % len(near)]  # as `Sampler.places` does
 
     def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
         """A batch and what each pixel counts."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.fit import Sampler, cosine
+from coordflow_mini.fit import Sampler, trapezoid
 from coordflow_mini.model import Blend
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.video import Video
@@ -136,7 +136,7 @@ def rival(kind: str, config: ModelConfig, weights: int, factor: float, seed: int
 
 
 class Training:
-    """A rival being fitted: a short warm-up, then cosine annealing, uniform pixels of all frames."""
+    """A rival being fitted: a short warm-up, the library's annealing, uniform pixels of all frames."""
 
     def __init__(self, video: Video, model: Rival, settings: Settings, steps: int, seed: int = 0):
         self.model, self.settings, self.steps, self.step = model, settings, steps, 0
@@ -148,8 +148,8 @@ class Training:
         while self.step < stop:
             warm = min(1.0, (self.step + 1) / max(1, round(_WARM_UP * self.steps)))
             for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.rate * warm * cosine(self.step / self.steps)
-            terms = self.sampler.terms(self.model, self.sampler.batch())
+                group["lr"] = self.settings.rate * warm * trapezoid(self.step / self.steps)
+            terms = self.sampler.terms(self.model, self.sampler.places())
             self.optimizer.zero_grad(set_to_none=True)
             terms.total.backward()
             self.optimizer.step()
