@@ -62,7 +62,7 @@ clean:  ## remove .venv, caches and build products; runs/ stays
 # --- the course ---------------------------------------------------------------------------------------
 CHAPTERS ?= chapters/
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n 2 --dist loadscope
-.PHONY: notebooks test-notebooks test-solved time-chapters data
+.PHONY: notebooks test-notebooks test-solved time-chapters data tables
 
 notebooks: setup  ## build chapters/*.ipynb; REPO=owner/name restamps the address, SOLUTIONS=0 goes to build/
 	$(BIN)/python -m coordflow_mini.course.notebooks $(if $(REPO),--repo $(REPO)) \
@@ -78,6 +78,9 @@ test-solved: setup  ## run every notebook with the solutions filled in
 
 data: setup  ## encode the files that lessons open (data/*.cfv): three minutes on 2 cores
 	$(BIN)/python -m coordflow_mini.course.trained
+
+tables: setup  ## measure what lessons read from tables (data/*.csv): four minutes on 2 cores
+	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.tables
 
 time-chapters: setup  ## time every chapter on 2 threads, stamp it, rebuild; ONLY="3 4" for some
 	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.timing $(ONLY)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 · Welcome: a video in eighteen kilobytes
 #
-# **Time.** About 45 minutes to read and do. Running all cells, measured: 19 s on 2 CPU cores.
+# **Time.** About 45 minutes to read and do. Running all cells, measured: 18 s on 2 CPU cores.
 #
 # You open a file of 18 kB, watch four seconds of film come out of it, and take the film apart into
 # layers. Then you walk the whole path yourself, from a clip to a file and back, in ten lines. The
@@ -608,7 +608,7 @@ which_cure = {
 # | [01 · Images as functions](01_images_as_functions.ipynb) | a network that is a picture, and why it must see waves instead of $x$ and $y$ |
 # | [02 · Videos as functions](02_videos_as_functions.ipynb) | the same with time; why a moving picture costs more weights than a still one |
 # | [03 · Similarity transforms](03_similarity_transforms.ipynb) | four numbers that move, turn and scale a picture, found by gradient descent |
-# | 04 · One layer with flow | a layer that learns how it moves, and its picture at rest |
+# | [04 · One layer with flow](04_one_layer_with_flow.ipynb) | a layer that learns how it moves, and its picture at rest |
 #
 # Each one stands alone; in this order they tell one story. Still to come are the chapters on two layers and
 # their alphas, on the loss that keeps them apart, on what layers are good for, and on the bits.

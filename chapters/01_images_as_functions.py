@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 01 · Images as functions: a picture in the weights of a network
 #
-# **Time.** About 60 minutes to read and do. Running all cells, measured: 30 s on 2 CPU cores.
+# **Time.** About 60 minutes to read and do. Running all cells, measured: 28 s on 2 CPU cores.
 #
 # A picture file is a table with one color for every pixel. This chapter throws the table away and keeps
 # a *function*: give it a place, and it answers with a color. A small neural network can be that function,

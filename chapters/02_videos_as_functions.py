@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · Videos as functions: one more input, and its price
 #
-# **Time.** About 60 minutes to read and do. Running all cells, measured: 32 s on 2 CPU cores.
+# **Time.** About 60 minutes to read and do. Running all cells, measured: 30 s on 2 CPU cores.
 #
 # Chapter 01 kept an image in the weights of a network. Give that network one more input, the time, and it
 # keeps a whole video. This chapter builds that network. Every later chapter is compared with it. You will

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03 · Similarity transforms: four numbers move a picture
 #
-# **Time.** About 60 minutes to read and do. Running all cells, measured: 7 s on 2 CPU cores.
+# **Time.** About 60 minutes to read and do. Running all cells, measured: 6 s on 2 CPU cores.
 #
 # Chapter 02 showed that a moving clip costs far more weights than a still one, although nothing new
 # appears in it: the same picture lies somewhere else. This chapter builds the tool that says so in four

@@ -1,0 +1,151 @@
+"""The geometry of a canonical picture: what chapter 04 builds and later chapters use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+
+from coordflow_mini import similarity
+from coordflow_mini.coords import half_side
+from coordflow_mini.plots import Pixels, to_pixels
+
+__all__ = [
+    "Canvas",
+    "align",
+    "gather",
+    "motion_riddle",
+    "outline",
+    "pixels_apart",
+    "start_at_identity",
+    "with_outline",
+]
+
+_LINE = (255, 255, 255)  # of an outline: white on a dark edge shows on any picture
+_EDGE = (36, 41, 47)
+
+
+def start_at_identity(flow: nn.Sequential) -> nn.Sequential:
+    """The flow network linear, tanh, linear with a last layer that says "no motion", but can learn.
+
+    Four times nearly 0 is the identity, since the first of the four numbers is log s.
+    """
+    last = flow[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(1e-3)
+        last.bias.zero_()
+    return flow
+
+
+def gather(flow: Callable[[Tensor], Tensor], times: Tensor, frame: Tensor, points: Tensor) -> Tensor:
+    """Canonical places of pixels, [pixels, 2]; the flow is evaluated once per frame.
+
+    flow: times [n] -> transforms [n, 4].  times: [time].  frame: int64 [pixels].  points: [pixels, 2].
+    """
+    return similarity.apply(flow(times)[frame], points)
+
+
+def outline(transform: Tensor, height: int, width: int) -> Tensor:
+    """Where a frame's four corners lie in the canonical picture, [4, 2], clockwise from the upper left.
+
+    >>> outline(similarity.identity(), 64, 96)[2]
+    tensor([1.0000, 0.6667])
+    """
+    unit = half_side(height, width)
+    x, y = width / 2 / unit, height / 2 / unit
+    corners = torch.tensor([[-x, -y], [x, -y], [x, y], [-x, y]]).to(transform)
+    return similarity.apply(transform, corners)
+
+
+def align(found: Tensor, truth: Tensor) -> Tensor:
+    """The found motion seen in the truth's canonical picture, [time, 4] float64.
+
+    A canonical picture may be moved by any similarity A, if the motion is moved along: only A ∘ found
+    can be compared with a truth.  The best A for the corners of all frames is a line through complex
+    numbers: with points x + iy a similarity is z -> a z + b, and a and b follow by least squares.
+    """
+    corners = outline(similarity.identity().double(), 2, 3)
+    z, w = (
+        torch.view_as_complex(similarity.apply(motion.double()[:, None], corners)).flatten()
+        for motion in (found, truth)
+    )
+    centered = z - z.mean()
+    a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
+    b = w.mean() - a * z.mean()
+    best = torch.stack([a.abs().log(), a.angle(), b.real, b.imag])
+    return similarity.compose(best.expand_as(found), found.double())
+
+
+def pixels_apart(found: Tensor, truth: Tensor, height: int, width: int) -> float:
+    """How far a recovered motion is from a true one: mean over frames at their corners [pixels].
+
+    found, truth: [time, 4].  Two canonical pictures are laid onto each other first, see `align`.
+    """
+    corners = outline(similarity.identity().double(), height, width)
+    seen, wanted = (
+        similarity.apply(motion[:, None], corners) for motion in (align(found, truth), truth.double())
+    )
+    return float((seen - wanted).norm(dim=-1).mean()) * half_side(height, width)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A rectangle of a canonical plane as a picture: where it lies, and how fine its pixels are.
+
+    left, top: its corner [coordinate units].  unit: pixels per coordinate unit.
+    """
+
+    left: float
+    top: float
+    unit: float
+    height: int
+    width: int
+
+    @classmethod
+    def around(cls, places: Tensor, *, unit: float) -> "Canvas":
+        """The smallest canvas that holds all places [..., 2]."""
+        low, high = places.reshape(-1, 2).amin(0), places.reshape(-1, 2).amax(0)
+        width, height = ((high - low) * unit).ceil().int().clamp_min(1).tolist()
+        return cls(float(low[0]), float(low[1]), unit, height, width)
+
+    @property
+    def points(self) -> Tensor:
+        """The place of every pixel's center, [height, width, 2]."""
+        y = self.top + (torch.arange(self.height) + 0.5) / self.unit
+        x = self.left + (torch.arange(self.width) + 0.5) / self.unit
+        return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)
+
+    def pixels(self, places: Tensor) -> Tensor:
+        """Places [..., 2] as (column, row) of this picture; the upper left corner is (0, 0)."""
+        return (places - torch.tensor([self.left, self.top])) * self.unit
+
+
+def with_outline(picture: object, corners: Tensor, *, thickness: int = 1) -> Pixels:
+    """The picture as uint8 with a closed line through corners, and a dot on the first of them.
+
+    corners: [n, 2] as (column, row).
+    """
+    drawn = Image.fromarray(to_pixels(picture))
+    pen = ImageDraw.Draw(drawn)
+    points = [(float(x), float(y)) for x, y in corners]
+    for color, extra in ((_EDGE, 2), (_LINE, 0)):
+        pen.line([*points, *points[:2]], fill=color, width=thickness + extra)
+        radius = 2 * thickness + extra / 2
+        x, y = points[0]
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color)
+    return np.asarray(drawn)
+
+
+def motion_riddle(truth: Tensor) -> dict[str, Tensor]:
+    """Four recovered motions [time, 4] of one clip, made up: three have a bug, one has none."""
+    mirrored = truth * torch.tensor([1.0, -1.0, 1.0, 1.0]).to(truth)
+    elsewhere = torch.tensor([0.1, 0.25, 0.1, -0.05]).to(truth)
+    return {
+        "A": mirrored,
+        "B": similarity.compose(elsewhere.expand_as(truth), truth),
+        "C": truth.mean(0, keepdim=True).expand_as(truth),
+        "D": similarity.inverse(truth),
+    }

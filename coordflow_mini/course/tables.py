@@ -1,0 +1,116 @@
+"""The tables of measurements that lessons read, and how each was made.
+
+    python -m coordflow_mini.course.tables [NAME ...] [--out FOLDER]
+
+They lie in `data/`, which ships with the package.  A lesson trains one or two networks while the
+reader waits; what needs more, several seeds above all, is measured here once.
+"""
+
+import argparse
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from coordflow_mini import clips
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.coords import frame_times
+from coordflow_mini.course import canonical
+from coordflow_mini.course.announce import announce
+from coordflow_mini.course.lesson import CHAPTERS
+from coordflow_mini.fit import fit
+from coordflow_mini.metrics import psnr_db
+from coordflow_mini.model import CoordFlow
+from coordflow_mini.results import data_file
+
+__all__ = ["TABLES", "followed", "main", "one_layer", "read", "write"]
+
+Row = dict[str, str | float]
+
+LAYER = ModelConfig(layers=1, width=48, highest_frequency=8.0)
+PLAIN = ModelConfig(layers=1, motion="none", width=49, highest_frequency=8.0)  # as many weights
+
+
+def one_layer() -> Iterator[Row]:
+    """Chapter 04: one layer and the plain network of equal size, on one motion and on two; 50 frames.
+
+    background, flower: how far the recovered motion is from each true one, see `canonical.pixels_apart`.
+    """
+    for clip, scene in {"pan": clips.pan(frames=50), "cutout": clips.cutout(frames=50)}.items():
+        times = frame_times(scene.video.time)
+        for network, config in {"layer": LAYER, "plain": PLAIN}.items():
+            for seed in range(3):
+                model = fit(scene.video, config, FitConfig(steps=2000, batch=4096, seed=seed)).model
+                decoded = model.render(times, scene.video.height, scene.video.width).rgb
+                row: Row = {"clip": clip, "network": network, "seed": seed, "weights": model.parameter_count}
+                row["psnr_db"] = round(psnr_db(scene.video.frames, decoded), 2)
+                row |= _distances(model, scene) if network == "layer" else {}
+                yield row
+
+
+def followed() -> Iterator[Row]:
+    """Chapter 04: twelve seeds of the short fit of one layer to two motions; distances as in `one_layer`."""
+    scene = clips.cutout(frames=50)
+    for seed in range(12):
+        config = FitConfig(steps=800, batch=4096, grow=400, seed=seed)
+        model = fit(scene.video, LAYER, config).model
+        yield {"seed": seed, **_distances(model, scene)}
+
+
+def _distances(model: CoordFlow, scene: clips.Scene) -> Row:
+    """How far a one-layer model's motion is from each true one [pixels]."""
+    with torch.no_grad():
+        motion = model.transforms(frame_times(scene.video.time))[0]
+    size = scene.video.height, scene.video.width
+    return {
+        name: round(canonical.pixels_apart(motion, truth, *size), 2)
+        for name, truth in zip(("background", "flower"), scene.motion, strict=False)
+    }
+
+
+TABLES: dict[str, Callable[[], Iterator[Row]]] = {
+    "one_layer.csv": one_layer,
+    "followed.csv": followed,
+}
+
+
+def read(name: str) -> list[Row]:
+    """The rows of a table in `data/`, numbers as floats; an empty field is NaN."""
+    with data_file(name).open(encoding="utf-8", newline="") as file:
+        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> str | float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return text
+
+
+def write(path: Path, rows: Iterator[Row]) -> None:
+    """Write rows as CSV; what a row does not have stays empty."""
+    measured = list(rows)
+    names = list(dict.fromkeys(name for row in measured for name in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(measured)
+
+
+def main() -> None:
+    """Measure all tables, or the named ones."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TABLES)}; all by default")
+    parser.add_argument("--out", type=Path, default=CHAPTERS.parent / "data", help="folder; data/ by default")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in TABLES]
+    if unknown:
+        parser.error(f"there is no table {unknown[0]!r}; expected {', '.join(TABLES)}")
+    for name in options.names or TABLES:
+        write(options.out / name, TABLES[name]())
+        announce(f"{options.out / name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The tables that lessons read."""
+
+import math
+
+import pytest
+
+from coordflow_mini.course import tables
+from coordflow_mini.model import CoordFlow
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_a_table_ships(name):
+    rows = tables.read(name)
+    assert rows
+    assert all(row.keys() == rows[0].keys() for row in rows)
+
+
+def test_both_networks_of_chapter_04_have_as_many_weights():
+    layer, plain = (CoordFlow(config).parameter_count for config in (tables.LAYER, tables.PLAIN))
+    assert abs(layer - plain) < 0.001 * layer
+    assert {row["weights"] for row in tables.read("one_layer.csv")} == {layer, plain}
+
+
+def test_rows_survive_being_written(tmp_path, monkeypatch):
+    rows = [{"clip": "pan", "seed": 0.0, "flower": 1.5}, {"clip": "cutout", "seed": 1.0}]
+    tables.write(tmp_path / "some.csv", iter(rows))
+    monkeypatch.setattr(tables, "data_file", lambda name: tmp_path / name)
+    first, second = tables.read("some.csv")
+    assert first == rows[0]
+    assert math.isnan(second.pop("flower")) and second == rows[1]
+
+
+def test_an_unknown_table_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tables", "nothing.csv"])
+    with pytest.raises(SystemExit):
+        tables.main()
+    assert "one_layer.csv" in capsys.readouterr().err
