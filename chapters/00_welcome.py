@@ -73,8 +73,8 @@ widgets.scrub([bunny, *alphas])
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
 # [CC BY 3.0](https://creativecommons.org/licenses/by/3.0/); resized and compressed.*
 #
-# Two layers share the picture. One keeps the meadow, the other takes what moves most. Nobody told them to:
-# the encoder saw the frames and nothing else.
+# Two layers share the picture. One keeps the meadow, the other takes the rabbit, with its cave and a piece of
+# the sky. Nobody told them to: the encoder saw the frames and nothing else.
 #
 # Now the prediction. The file says which frames it was made of, so you can load them and save each one
 # as a JPEG.
@@ -436,8 +436,8 @@ assert behind_db > 36
 widgets.overlay(cutout, fps=float(cut_header.fps), name="the flower")
 
 # %% [markdown]
-# Then the same with the film. Real things bend, blur and turn around, so the layers are not as tidy. Who
-# got the rabbit's belly while it gets up, and who has it once the belly rests?
+# Then the same with the film. Real things bend, blur and turn around, so the layers are not as tidy. Where
+# else does the layer of the rabbit show, and why may it not matter who paints a piece of still sky?
 
 # %%
 widgets.overlay(rendering, fps=float(header.fps), name="Big Buck Bunny")
