@@ -3,8 +3,8 @@
 #
 # **Time.** About 75 minutes to read and do. Running all cells, measured: 32 s on 2 CPU cores.
 #
-# Chapter 02 ended with a bill: a camera that moves a little costs the plain network about ten times the
-# bytes. Chapter 03 said motion in four numbers per frame. This chapter puts the two together. A small
+# Chapter 02 ended with a bill: a camera that moves a little costs the plain network five times the bytes, or
+# more. Chapter 03 said motion in four numbers per frame. This chapter puts the two together. A small
 # network of time gives the four numbers, a second network keeps one picture, and both learn at once.
 # That is one layer of CoordFlow.
 
@@ -606,7 +606,7 @@ figure
 frames = torch.from_numpy(video.frames).float() / 255
 player = widgets.scrub(
     [
-        plots.Panel("frame", time, lambda i: video.frames[i]),
+        video,
         plots.Panel(
             "the frame in the canonical picture",
             time,
@@ -619,7 +619,8 @@ player = widgets.scrub(
                 mosaic, canvas.pixels(outline(found[i], height, width)), thickness=2
             ),
         ),
-    ]
+    ],
+    titles=["frame", "the frame in the canonical picture", "canonical picture, outline"],
 )
 player.figure.set_label(
     "Three rows of four frames. As they are: the pattern moves. Laid into the canonical "
