@@ -1,15 +1,18 @@
 """What a learner has done: outcomes of checks and predictions, kept while the notebook runs."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from coordflow_mini import __version__
 
 if TYPE_CHECKING:
     from coordflow_mini.course.predictions import Prediction
 
-__all__ = ["LOGBOOK", "Logbook", "Outcome", "Summary", "progress"]
+__all__ = ["FORMAT", "LOGBOOK", "Logbook", "Outcome", "Summary", "progress"]
 
+FORMAT = 1  # of what `save` writes; files without a number are older and have no name and no mistakes
 MARKS = {"passed": "✓", "wrong": "✗", "untouched": "○"}
 
 
@@ -27,11 +30,19 @@ class Outcome:
 
 
 class Logbook:
-    """The last outcome of every exercise and all predictions of this session."""
+    """The last outcome of every exercise, the mistakes on the way, and all predictions of this session."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self.mistakes: dict[str, list[str]] = {}  # by exercise: what a check has said, each once
         self.predictions: dict[str, Prediction] = {}
+
+    def note(self, outcome: Outcome) -> None:
+        """Keep an outcome, and its mistake also after the exercise has been passed."""
+        self.outcomes[outcome.exercise] = outcome
+        heard, said = self.mistakes.setdefault(outcome.exercise, []), outcome.message.partition("\n")[0]
+        if outcome.status == "wrong" and said not in heard:
+            heard.append(said)
 
     def __repr__(self) -> str:
         return f"Logbook({len(self.outcomes)} exercises, {len(self.predictions)} predictions)"
@@ -45,10 +56,12 @@ class Summary:
     """How far the learner is; the last line of every chapter shows it.
 
     outcomes: of the exercises checked so far.  predictions: as JSON values, see `Prediction.to_json`.
+    mistakes: what wrong answers were told, by exercise.
     """
 
     outcomes: tuple[Outcome, ...]
     predictions: tuple[dict[str, Any], ...]
+    mistakes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -72,15 +85,30 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
-        exercises = [{"name": o.exercise, "chapter": o.chapter, "status": o.status} for o in self.outcomes]
-        return {"exercises": exercises, "predictions": list(self.predictions)}
+        exercises = [
+            {
+                "name": o.exercise,
+                "chapter": o.chapter,
+                "status": o.status,
+                "mistakes": self.mistakes.get(o.exercise, []),
+            }
+            for o in self.outcomes
+        ]
+        return {
+            "format": FORMAT,
+            "library": __version__,
+            "exercises": exercises,
+            "predictions": list(self.predictions),
+        }
 
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, for a teacher who asks for it."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+    def save(self, path: str | Path, name: str = "") -> None:
+        """Write `to_json` to a file, for a teacher who asks for it; name: the learner's own, if wanted."""
+        content = self.to_json() | ({"name": name} if name else {})
+        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def progress() -> Summary:
     """What has been done in this session so far: `progress().save("answers.json")` keeps it."""
     predictions = (prediction.to_json() for prediction in LOGBOOK.predictions.values())
-    return Summary(tuple(LOGBOOK.outcomes.values()), tuple(predictions))
+    mistakes = {name: list(heard) for name, heard in LOGBOOK.mistakes.items()}
+    return Summary(tuple(LOGBOOK.outcomes.values()), tuple(predictions), mistakes)
