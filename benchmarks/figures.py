@@ -25,8 +25,9 @@ from coordflow_mini.config import CodecConfig, FitConfig
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, read_model
 from coordflow_mini.demo import Demo
-from coordflow_mini.encoder import Encoding, compress, default_model
+from coordflow_mini.encoder import Encoding, compress
 from coordflow_mini.evaluate import hardware
+from coordflow_mini.fit import default_model
 from coordflow_mini.video import Video
 
 BUNNY_BYTES = 18_662

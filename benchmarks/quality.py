@@ -25,14 +25,13 @@ from torch import nn
 
 from benchmarks.rivals import KINDS, Rival, Settings, Training, rival
 from coordflow_mini import bitstream, clips, metrics
-from coordflow_mini.bitstream import Header
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.encoder import plan, weight_count
+from coordflow_mini.encoder import header_of, plan
 from coordflow_mini.evaluate import hardware
 from coordflow_mini.finetune import finetune
 from coordflow_mini.fit import FitResult, fit
-from coordflow_mini.model import to_uint8
+from coordflow_mini.model import to_uint8, weight_count
 from coordflow_mini.video import Video
 
 OURS = "CoordFlow"
@@ -154,7 +153,7 @@ def coded(task: Task, fit_: FitResult) -> tuple[int, float]:
     default = CodecConfig()
     rate = default.learning_rate * fit_.config.learning_rate / FitConfig().learning_rate
     config = replace(default, steps=task.codec_steps, rounds=task.codec_rounds, learning_rate=rate)
-    header = _header(task, fit_.config)
+    header = header_of(task.video, task.model, fit_.config)
     tuned = finetune(fit_, task.video, config, task.target_bytes, lambda t: len(bitstream.write(header, t)))
     data = bitstream.write(header, tuned.tensors)
     shapes = [tuple(part.shape) for parameter in fit_.model.parameters() for part in parameter]
@@ -164,22 +163,6 @@ def coded(task: Task, fit_: FitResult) -> tuple[int, float]:
         for parameter in fit_.model.parameters():
             parameter.copy_(torch.stack([torch.from_numpy(next(parts)) for _ in parameter]))
     return len(data), psnr_db(fit_.model, task.video)
-
-
-def _header(task: Task, config: FitConfig) -> Header:
-    video = task.video
-    return Header(
-        time=video.time,
-        height=video.height,
-        width=video.width,
-        fps=video.fps,
-        matrix=video.matrix,
-        selection=video.selection,
-        model=task.model,
-        gamma=config.gamma,
-        seed=config.seed,
-        version="quality",
-    )
 
 
 # --- tuning -----------------------------------------------------------------------------------------

@@ -27,9 +27,8 @@ from coordflow_mini import clips
 from coordflow_mini.budget import steps_for
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
-from coordflow_mini.encoder import default_model
 from coordflow_mini.evaluate import hardware
-from coordflow_mini.fit import Sampler, fit
+from coordflow_mini.fit import Sampler, default_model, fit
 from coordflow_mini.machine import training_dtype
 from coordflow_mini.metrics import psnr_db
 from coordflow_mini.model import CoordFlow

@@ -266,9 +266,10 @@ def encode(
     video = _load(source, frames, size, raw)
 
     from coordflow_mini import budget, encoder
+    from coordflow_mini.fit import default_model
 
     place = _device(device, threads)
-    plan = encoder.plan(video, bpp=bpp, model=replace(encoder.default_model(video), **wanted), codec=codec)
+    plan = encoder.plan(video, bpp=bpp, model=replace(default_model(video), **wanted), codec=codec)
     chosen = budget.Budget(fit, codec) if steps is None else budget.steps_for(steps, fit, codec)
     if minutes is not None:
         chosen = budget.steps_within(60 * minutes, video, plan.model, fit, codec, device=place)
@@ -335,10 +336,11 @@ def decode(
 
     import torch
 
-    from coordflow_mini import applications, decoder, export
+    from coordflow_mini import decoder, export
+    from coordflow_mini.timeline import timeline
 
     place, dtype = _device(device, threads), torch.bfloat16 if fast else torch.float32
-    line = applications.timeline(chosen, coded.header.fps, fps_scale)
+    line = timeline(chosen, coded.header.fps, fps_scale)
     pictures = decoder.decode_renderings(coded.data, line.positions, scale=scale, device=place, dtype=dtype)
     shown = Console(quiet=quiet).counted("decode", pictures, len(line.positions))
     if alpha:

@@ -12,13 +12,13 @@ import torch
 from coordflow_mini import __version__, bitstream
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.coords import frame_times, half_side
+from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import build_model, tensor_shapes
 from coordflow_mini.finetune import finetune
-from coordflow_mini.fit import OnStep, Progress
+from coordflow_mini.fit import OnStep, Progress, default_model
 from coordflow_mini.fit import fit as fit_video
 from coordflow_mini.metrics import psnr_db
-from coordflow_mini.model import CoordFlow, parameter_shapes
+from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.video import Video
 
@@ -29,12 +29,11 @@ __all__ = [
     "checked_frames",
     "compress",
     "default_bpp",
-    "default_model",
     "encode",
+    "header_of",
     "model_for",
     "plan",
     "target_bytes",
-    "weight_count",
 ]
 
 
@@ -96,7 +95,7 @@ def compress(
     codec, fit_config = codec or CodecConfig(), fit or FitConfig()
     planned = plan(video, bpp=bpp, model=model, codec=codec)
     config, target = planned.model, planned.target_bytes
-    header = _header(video, config, fit_config)  # before training, because it refuses what no file can hold
+    header = header_of(video, config, fit_config)  # before training, because it refuses what no file can hold
     fitted = fit_video(video, config, fit_config, device=device, on_step=on_step)
     if fitted.interrupted:  # by somebody who does not want to wait for all of what follows, either
         part = fitted.history[-1].step / fit_config.steps if fitted.history else 0
@@ -167,16 +166,6 @@ def plan(
     return Plan(model, target)
 
 
-def default_model(video: Video) -> ModelConfig:
-    """The model when nothing else is asked for, but for its width, which follows from the rate.
-
-    The highest frequency follows the resolution: a quarter of what the pixels can hold, because
-    the sine layers add its harmonics.
-    """
-    half = half_side(video.height, video.width)
-    return ModelConfig(highest_frequency=max(4.0, round(half / 4)))
-
-
 def default_bpp(video: Video) -> float:
     """The rate when none is asked for: 0.1, and more for short clips, up to 0.8.
 
@@ -215,16 +204,11 @@ def model_for(video: Video, target: int, model: ModelConfig | None, codec: Codec
     return replace(model, width=low)
 
 
-def weight_count(model: ModelConfig) -> int:
-    """How many weights a model has, without allocating it."""
-    return sum(int(np.prod(shape)) for shape in parameter_shapes(model))
-
-
 _FRAMING = 120  # bytes of header, steps, symbol models and checksums of a small file
 
 
-def _header(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
-    """What the file will say about itself."""
+def header_of(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
+    """What a file that this version writes says about itself."""
     return Header(
         time=video.time,
         height=video.height,

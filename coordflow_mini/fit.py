@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import Places, frame_times, pixels_at, random_patches, random_places
+from coordflow_mini.coords import (
+    Places,
+    frame_times,
+    half_side,
+    pixels_at,
+    random_patches,
+    random_places,
+)
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
 from coordflow_mini.machine import compiled, keep_memory, training_dtype
-from coordflow_mini.model import CoordFlow, parameter_shapes
+from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.optimizer import make_optimizer
 from coordflow_mini.video import Video
 
@@ -28,6 +35,7 @@ __all__ = [
     "Progress",
     "Sampler",
     "cosine",
+    "default_model",
     "fit",
     "trapezoid",
     "worth_compiling",
@@ -255,6 +263,16 @@ def cosine(part: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * part))
 
 
+def default_model(video: Video) -> ModelConfig:
+    """The model when nothing else is asked for, but for its width, which follows from the rate.
+
+    The highest frequency follows the resolution: a quarter of what the pixels can hold, because
+    the sine layers add its harmonics.
+    """
+    half = half_side(video.height, video.width)
+    return ModelConfig(highest_frequency=max(4.0, round(half / 4)))
+
+
 def fit(
     video: Video,
     model: ModelConfig | None = None,
@@ -275,9 +293,8 @@ def fit(
     frames: indices of the frames to learn from (interpolation: every other one).
     on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
     """
-    model, config, device = model or ModelConfig(), config or FitConfig(), torch.device(device)
-    weight_count = sum(math.prod(shape) for shape in parameter_shapes(model))
-    compiling = worth_compiling(config, weight_count, config.steps)
+    model, config, device = model or default_model(video), config or FitConfig(), torch.device(device)
+    compiling = worth_compiling(config, weight_count(model), config.steps)
     keep_memory()
     runs: list[_Run] = []
     interrupted = False

@@ -1,5 +1,6 @@
 """The model: N layers that move by a similarity each, blended by a softmax over alpha."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +16,7 @@ from coordflow_mini.coords import pixel_grid, scaled_size
 from coordflow_mini.encoding import fourier_features
 from coordflow_mini.flow import FlowNetwork
 
-__all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8"]
+__all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8", "weight_count"]
 
 
 class Blend(NamedTuple):
@@ -185,6 +186,11 @@ def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
     color = [(1 + 2 * c.time_frequencies, c.width), *pairwise(sizes), *((1, size) for size in sizes[1:])]
     shapes = flow + color if c.motion == "similarity" else color
     return [(c.layers, *shape) for shape in shapes]
+
+
+def weight_count(config: ModelConfig) -> int:
+    """How many weights a model has, without allocating it."""
+    return sum(math.prod(shape) for shape in parameter_shapes(config))
 
 
 class Layer(nn.Module):

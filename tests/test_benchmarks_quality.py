@@ -11,8 +11,7 @@ import torch
 from benchmarks import quality
 from benchmarks.rivals import KINDS, FourierNetwork, Settings, Siren, rival
 from coordflow_mini.config import ModelConfig
-from coordflow_mini.encoder import weight_count
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.model import CoordFlow, weight_count
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,10 +12,10 @@ from coordflow_mini import bitstream, encoder
 from coordflow_mini.bitstream import BitstreamError
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.decoder import decode, tensor_shapes
-from coordflow_mini.encoder import EncodeError, compress, encode, model_for, target_bytes, weight_count
+from coordflow_mini.encoder import EncodeError, compress, encode, model_for, target_bytes
 from coordflow_mini.fit import Progress
 from coordflow_mini.metrics import bits_per_pixel, psnr_db
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.video import Video
 

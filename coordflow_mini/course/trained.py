@@ -10,7 +10,7 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coordflow_mini import __version__, clips, encoder
+from coordflow_mini import clips, encoder
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import CodecConfig, FitConfig, Selection
 from coordflow_mini.console import Console
@@ -52,18 +52,7 @@ TRAINED = {
 def expected_header(recipe: Recipe, video: Video) -> Header:
     """What a file that this version makes by the recipe says about itself; video: its source."""
     plan = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec)
-    return Header(
-        time=video.time,
-        height=video.height,
-        width=video.width,
-        fps=video.fps,
-        matrix=video.matrix,
-        selection=video.selection,
-        model=plan.model,
-        gamma=recipe.fit.gamma,
-        seed=recipe.fit.seed,
-        version=__version__,
-    )
+    return encoder.header_of(video, plan.model, recipe.fit)
 
 
 def main() -> None:
