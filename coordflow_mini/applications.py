@@ -1,28 +1,49 @@
-"""What falls out of a layered model: masks, single layers, other sizes, times between the frames.
+"""What falls out of a layered model: masks, filled holes, other sizes, frames between frames, a still camera.
 
-Nothing here is trained for it: a mask is where a layer's alpha wins, and a function of (x, y, t) can be
-asked at any (x, y, t).
+A mask is where a layer's alpha wins; a function of (x, y, t) can be asked at any (x, y, t), also at
+places that it was not trained on; and a layer's motion is known, so it can be undone.  `segment`,
+`upscale`, `interpolate` and `stabilize` ask a fitted model, `inpaint` and `denoise` fit one.
+
+All are taught in chapter 07, with the obvious alternative beside each.
 """
 
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from coordflow_mini.coords import frame_times
-from coordflow_mini.model import CoordFlow, Rendering
+from coordflow_mini import similarity
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.coords import frame_times, pixel_grid, point_pixels
+from coordflow_mini.fit import OnStep, default_model, fit
+from coordflow_mini.model import CoordFlow, Rendering, to_uint8
+from coordflow_mini.timeline import timeline
 from coordflow_mini.video import Video
 
-__all__ = ["Timeline", "interpolated", "layer_video", "masks", "timeline", "upscaled"]
+__all__ = [
+    "Stabilized",
+    "background",
+    "denoise",
+    "inpaint",
+    "interpolate",
+    "layer_video",
+    "masks",
+    "segment",
+    "stabilize",
+    "stabilizing",
+    "upscale",
+]
+
+Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def masks(rendering: Rendering) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def masks(rendering: Rendering) -> Masks:
     """Which layer is on top, bool [layers, time, height, width]; each pixel belongs to exactly one layer.
 
     The layer with the largest alpha wins; of equal ones, the first.  Which layer is the object nobody told
-    the model: `metrics.match_layers` finds it.  Taught in chapters 05 and 07.
+    the model: `metrics.match_layers` finds it.
 
     >>> colors = torch.zeros(2, 1, 1, 3, 3, dtype=torch.uint8)
     >>> alpha = torch.tensor([0.9, 0.5, 0.2]).expand(1, 1, 3)
@@ -35,33 +56,46 @@ def masks(rendering: Rendering) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return (top == layers[:, None, None, None]).cpu().numpy()
 
 
+def segment(model: CoordFlow, like: Video) -> Masks:
+    """Which layer every pixel of the fitted clip belongs to: `masks` of all its frames.
+
+    like: the clip that was fitted; says how many frames of which size.
+    """
+    renderings = model.render_frames(frame_times(like.time), like.height, like.width)
+    return np.concatenate([masks(rendering) for rendering in renderings], axis=1)
+
+
+def background(found: Masks) -> int:
+    """The layer that has most of the picture; of equal ones, the first.  found: see `masks`."""
+    return int(found.sum(axis=(1, 2, 3)).argmax())
+
+
 def layer_video(model: CoordFlow, layer: int, like: Video) -> Video:
     """One layer alone, shown everywhere: also where others cover it, as far as the model knows.
 
     like: the clip that was fitted; says how many frames of which size.
-    Raises ValueError if there is no such layer.  Taught in chapters 05 and 07.
+    Raises ValueError if there is no such layer.
     """
-    if not 0 <= layer < model.config.layers:
-        raise ValueError(f"layer must be 0 to {model.config.layers - 1}, got {layer}")
+    _check_layer(model, layer)
     renderings = model.render_frames(frame_times(like.time), like.height, like.width)
     frames = np.concatenate([rendering.layer_rgb[layer].numpy() for rendering in renderings])
     return Video(frames, like.fps, f"{like.name}, layer {layer}")
 
 
-def upscaled(model: CoordFlow, scale: float, like: Video) -> Video:
+def upscale(model: CoordFlow, scale: float, like: Video) -> Video:
     """The clip at `scale` times its width and height: the same function, asked at a finer grid.
 
-    Detail that the clip did not have is made up smoothly, not found.  Taught in chapter 07.
+    Detail that the clip did not have is made up smoothly, not found.
     """
     times = frame_times(like.time)
     frames = [frame.rgb.numpy() for frame in model.render_frames(times, like.height, like.width, scale=scale)]
     return Video(np.concatenate(frames), like.fps, f"{like.name}, {scale:g} times as large")
 
 
-def interpolated(model: CoordFlow, factor: float, like: Video) -> Video:
+def interpolate(model: CoordFlow, factor: float, like: Video) -> Video:
     """The clip at `factor` times its frame rate, with frames between those that were fitted.
 
-    It shows the same span of time, from the first frame to the last.  Taught in chapter 07.
+    It shows the same span of time, from the first frame to the last.
     """
     line = timeline(range(like.time), like.fps, factor)
     times = frame_times(like.time, at=torch.tensor(line.positions))
@@ -69,28 +103,122 @@ def interpolated(model: CoordFlow, factor: float, like: Video) -> Video:
     return Video(np.concatenate(frames), line.fps, f"{like.name}, {factor:g} times the frames")
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """Frame positions (1.5 lies between frames 1 and 2) and how many of them are shown per second."""
+def inpaint(
+    video: Video,
+    holes: Masks,
+    model: ModelConfig | None = None,
+    config: FitConfig | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+) -> Video:
+    """The clip with its holes filled by what other frames show there, moved into place.
 
-    positions: tuple[float, ...]
-    fps: Fraction
-
-
-def timeline(frames: range, fps: Fraction, factor: float = 1.0) -> Timeline:
-    """Some frames of a clip at `factor` times their frame rate, from the first of them to the last.
-
-    fps: of the whole clip.  A factor below 1 leaves frames out.
-    Raises ValueError if the factor is not positive.
-
-    >>> timeline(range(3), Fraction(25), 2)
-    Timeline(positions=(0.0, 0.5, 1.0, 1.5, 2.0), fps=Fraction(50, 1))
-    >>> timeline(range(10, 40, 10), Fraction(30), 0.5).positions
-    (10.0, 30.0)
+    The fit never sees a pixel of a hole; outside the holes the clip's own pixels are kept.
+    holes: [time, height, width], True where to fill.  model: one layer unless told otherwise, for behind
+    an object there is one scene; a second layer has nothing to hold it where the hole is.
+    Raises ValueError if the holes have another shape, or leave nothing to learn from.
     """
-    ratio = Fraction(factor).limit_denominator(1000) if 0 < factor < float("inf") else Fraction(0)
-    if ratio <= 0:
-        raise ValueError(f"factor must be positive and at least 1/1000, got {factor:g}")
-    count = int((len(frames) - 1) * ratio) + 1
-    positions = (float(frames.start + frames.step * number / ratio) for number in range(count))
-    return Timeline(tuple(positions), fps / frames.step * ratio)
+    if holes.shape != video.frames.shape[:3] or holes.dtype != bool:
+        raise ValueError(
+            f"holes must be bool [time, height, width] = {video.frames.shape[:3]}, "
+            f"got {holes.dtype} {holes.shape}"
+        )
+    if holes.all():
+        raise ValueError("the holes cover every pixel of the clip; nothing is left to learn from")
+    model = model or replace(default_model(video), layers=1)
+    fitted = fit(video, model, config, weights=~holes, device=device, on_step=on_step)
+    frames = np.where(holes[..., None], _shown(fitted.model, video), video.frames)
+    return replace(video, frames=frames, name=f"{video.name}, filled")
+
+
+def denoise(
+    video: Video,
+    model: ModelConfig | None = None,
+    config: FitConfig | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+) -> Video:
+    """The clip as a small network remembers it: what repeats from frame to frame stays, noise does not.
+
+    The less the network can hold, the less noise it keeps, and the less detail: half the default width
+    unless told otherwise.
+    """
+    if model is None:
+        model = default_model(video)
+        model = replace(model, width=model.width // 2)
+    fitted = fit(video, model, config, device=device, on_step=on_step)
+    return replace(video, frames=_shown(fitted.model, video), name=f"{video.name}, denoised")
+
+
+@dataclass(frozen=True, eq=False)
+class Stabilized:
+    """A clip in which one layer stands still.
+
+    seen: bool [time, height, width], where the camera saw what is shown; the rest is remembered from
+    other frames, or made up where no frame had it.
+    """
+
+    video: Video
+    seen: Masks
+
+    @property
+    def crop(self) -> tuple[slice, slice]:
+        """Rows and columns of the largest centered part, in the clip's own shape, that all frames saw.
+
+        Empty slices if there is none.
+        """
+        always: Any = self.seen.all(axis=0)
+        height, width = always.shape
+        for inset in range((height + 1) // 2):
+            aside = round(inset * width / height)
+            rows, columns = slice(inset, height - inset), slice(aside, width - aside)
+            if always[rows, columns].size and always[rows, columns].all():
+                return rows, columns
+        return slice(0, 0), slice(0, 0)
+
+
+def stabilize(model: CoordFlow, layer: int, like: Video) -> Stabilized:
+    """The clip as a camera would have taken it that moves with a layer, `background` usually.
+
+    Every frame is asked at the places where the layer's canonical picture lies as it does in the
+    middle frame, see `stabilizing`; so nothing is resampled, and the edges of the picture show what
+    the model remembers from other frames.  Raises ValueError if there is no such layer.
+    """
+    device = model.color.space.device
+    times = frame_times(like.time).to(device)
+    grid = pixel_grid(like.height, like.width, device=device)
+    frames, seen = np.empty_like(like.frames), np.empty(like.frames.shape[:3], bool)
+    for index, transform in enumerate(stabilizing(model, layer, times)):
+        points = similarity.apply(transform, grid)
+        picture = to_uint8(model.still(points, times[index]).rgb[0])
+        frames[index] = picture.cpu().numpy().reshape(like.frames.shape[1:])
+        column, row = point_pixels(points, like.height, like.width)
+        inside = (column.round() >= 0) & (column.round() < like.width)
+        inside &= (row.round() >= 0) & (row.round() < like.height)
+        seen[index] = inside.cpu().numpy().reshape(like.height, like.width)
+    return Stabilized(replace(like, frames=frames, name=f"{like.name}, stabilized"), seen)
+
+
+@torch.no_grad()
+def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
+    """Where a still camera's points lie in each frame, stable -> frame, similarity transforms [times, 4].
+
+    The layer's flow F leads from a frame to its canonical picture; a point p of the middle one of the
+    given times lies at F(t)⁻¹ F(middle) p in the frame at t.
+    """
+    _check_layer(model, layer)
+    motion = model.transforms(times)[layer]
+    return similarity.compose(similarity.inverse(motion), motion[len(motion) // 2])
+
+
+def _shown(model: CoordFlow, like: Video) -> Any:
+    """The model's own frames of the clip, uint8 [time, height, width, 3]."""
+    renderings = model.render_frames(frame_times(like.time), like.height, like.width)
+    return np.concatenate([rendering.rgb.numpy() for rendering in renderings])
+
+
+def _check_layer(model: CoordFlow, layer: int) -> None:
+    if not 0 <= layer < model.config.layers:
+        raise ValueError(f"layer must be 0 to {model.config.layers - 1}, got {layer}")

@@ -1,14 +1,17 @@
 """Layers taken apart and asked elsewhere, against what the model itself renders."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from coordflow_mini import applications
-from coordflow_mini.config import ModelConfig
-from coordflow_mini.coords import frame_times
+from coordflow_mini import applications, clips, similarity
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.coords import frame_times, pixel_points
+from coordflow_mini.fit import fit
+from coordflow_mini.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, Rendering
 from coordflow_mini.video import Video
 
@@ -58,39 +61,134 @@ def test_there_is_no_other_layer(model, like):
 
 
 def test_at_its_own_scale_nothing_changes(model, like, rendering):
-    np.testing.assert_array_equal(applications.upscaled(model, 1, like).frames, rendering.rgb)
+    np.testing.assert_array_equal(applications.upscale(model, 1, like).frames, rendering.rgb)
 
 
 def test_an_odd_scale_keeps_the_old_pixels(model, like, rendering):
     """At three times the size, the middle of each block of 3x3 lies where the old pixel was."""
-    large = applications.upscaled(model, 3, like).frames
+    large = applications.upscale(model, 3, like).frames
     assert large.shape == (5, 18, 24, 3)
     np.testing.assert_allclose(large[:, 1::3, 1::3].astype(int), rendering.rgb, atol=1)
 
 
 def test_twice_the_frames_contain_the_old_ones(model, like, rendering):
-    slow = applications.interpolated(model, 2, like)
+    slow = applications.interpolate(model, 2, like)
     assert slow.frames.shape == (9, 6, 8, 3) and slow.fps == 60
     np.testing.assert_allclose(slow.frames[::2].astype(int), rendering.rgb, atol=1)
     assert (slow.frames[1::2] != slow.frames[:-1:2]).any(), "the frames between are no copies"
 
 
-@pytest.mark.parametrize("factor", [0.25, 0.5, 1, 1.5, 2, 2.4, 10])
-@pytest.mark.parametrize("frames", [range(1), range(24), range(3, 20, 4)])
-def test_a_timeline_stays_within_its_frames_and_keeps_its_pace(frames, factor):
-    line = applications.timeline(frames, Fraction(24), factor)
-    assert line.positions[0] == frames[0] and line.positions[-1] <= frames[-1]
-    assert frames[-1] - line.positions[-1] < frames.step / factor, "it goes on to the last frame"
-    pace = np.diff(line.positions) * float(line.fps)
-    np.testing.assert_allclose(pace, 24, err_msg="a second of the clip lasts a second")
+# --- on a clip whose truth is known -------------------------------------------------------------------
+
+QUICK = FitConfig(steps=500, batch=2048)
 
 
-def test_at_their_own_rate_frames_stay_themselves():
-    line = applications.timeline(range(2, 9, 3), Fraction(30_000, 1001))
-    assert line.positions == (2, 5, 8) and line.fps == Fraction(10_000, 1001)
+@pytest.fixture(scope="module")
+def scene(one_thread) -> clips.Scene:
+    return clips.cutout(32, 48, 12)
 
 
-@pytest.mark.parametrize("factor", [0, -1, float("nan"), float("inf"), 1e-9])
-def test_no_other_factor_makes_sense(factor):
-    with pytest.raises(ValueError, match="factor must be positive"):
-        applications.timeline(range(3), Fraction(25), factor)
+@pytest.fixture(scope="module")
+def panning(one_thread) -> tuple[clips.Scene, CoordFlow]:
+    scene = clips.pan(32, 48, 12)
+    return scene, fit(scene.video, ModelConfig(layers=1, width=24, highest_frequency=6.0), QUICK).model
+
+
+def psnr_where(where, pictures, truth) -> float:
+    """PSNR of the pixels of a mask [dB]."""
+    difference = (pictures.astype(float) - truth)[where] / 255
+    return float(-10 * np.log10((difference**2).mean()))
+
+
+def test_segment_is_the_masks_of_all_frames(model, like, rendering):
+    np.testing.assert_array_equal(applications.segment(model, like), applications.masks(rendering))
+
+
+def test_the_background_is_the_layer_with_most_of_the_picture():
+    found = np.zeros((3, 2, 4, 4), bool)
+    found[0, :, :1], found[2, :, 1:3], found[1, :, 3:] = True, True, True
+    assert applications.background(found) == 2
+
+
+def test_holes_are_filled_with_what_other_frames_show_there(scene):
+    """The flower is removed: what the background is behind it is known."""
+    filled = applications.inpaint(scene.video, scene.masks, config=QUICK)
+    kept = ~scene.masks
+    np.testing.assert_array_equal(filled.frames[kept], scene.video.frames[kept])
+    unmoved = np.ma.array(scene.video.frames, mask=np.repeat(scene.masks[..., None], 3, axis=-1))
+    median = np.broadcast_to(np.ma.median(unmoved, axis=0).filled(127), scene.video.frames.shape)
+    truth = scene.layers[0]
+    ours, theirs = (psnr_where(scene.masks, pictures, truth) for pictures in (filled.frames, median))
+    assert ours > 20 and ours > theirs + 4, f"{ours:.1f} dB, median over time {theirs:.1f} dB"
+    assert filled.fps == scene.video.fps and filled.selection == scene.video.selection
+
+
+def test_what_is_under_a_hole_cannot_be_seen_in_the_result(scene):
+    """Two clips that differ in their holes only are filled alike."""
+    few = FitConfig(steps=5, batch=256)
+    other = scene.video.frames.copy()
+    other[scene.masks] = 255 - other[scene.masks]
+    a, b = (
+        applications.inpaint(clip, scene.masks, config=few)
+        for clip in (scene.video, replace(scene.video, frames=other))
+    )
+    np.testing.assert_array_equal(a.frames, b.frames)
+
+
+@pytest.mark.parametrize(
+    ("holes", "message"),
+    [
+        (np.zeros((1, 2, 3), bool), r"\[time, height, width\] = \(12, 32, 48\), got bool \(1, 2, 3\)"),
+        (np.zeros((12, 32, 48)), "must be bool .* got float64"),
+        (np.ones((12, 32, 48), bool), "nothing is left to learn from"),
+    ],
+)
+def test_other_holes_are_refused(scene, holes, message):
+    with pytest.raises(ValueError, match=message):
+        applications.inpaint(scene.video, holes)
+
+
+def test_noise_is_not_remembered(scene):
+    noise = np.random.default_rng(0).normal(0, 30, scene.video.frames.shape)
+    noisy = np.clip(scene.video.frames + noise, 0, 255).astype(np.uint8)
+    clean = applications.denoise(replace(scene.video, frames=noisy), config=QUICK)
+    before, after = (psnr_db(scene.video.frames, frames) for frames in (noisy, clean.frames))
+    assert after > before + 4, f"{before:.1f} dB before, {after:.1f} dB after"
+
+
+def test_a_stabilized_layer_stands_still(panning):
+    """The true motion of what is shown, in the stabilized picture, is that of the middle frame, always."""
+    scene, model = panning
+    times = frame_times(scene.video.time)
+    stable = applications.stabilizing(model, 0, times)
+    truth = scene.motion[0].float()
+    corners = pixel_points(torch.tensor([4.0, 43.0]), torch.tensor([4.0, 27.0]), 32, 48)
+    before = similarity.apply(truth[:, None], corners)
+    after = similarity.apply(similarity.compose(truth, stable)[:, None], corners)
+    moved, residual = ((points - points[6]).norm(dim=-1).max() * 24 for points in (before, after))
+    assert moved > 5 and residual < 0.5, f"{moved:.2f} pixels before, {residual:.2f} after"
+
+
+def test_stabilized_frames_look_like_the_middle_one_where_they_were_seen(panning):
+    scene, model = panning
+    steady = applications.stabilize(model, 0, scene.video)
+    assert steady.seen[6].all() and not steady.seen[0].all()
+    middle = np.broadcast_to(scene.video.frames[6], scene.video.frames.shape)
+    before = psnr_where(steady.seen, scene.video.frames, middle)
+    after = psnr_where(steady.seen, steady.video.frames, middle)
+    assert after > before + 6, f"{before:.1f} dB, {after:.1f} dB"
+    rows, columns = steady.crop
+    assert steady.seen[:, rows, columns].all() and columns.stop - columns.start > 24
+    assert not steady.seen[:, rows.start - 1 : rows.stop + 1, columns.start - 2 : columns.stop + 2].all()
+
+
+def test_where_no_pixel_is_always_seen_nothing_is_left_to_crop(like):
+    seen = np.zeros((2, 6, 8), bool)
+    seen[0, :, :3], seen[1, :, 5:] = True, True
+    rows, columns = applications.Stabilized(like, seen).crop
+    assert like.frames[:, rows, columns].size == 0
+
+
+def test_a_layer_that_is_not_there_cannot_be_held_still(model, like):
+    with pytest.raises(ValueError, match="layer must be 0 to 2, got 3"):
+        applications.stabilize(model, 3, like)
