@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.config import FitConfig
 from coordflow_mini.coords import Places, frame_times
-from coordflow_mini.fit import DivergenceError, FitResult, Progress, Sampler, cosine, fit, trapezoid
+from coordflow_mini.fit import (
+    DivergenceError,
+    FitResult,
+    Progress,
+    Sampler,
+    cosine,
+    default_model,
+    fit,
+    trapezoid,
+)
 from coordflow_mini.metrics import psnr_db
 from coordflow_mini.video import Video
 
@@ -367,6 +376,6 @@ def test_errors_of_on_step_are_not_swallowed(clip, small_model, short_fit):
 
 
 def test_defaults_need_nothing_but_a_clip(clip):
-    """fit(video) works; its result holds the default configs."""
+    """fit(video) works; its result holds the defaults for that clip."""
     result = fit(clip, on_step=Watcher("fit", 50))
-    assert result.config == FitConfig() and result.model.config == ModelConfig()
+    assert result.config == FitConfig() and result.model.config == default_model(clip)
