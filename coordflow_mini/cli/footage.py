@@ -1,0 +1,70 @@
+"""What can be encoded, and the frames and truth of it: `clips`, `export`."""
+
+from dataclasses import asdict
+
+import typer
+
+from coordflow_mini.cli.figures import print_json
+from coordflow_mini.cli.options import Folder, Frames, Input, Json, Quiet, Raw, Size, load
+from coordflow_mini.console import table
+
+__all__ = ["clips", "export"]
+
+
+def clips(as_json: Json = False) -> None:
+    """List the clips that have a name.
+
+    \b
+    coordflow clips
+    """
+    from coordflow_mini.clips import catalog
+
+    if as_json:
+        print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in catalog()])
+        return
+    rows = [["name", "frames", "size", "fps", "what", "license"]]
+    for clip in catalog():
+        figures = [str(clip.frames), f"{clip.width}x{clip.height}", f"{float(clip.fps):g}"]
+        rows.append([clip.name, *figures, clip.description, clip.license])
+    typer.echo(table(rows, left=6))
+    credit = (
+        f"{clip.name}: {clip.attribution}; {clip.source}"
+        for clip in catalog()
+        if clip.attribution != "none needed"
+    )
+    typer.echo("\n" + "\n".join(credit))
+    typer.echo("clip:cutout:3 and clip:pan:3 are drawn with seed 3.  Any path to a video will do, too.")
+
+
+def export(
+    source: Input,
+    output: Folder,
+    frames: Frames = None,
+    size: Size = None,
+    raw: Raw = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the frames of a clip as PNGs, with its truth.
+
+    DIR/frames/frame_00000.png: the very pixels that would be encoded.  Of generated clips also the
+    truth: DIR/layers/layer_I/, DIR/motion.json (which explains itself), and of clip:cutout DIR/masks/
+    (foreground: 255, background: 0).
+
+    \b
+    coordflow export clip:cutout cutout/
+    coordflow export clip:bunny bunny/ --frames 0:96 --size 192x108
+    """
+    from coordflow_mini import arguments
+    from coordflow_mini import clips as library
+    from coordflow_mini import export as folders
+
+    arguments.check_folder(output, source, folders.PARTS)
+    if source.startswith(("clip:cutout", "clip:pan")):
+        scene = library.scene(source, arguments.selection(frames, size))
+        folders.write_scene(output, scene)
+        video = scene.video
+    else:
+        video = load(source, frames, size, raw)
+        folders.write_clip(output, video)
+    if not quiet:
+        typer.echo(f"{output}: {video.time} frames of {video.width}x{video.height}")

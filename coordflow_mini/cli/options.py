@@ -1,0 +1,134 @@
+"""Options that commands share, each explained once, and what they select: frames, and where to compute."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from coordflow_mini.config import FitConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from coordflow_mini.video import Video
+
+__all__ = [
+    "Bpp",
+    "Coded",
+    "Depth",
+    "Device",
+    "Folder",
+    "Frames",
+    "Gamma",
+    "Input",
+    "Json",
+    "Layers",
+    "Minutes",
+    "Motion",
+    "Out",
+    "Quiet",
+    "Raw",
+    "Seed",
+    "Size",
+    "Steps",
+    "Threads",
+    "ToCoded",
+    "Width",
+    "device_for",
+    "load",
+]
+
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="A clip of `coordflow clips`, a video file, a folder of PNGs, a .npy, or raw .yuv.",
+        show_default=False,
+    ),
+]
+Coded = Annotated[Path, typer.Argument(metavar="IN.cfv", help="An encoded file.", show_default=False)]
+ToCoded = Annotated[Path, typer.Argument(metavar="OUT.cfv", help="The file to write.", show_default=False)]
+Out = Annotated[
+    Path, typer.Argument(metavar="OUT", help="OUT.mp4, .y4m, .npy or a folder for PNGs.", show_default=False)
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", show_default=False)]
+Bpp = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        help="Bits per pixel that the file may have; it ends within 5 % below.  "
+        "[default: 0.1, and more for short clips: up to 15 kB or 0.8]",
+    ),
+]
+Layers = Annotated[int, typer.Option(metavar="N", help="How many layers.")]
+Gamma = Annotated[
+    float, typer.Option(metavar="G", help="Weight of the layer loss: how strongly layers specialize.")
+]
+Steps = Annotated[
+    int | None, typer.Option(metavar="N", help=f"Training steps.  [default: {FitConfig.steps}]")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(metavar="M", help="Instead of --steps: as many as take so long, timed at the start."),
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Another seed is another try.")]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A:B[:STEP]", help="Frames A to B-1, every STEP-th, counted from 0.  [default: all]"
+    ),
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="WxH", help="Resize by an area filter.  [default: as the input is]")
+]
+Raw = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH:FORMAT:FPS",
+        help="Layout of raw YUV, such as 1920x1080:yuv420p:120.  [default: what the file's name says]",
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Hidden units per layer.  Without --bpp, the rate then follows from it.  "
+        "[default: what the rate has room for]",
+    ),
+]
+Depth = Annotated[int, typer.Option(metavar="N", help="Hidden layers of each layer's network.")]
+Motion = Annotated[
+    Literal["similarity", "none"],
+    typer.Option(help="How layers move: shift, turn and zoom; or not, as in a plain (x, y, t) network."),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: on a GPU where there is one.")
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="CPU threads.  [default: PyTorch's choice]")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+
+
+def load(source: str, frames: str | None, size: str | None, raw: str | None) -> "Video":
+    """The frames that the arguments select."""
+    from coordflow_mini import arguments
+    from coordflow_mini import clips as library
+
+    selection, raw_format = arguments.selection(frames, size), arguments.raw_format(raw)
+    arguments.check_source(source)
+    return library.load(source, selection, raw_format)
+
+
+def device_for(name: str, threads: int | None) -> "torch.device":
+    """The device of that name; sets the number of threads on the way."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
