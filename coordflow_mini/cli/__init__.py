@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from coordflow_mini import __version__
 from coordflow_mini.cli.codec import decode, encode, info
+from coordflow_mini.cli.course import app as course
 from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
 
@@ -121,3 +122,5 @@ def _root(
 
 for _command in (encode, decode, info, evaluate, clips, export, baseline, demo):
     app.command()(_command)
+
+app.add_typer(course, name="course")
