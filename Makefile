@@ -76,8 +76,8 @@ test-solved: setup  ## run every notebook with the solutions filled in
 	$(BIN)/python -m coordflow_mini.course.notebooks --solved --out build/solved
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) build/solved
 
-data: setup  ## encode the files that lessons open (data/*.cfv): three minutes on 2 cores
-	$(BIN)/python -m coordflow_mini.course.trained
+data: setup  ## encode the files that lessons open (data/*.cfv): four minutes on 2 cores; FILM=bbb.mp4 for the squirrel
+	$(BIN)/python -m coordflow_mini.course.trained $(if $(FILM),--film $(FILM))
 
 tables: setup  ## measure what lessons read from tables (data/*.csv): four minutes on 2 cores
 	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.tables

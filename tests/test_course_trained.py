@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,31 @@ from coordflow_mini import clips, encoder, metrics
 from coordflow_mini.bitstream import read_header
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import trained
-from coordflow_mini.course.trained import MOST_BYTES, TRAINED, expected_header
+from coordflow_mini.course.trained import FILM, MOST_BYTES, TRAINED, expected_header
 from coordflow_mini.decoder import decode, read_model
 from coordflow_mini.results import data_file
+from coordflow_mini.video import Video
 
 ROOT = Path(__file__).parent.parent
 QUALITY = {"bunny.cfv": 30.0, "cutout.cfv": 40.0}  # PSNR [dB] that a file must at least have
+FILMED = [name for name, recipe in TRAINED.items() if recipe.clip == FILM]  # their source is not at hand
 
 each = pytest.mark.parametrize("name", TRAINED)
+with_source = pytest.mark.parametrize("name", QUALITY)
+
+
+def source(name: str) -> Video:
+    """The clip of a recipe; of a film that is not at hand, black frames of its form."""
+    recipe = TRAINED[name]
+    if name not in FILMED:
+        return recipe.source()
+    where = recipe.selection
+    shape = (len(range(where.start, where.stop, where.step)), where.height, where.width, 3)
+    return Video(np.zeros(shape, np.uint8), Fraction(24), name, where, "bt709")
+
+
+def test_every_file_is_compared_with_its_source_or_is_of_the_film():
+    assert set(TRAINED) == set(QUALITY) | set(FILMED)
 
 
 @each
@@ -30,14 +48,14 @@ def test_it_is_small(name):
 def test_it_is_what_the_recipe_makes(name):
     """All but the version: a file of an older one has to stay readable.  Else run: make data."""
     data, recipe = data_file(name).read_bytes(), TRAINED[name]
-    video = recipe.source()
+    video = source(name)
     header = read_header(data)
     assert replace(header, version="") == replace(expected_header(recipe, video), version="")
     most = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec).target_bytes
     assert recipe.codec.floor * most <= len(data) <= most
 
 
-@each
+@with_source
 def test_it_decodes_to_the_clip(name, one_thread):
     video = TRAINED[name].source()
     decoded = decode(data_file(name).read_bytes())
@@ -52,11 +70,31 @@ def test_the_flower_has_a_layer_of_its_own(one_thread):
     assert metrics.match_layers(masks, clips.cutout().masks[None]).iou >= 0.95
 
 
+def test_the_animal_has_a_layer_of_its_own(one_thread):
+    """The squirrel stays in the middle of the picture and the ground moves down under it."""
+    header, model = read_model(data_file("squirrel.cfv").read_bytes())
+    times = frame_times(header.time)
+    alpha = model.render(times, header.height, header.width).alpha.mean(dim=1)
+    animal = int(alpha[:, 38:52, 74:86].mean(dim=(1, 2)).argmax())
+    ground = 1 - animal
+    assert alpha[animal, 38:52, 74:86].mean() > 0.9 and alpha[ground].mean() > 0.8
+    shift = model.transforms(times)[:, :, 3].detach()
+    assert abs(shift[ground, -1] - shift[ground, 0]) > 5 * abs(shift[animal, -1] - shift[animal, 0])
+
+
+def test_another_film_is_refused(tmp_path):
+    (tmp_path / "other.mp4").write_bytes(b"no film")
+    for film in (None, tmp_path / "other.mp4"):
+        with pytest.raises(ValueError, match="--film must be bbb.mp4 with SHA-256 475fbbf3"):
+            TRAINED["squirrel.cfv"].source(film)
+
+
 @each
 def test_its_license_lies_beside_it(name):
     page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     page = " ".join(page.split())
-    (info,) = (info for info in clips.catalog() if info.name == TRAINED[name].clip)
+    clip = "clip:bunny" if name in FILMED else TRAINED[name].clip  # of the same film
+    (info,) = (info for info in clips.catalog() if info.name == clip)
     assert f"`{name}`" in page
     assert all(url in page for url in re.findall(r"https://\S+", info.license))
     assert info.attribution in page or info.attribution == "none needed"
@@ -71,7 +109,7 @@ def test_an_unknown_name_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["trained", "hare.cfv"])
     with pytest.raises(SystemExit):
         trained.main()
-    assert "no recipe for hare.cfv; known are bunny.cfv, cutout.cfv" in capsys.readouterr().err
+    assert "no recipe for hare.cfv; known are bunny.cfv, cutout.cfv, squirrel.cfv" in capsys.readouterr().err
 
 
 def test_a_file_is_written_where_it_is_asked_for(monkeypatch, capsys, tmp_path, short_fit, short_codec):
