@@ -384,6 +384,15 @@ def test_other_files_are_named_in_one_line_and_hidden_ones_not_at_all(tmp_path):
     assert warning.startswith("a.ipynb, b.txt, c.json.txt and 1 more: ")
 
 
+def test_folders_without_end_are_left(tmp_path):
+    saved(tmp_path / "ada.json", ["inverse"])
+    saved(tmp_path.joinpath(*"d" * 200) / "eve.json", ["inverse"])
+    found = report(tmp_path)
+    assert [student["name"] for student in found["students"]] == ["ada"]
+    (warning,) = found["warnings"]
+    assert "too deep" in warning and len(warning) < 200
+
+
 def test_file_names_are_only_text(tmp_path):
     saved(tmp_path / "\x1b[31mred.json", ["inverse"])
     (tmp_path / "a\nb.json").write_text("no")

@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -214,15 +215,21 @@ def to_html(book: Classbook, warnings: Sequence[str]) -> str:
 
 
 def _html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row are heads and whose first column names the row."""
-    heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in rows[0])
+    """A table whose first row are heads and whose first column names the row; numbers to the right."""
+    words = [
+        not all(re.fullmatch(r"[\d/%]+", cell) for cell in column) for column in zip(*rows[1:], strict=True)
+    ]
+    sides = [" class=text" * is_text for is_text in words or [True] * len(rows[0])]
+    head = "".join(
+        f'<th scope="col"{side}>{html.escape(cell)}</th>' for cell, side in zip(rows[0], sides, strict=True)
+    )
     body = "".join(
-        f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        f'<tr><th scope="row"{sides[0]}>{html.escape(first)}</th>'
+        + "".join(f"<td{side}>{html.escape(cell)}</td>" for cell, side in zip(rest, sides[1:], strict=True))
         + "</tr>\n"
         for first, *rest in rows[1:]
     )
-    return f"<table><caption>{caption}</caption>\n<tr>{heads}</tr>\n{body}</table>"
+    return f"<table><caption>{caption}</caption>\n<tr>{head}</tr>\n{body}</table>"
 
 
 def _html_list(heading: str, entries: Sequence[str]) -> str:
@@ -238,11 +245,11 @@ _PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 75rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }}
+body {{ max-width: 75rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }}
 table {{ border-collapse: collapse; margin: 0 0 2rem; font-variant-numeric: tabular-nums; }}
 caption, h2 {{ font-size: 1.1rem; font-weight: 600; text-align: left; padding: .5rem 0; }}
-th, td {{ border: 1px solid #8888; padding: .2rem .6rem; text-align: right; overflow-wrap: normal; }}
-th:first-child, td:last-child {{ text-align: left; overflow-wrap: anywhere; }}
+th, td {{ border: 1px solid #8888; padding: .2rem .6rem; text-align: right; overflow-wrap: break-word; }}
+.text {{ text-align: left; }}
 </style>
 <h1>{title}</h1>
 {body}

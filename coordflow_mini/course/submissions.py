@@ -11,6 +11,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["Student", "Submission", "plain_text", "read_file", "read_folder"]
 MOST_BYTES = 1 << 20  # of one file; a whole course takes about 30 kB
 MOST_ENTRIES = 500  # of one kind in a file
 MOST_MISTAKES = 50  # of one exercise
+DEEPEST = 20  # folders in folders
 LONGEST_NAME, LONGEST_MISTAKE = 40, 300  # characters
 STATUSES = ("untouched", "wrong", "passed")  # from worst to best
 
@@ -55,12 +57,15 @@ class Submission:
 
 @dataclass
 class Student:
-    """All that one student handed in; of an exercise in several files the best outcome counts."""
+    """All that one student handed in; of an exercise in several files the best outcome counts.
+
+    Ask for results when all files are there: they are counted once.
+    """
 
     name: str
     files: list[Submission] = field(default_factory=list)
 
-    @property
+    @cached_property
     def statuses(self) -> dict[str, str]:
         """The best outcome of every exercise of the course."""
         return {
@@ -68,7 +73,7 @@ class Student:
             for name in catalog.exercises()
         }
 
-    @property
+    @cached_property
     def mistakes(self) -> dict[str, list[str]]:
         """What wrong answers were told, each once, by exercise."""
         found: dict[str, dict[str, None]] = {}
@@ -77,7 +82,7 @@ class Student:
                 found.setdefault(name, {}).update(dict.fromkeys(said))
         return {name: list(said) for name, said in found.items()}
 
-    @property
+    @cached_property
     def predictions(self) -> dict[str, bool | None]:
         """Right or not, by name of the prediction; the first file that has it counts."""
         return {name: right for file in reversed(self.files) for name, right in file.predictions.items()}
@@ -134,6 +139,9 @@ def _files(folder: Path, warnings: list[str]) -> Iterator[Path]:
 
     for here, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        if folders and len(Path(here).relative_to(folder).parts) >= DEEPEST:
+            warnings.append(f"{_shown(Path(here), folder)}: its folders lie too deep and were not read")
+            folders.clear()
         for name in sorted([*names, *folders]):
             path = Path(here, name)
             if path.is_symlink():
