@@ -361,10 +361,10 @@ def pictures(
     cell = min(width / columns, 4.0, 4.2 * across / height)
     figure = Picture(figsize=(cell * columns, rows * (cell * height / across + 0.3)), layout="constrained")
     figure.set_label(alt)
-    places = figure.subplots(rows, columns, squeeze=False).flat
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for place, (title, picture) in zip(places, drawn.items(), strict=False):
         put_picture(place, picture, "", title)
-    for place in list(places)[len(drawn) :]:
+    for place in places[len(drawn) :]:
         place.set_axis_off()
     return figure
 

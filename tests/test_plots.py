@@ -263,3 +263,9 @@ def test_an_svg_takes_colors_and_font_from_its_page():
     assert "DejaVu" not in text and "<style" not in text
     words = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "<b>&$x^$" in words and "x264 medium" in words
+
+
+def test_places_without_a_picture_stay_empty():
+    picture = np.zeros((4, 6, 3), np.uint8)
+    figure = plots.pictures(dict.fromkeys("abcde", picture), alt="Five black pictures.", columns=3)
+    assert [place.axison for place in figure.axes] == [True] * 5 + [False]
