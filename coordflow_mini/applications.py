@@ -4,11 +4,13 @@ A mask is where a layer's alpha wins; a function of (x, y, t) can be asked at an
 places that it was not trained on; and a layer's motion is known, so it can be undone.  `segment`,
 `upscale`, `interpolate` and `stabilize` ask a fitted model, `inpaint` and `denoise` fit one.
 
-All are taught in chapter 07, with the obvious alternative beside each.
+All are taught in chapter 07, with the obvious alternative beside each.  What takes long can be watched:
+`on_step` hears of the fit, `counted` sees every picture that is rendered, see `Counted`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,9 +25,11 @@ from coordflow_mini.timeline import timeline
 from coordflow_mini.video import Video
 
 __all__ = [
+    "Counted",
     "Stabilized",
     "background",
     "denoise",
+    "grown",
     "inpaint",
     "interpolate",
     "layer_video",
@@ -37,6 +41,19 @@ __all__ = [
 ]
 
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
+T = TypeVar("T")
+
+
+class Counted(Protocol):
+    """Hands on items as they come, `total` of them, and may show how far it is: `Console.counted`."""
+
+    def __call__(self, items: Iterable[T], total: int, /) -> Iterable[T]:
+        """The items."""
+        ...
+
+
+def _silently(items: Iterable[T], total: int, /) -> Iterable[T]:
+    return items
 
 
 def masks(rendering: Rendering) -> Masks:
@@ -56,18 +73,36 @@ def masks(rendering: Rendering) -> Masks:
     return (top == layers[:, None, None, None]).cpu().numpy()
 
 
-def segment(model: CoordFlow, like: Video) -> Masks:
+def segment(model: CoordFlow, like: Video, *, counted: Counted = _silently) -> Masks:
     """Which layer every pixel of the fitted clip belongs to: `masks` of all its frames.
 
     like: the clip that was fitted; says how many frames of which size.
     """
     renderings = model.render_frames(frame_times(like.time), like.height, like.width)
-    return np.concatenate([masks(rendering) for rendering in renderings], axis=1)
+    return np.concatenate([masks(rendering) for rendering in counted(renderings, like.time)], axis=1)
 
 
 def background(found: Masks) -> int:
     """The layer that has most of the picture; of equal ones, the first.  found: see `masks`."""
     return int(found.sum(axis=(1, 2, 3)).argmax())
+
+
+def grown(found: Masks, pixels: int) -> Masks:
+    """The masks and all that is up to so many pixels away from them, across or down [time, height, width].
+
+    A hole should be larger than the object, whose soft edge would stay behind as a rim.
+
+    >>> grown(np.array([[[False, False, False, True]]]), 2).astype(int)
+    array([[[0, 1, 1, 1]]])
+    """
+    result = found.copy()
+    for axis in (-2, -1):
+        before, size = result.copy(), result.shape[axis]
+        there, here = np.moveaxis(before, axis, 0), np.moveaxis(result, axis, 0)
+        for shift in range(1, min(pixels, size - 1) + 1):
+            here[shift:] |= there[:-shift]
+            here[:-shift] |= there[shift:]
+    return result
 
 
 def layer_video(model: CoordFlow, layer: int, like: Video) -> Video:
@@ -82,24 +117,26 @@ def layer_video(model: CoordFlow, layer: int, like: Video) -> Video:
     return Video(frames, like.fps, f"{like.name}, layer {layer}")
 
 
-def upscale(model: CoordFlow, scale: float, like: Video) -> Video:
+def upscale(model: CoordFlow, scale: float, like: Video, *, counted: Counted = _silently) -> Video:
     """The clip at `scale` times its width and height: the same function, asked at a finer grid.
 
     Detail that the clip did not have is made up smoothly, not found.
     """
     times = frame_times(like.time)
-    frames = [frame.rgb.numpy() for frame in model.render_frames(times, like.height, like.width, scale=scale)]
+    renderings = model.render_frames(times, like.height, like.width, scale=scale)
+    frames = [rendering.rgb.numpy() for rendering in counted(renderings, like.time)]
     return Video(np.concatenate(frames), like.fps, f"{like.name}, {scale:g} times as large")
 
 
-def interpolate(model: CoordFlow, factor: float, like: Video) -> Video:
+def interpolate(model: CoordFlow, factor: float, like: Video, *, counted: Counted = _silently) -> Video:
     """The clip at `factor` times its frame rate, with frames between those that were fitted.
 
     It shows the same span of time, from the first frame to the last.
     """
     line = timeline(range(like.time), like.fps, factor)
     times = frame_times(like.time, at=torch.tensor(line.positions))
-    frames = [frame.rgb.numpy() for frame in model.render_frames(times, like.height, like.width)]
+    renderings = model.render_frames(times, like.height, like.width)
+    frames = [rendering.rgb.numpy() for rendering in counted(renderings, len(times))]
     return Video(np.concatenate(frames), line.fps, f"{like.name}, {factor:g} times the frames")
 
 
@@ -111,6 +148,7 @@ def inpaint(
     *,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
+    counted: Counted = _silently,
 ) -> Video:
     """The clip with its holes filled by what other frames show there, moved into place.
 
@@ -128,7 +166,7 @@ def inpaint(
         raise ValueError("the holes cover every pixel of the clip; nothing is left to learn from")
     model = model or replace(default_model(video), layers=1)
     fitted = fit(video, model, config, weights=~holes, device=device, on_step=on_step)
-    frames = np.where(holes[..., None], _shown(fitted.model, video), video.frames)
+    frames = np.where(holes[..., None], _shown(fitted.model, video, counted), video.frames)
     return replace(video, frames=frames, name=f"{video.name}, filled")
 
 
@@ -139,6 +177,7 @@ def denoise(
     *,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
+    counted: Counted = _silently,
 ) -> Video:
     """The clip as a small network remembers it: what repeats from frame to frame stays, noise does not.
 
@@ -149,7 +188,7 @@ def denoise(
         model = default_model(video)
         model = replace(model, width=model.width // 2)
     fitted = fit(video, model, config, device=device, on_step=on_step)
-    return replace(video, frames=_shown(fitted.model, video), name=f"{video.name}, denoised")
+    return replace(video, frames=_shown(fitted.model, video, counted), name=f"{video.name}, denoised")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +218,7 @@ class Stabilized:
         return slice(0, 0), slice(0, 0)
 
 
-def stabilize(model: CoordFlow, layer: int, like: Video) -> Stabilized:
+def stabilize(model: CoordFlow, layer: int, like: Video, *, counted: Counted = _silently) -> Stabilized:
     """The clip as a camera would have taken it that moves with a layer, `background` usually.
 
     Every frame is asked at the places where the layer's canonical picture lies as it does in the
@@ -190,7 +229,8 @@ def stabilize(model: CoordFlow, layer: int, like: Video) -> Stabilized:
     times = frame_times(like.time).to(device)
     grid = pixel_grid(like.height, like.width, device=device)
     frames, seen = np.empty_like(like.frames), np.empty(like.frames.shape[:3], bool)
-    for index, transform in enumerate(stabilizing(model, layer, times)):
+    transforms = stabilizing(model, layer, times)
+    for index, transform in enumerate(counted(transforms, len(transforms))):
         points = similarity.apply(transform, grid)
         picture = to_uint8(model.still(points, times[index]).rgb[0])
         frames[index] = picture.cpu().numpy().reshape(like.frames.shape[1:])
@@ -213,10 +253,10 @@ def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
     return similarity.compose(similarity.inverse(motion), motion[len(motion) // 2])
 
 
-def _shown(model: CoordFlow, like: Video) -> Any:
+def _shown(model: CoordFlow, like: Video, counted: Counted) -> Any:
     """The model's own frames of the clip, uint8 [time, height, width, 3]."""
     renderings = model.render_frames(frame_times(like.time), like.height, like.width)
-    return np.concatenate([rendering.rgb.numpy() for rendering in renderings])
+    return np.concatenate([rendering.rgb.numpy() for rendering in counted(renderings, like.time)])
 
 
 def _check_layer(model: CoordFlow, layer: int) -> None:

@@ -110,6 +110,35 @@ def test_the_background_is_the_layer_with_most_of_the_picture():
     assert applications.background(found) == 2
 
 
+@pytest.mark.parametrize("pixels", [0, 1, 3, 50])
+def test_a_mask_grows_by_so_many_pixels_across_and_down(pixels):
+    found = np.random.default_rng(0).random((2, 7, 9)) < 0.03
+    expected = np.zeros_like(found)
+    for frame, row, column in np.argwhere(found):
+        top, left = max(0, row - pixels), max(0, column - pixels)
+        expected[frame, top : row + pixels + 1, left : column + pixels + 1] = True
+    np.testing.assert_array_equal(applications.grown(found, pixels), expected)
+
+
+def test_every_picture_is_counted(model, like):
+    counts = []
+
+    def counted(items, total):
+        counts.append([total, 0])
+        for item in items:
+            counts[-1][1] += 1
+            yield item
+
+    few = FitConfig(steps=1, batch=64)
+    applications.segment(model, like, counted=counted)
+    applications.upscale(model, 2, like, counted=counted)
+    applications.interpolate(model, 2, like, counted=counted)
+    applications.stabilize(model, 0, like, counted=counted)
+    applications.denoise(like, config=few, counted=counted)
+    applications.inpaint(like, np.arange(8) + 0 * like.frames[..., 0] > 4, config=few, counted=counted)
+    assert counts == [[5, 5], [5, 5], [9, 9], [5, 5], [5, 5], [5, 5]]
+
+
 def test_holes_are_filled_with_what_other_frames_show_there(scene):
     """The flower is removed: what the background is behind it is known."""
     filled = applications.inpaint(scene.video, scene.masks, config=QUICK)
