@@ -10,22 +10,28 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from coordflow_mini import bitstream, clips, video
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import Selection
-from coordflow_mini.video import RawFormat
+from coordflow_mini.video import RawFormat, Video
 
 __all__ = [
     "Coded",
     "check_coded_output",
+    "check_factor",
     "check_folder",
+    "check_layer",
     "check_rate",
-    "check_scales",
+    "check_scale",
     "check_source",
     "check_training",
     "check_video_output",
     "chosen_layers",
+    "holes",
     "raw_format",
     "read_coded",
     "selected",
@@ -67,16 +73,20 @@ def check_training(steps: int | None, minutes: float | None, gamma: float, seed:
     _BOUNDS["seed"].check(seed)
 
 
-def check_scales(header: Header, scale: float, fps_scale: float) -> None:
-    """Refuses pictures and frame rates beyond those of any file."""
-    sides = (scale * header.width, scale * header.height)
+def check_scale(scale: float, width: int, height: int) -> None:
+    """Refuses a `--scale` that makes pictures beyond those of any file."""
+    sides = (scale * width, scale * height)
     if not (0 < scale < math.inf) or max(sides) > bitstream.LONGEST_SIDE or min(map(round, sides)) < 1:
         raise ValueError(
-            f"--scale {scale:g} of {header.width}x{header.height} pixels must leave "
+            f"--scale {scale:g} of {width}x{height} pixels must leave "
             f"1 to {bitstream.LONGEST_SIDE} pixels per side; use a factor such as 2 or 0.5"
         )
-    if not 1 / 1000 <= fps_scale <= 1000:
-        raise ValueError(f"--fps-scale must be 1/1000 to 1000, got {fps_scale:g}; 2 doubles the frames")
+
+
+def check_factor(option: str, factor: float) -> None:
+    """Refuses times the frame rate, `--fps-scale` for example, that no file has."""
+    if not 1 / 1000 <= factor <= 1000:
+        raise ValueError(f"{option} must be 1/1000 to 1000, got {factor:g}; 2 doubles the frames")
 
 
 def check_source(source: str) -> None:
@@ -158,14 +168,43 @@ def read_coded(path: Path) -> Coded:
         raise bitstream.BitstreamError(f"{path}: {error}") from None
 
 
+def check_layer(option: str, layer: int, count: int) -> None:
+    """Refuses a layer that is not there."""
+    if not 0 <= layer < count:
+        raise ValueError(f"{option} must be 0 to {count - 1}, got {layer}")
+
+
 def chosen_layers(header: Header, layer: int | None) -> range:
     """The layers that `--layer` means: that one, or all."""
-    count = header.model.layers
     if layer is None:
-        return range(count)
-    if not 0 <= layer < count:
-        raise ValueError(f"--layer must be 0 to {count - 1}, got {layer}")
+        return range(header.model.layers)
+    check_layer("--layer", layer, header.model.layers)
     return range(layer, layer + 1)
+
+
+def holes(mask: str, clip: Video) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """What `--mask` marks in the frames of a clip, bool [time, height, width]: where it is white.
+
+    One picture counts for all frames.  Raises ValueError if it has another size or number of pictures, or
+    marks nothing.
+    """
+    given = video.read(mask)
+    size, pictures = f"{clip.width}x{clip.height}", f"1 or {clip.time} pictures"
+    if given.frames.shape[1:3] != clip.frames.shape[1:3]:
+        raise ValueError(
+            f"--mask {mask} is {given.width}x{given.height}, the frames are {size}; "
+            "draw it on a frame that `coordflow export` writes with the same --frames and --size"
+        )
+    if given.time not in (1, clip.time):
+        raise ValueError(
+            f"--mask {mask} has {given.time} pictures, the clip {clip.time} frames; expected {pictures}"
+        )
+    marked = np.broadcast_to(given.frames.mean(axis=-1) >= 128, clip.frames.shape[:3])
+    if not marked.any():
+        raise ValueError(f"--mask {mask} has no white pixel; what is white is filled")
+    if marked.all():
+        raise ValueError(f"--mask {mask} is white all over; nothing is left to learn from")
+    return marked
 
 
 def selected(header: Header, frames: str | None) -> range:

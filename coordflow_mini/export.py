@@ -1,7 +1,7 @@
-"""What is written as folders: clips with their truth, alpha maps of a file.  All or nothing."""
+"""What is written as folders: clips with their truth, alpha maps and masks of layers.  All or nothing."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +9,26 @@ import numpy as np
 from PIL import Image
 
 from coordflow_mini.clips import Scene
-from coordflow_mini.video import Video, replacing, write
+from coordflow_mini.video import Frames, Video, replacing, write
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering
 
-__all__ = ["PARTS", "motion_record", "write_alpha", "write_clip", "write_scene"]
+__all__ = [
+    "LAYERS",
+    "LAYER_COLORS",
+    "PARTS",
+    "motion_record",
+    "tinted",
+    "write_alpha",
+    "write_clip",
+    "write_masks",
+    "write_scene",
+]
 
 PARTS = r"frames|masks|layers|motion\.json"  # what an export consists of, as a pattern
+LAYERS = r"layer_\d+"  # what alpha maps and masks lie in
+LAYER_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # as the widgets have them
 
 
 def write_clip(folder: Path, video: Video) -> None:
@@ -68,3 +80,25 @@ def write_alpha(folder: Path, renderings: "Iterable[Rendering]", layers: Sequenc
             for layer in layers:
                 picture = (rendering.alpha[layer, 0] * 255).round().byte().numpy()
                 Image.fromarray(picture).save(temporary / f"layer_{layer}" / f"frame_{number:05d}.png")
+
+
+def write_masks(folder: Path, masks: "np.ndarray[Any, np.dtype[np.bool_]]") -> None:
+    """Which layer is on top, as folder/layer_I/frame_00000.png, 8-bit gray: 255 where it is, else 0.
+
+    masks: bool [layers, time, height, width], see `applications.masks`.
+    """
+    with replacing(folder) as temporary:
+        for layer, frames in enumerate(masks):
+            write(temporary / f"layer_{layer}", (frame.astype(np.uint8) * np.uint8(255) for frame in frames))
+
+
+def tinted(frames: Frames, masks: "np.ndarray[Any, np.dtype[np.bool_]]") -> Iterator[Frames]:
+    """The frames in gray, half covered by the color of the layer that is on top: `LAYER_COLORS` in turn.
+
+    frames: uint8 [time, height, width, 3].  masks: bool [layers, time, height, width].
+    """
+    colors = [LAYER_COLORS[layer % len(LAYER_COLORS)] for layer in range(len(masks))]
+    rgb = np.array([[int(color[start : start + 2], 16) for start in (1, 3, 5)] for color in colors])
+    for frame, top in zip(frames, masks.argmax(axis=0), strict=True):
+        gray = frame @ np.array([0.299, 0.587, 0.114])
+        yield ((gray[..., None] + rgb[top]) / 2).round().astype(np.uint8)

@@ -3,19 +3,21 @@
 Every command first looks at its arguments, then at its files, and only then imports PyTorch: what is
 wrong is said at once, in one line, with exit code 2.  Results go to stdout, progress to stderr.
 
-The commands by noun: `codec`, `measuring`, `footage`; `options` and `figures` are what they share.
+The commands: `codec`, `applications`, `measuring`, `footage`, `course`.  What they share: `options`,
+`fitting`, `figures`.
 """
 
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from coordflow_mini import __version__
+from coordflow_mini.cli.applications import denoise, inpaint, interpolate, segment, stabilize, upscale
 from coordflow_mini.cli.codec import decode, encode, info
 from coordflow_mini.cli.course import app as course
 from coordflow_mini.cli.footage import clips, export
@@ -117,10 +119,15 @@ def _root(
     coordflow encode clip:cutout cutout.cfv         a generated clip, half a minute
     coordflow decode cutout.cfv cutout.mp4
     coordflow evaluate clip:cutout cutout.cfv
+    coordflow segment cutout.cfv masks/             which layer is where
     """
 
 
-for _command in (encode, decode, info, evaluate, clips, export, baseline, demo):
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(encode, decode, info, evaluate),
+    *(segment, inpaint, upscale, interpolate, stabilize, denoise),
+    *(clips, export, baseline, demo),
+)
+for _command in _COMMANDS:
     app.command()(_command)
-
 app.add_typer(course, name="course")

@@ -144,21 +144,22 @@ def decode(
     coordflow decode cutout.cfv foreground/ --layer 1
     coordflow decode cutout.cfv alpha/ --alpha
     """
-    from coordflow_mini import arguments, video
+    from coordflow_mini import arguments, export, video
     from coordflow_mini import evaluate as evaluation
 
     coded = arguments.read_coded(source)
     chosen = arguments.selected(coded.header, frames)
-    arguments.check_scales(coded.header, scale, fps_scale)
+    arguments.check_scale(scale, coded.header.width, coded.header.height)
+    arguments.check_factor("--fps-scale", fps_scale)
     layers = arguments.chosen_layers(coded.header, layer)
     if alpha:
-        arguments.check_folder(output, source, r"layer_\d+")
+        arguments.check_folder(output, source, export.LAYERS)
     else:
         arguments.check_video_output(output, source)
 
     import torch
 
-    from coordflow_mini import decoder, export
+    from coordflow_mini import decoder
     from coordflow_mini.timeline import timeline
 
     place, dtype = device_for(device, threads), torch.bfloat16 if fast else torch.float32

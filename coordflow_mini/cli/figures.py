@@ -5,7 +5,16 @@ from typing import Any
 
 import typer
 
-__all__ = ["figure", "print_json"]
+__all__ = ["count", "figure", "print_json"]
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something.
+
+    >>> count(1, "frame"), count(1200, "step")
+    ('1 frame', '1,200 steps')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def figure(value: Any) -> str:

@@ -1,0 +1,162 @@
+"""A clip fitted on the command line: what the options ask for, with progress, and what came of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import typer
+
+from coordflow_mini.cli.figures import count, print_json
+from coordflow_mini.cli.options import load
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.console import Console, duration
+
+if TYPE_CHECKING:
+    import torch
+
+    from coordflow_mini.applications import Counted
+    from coordflow_mini.arguments import Coded
+    from coordflow_mini.fit import OnStep, Progress
+    from coordflow_mini.model import CoordFlow
+    from coordflow_mini.video import Video
+
+__all__ = ["Fit", "Wanted", "Work", "open_input"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say about a fit; raises ValueError for what no fit can be."""
+
+    layers: int = ModelConfig.layers
+    width: int | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = FitConfig.seed
+
+    def __post_init__(self) -> None:
+        from coordflow_mini import arguments
+
+        arguments.check_training(self.steps, self.minutes, FitConfig.gamma, self.seed)
+        ModelConfig(layers=self.layers, width=ModelConfig.width if self.width is None else self.width)
+
+
+def open_input(
+    source: str, frames: str | None, size: str | None, raw: str | None, wanted: Wanted
+) -> "Video | Coded":
+    """The frames that the arguments select, or an encoded file, about which nothing is to be said."""
+    if source.startswith("clip:") or Path(source).suffix.lower() != ".cfv":
+        return load(source, frames, size, raw)
+    if (frames, size, raw, wanted) != (None, None, None, Wanted()):
+        raise ValueError(
+            f"{source} is fitted already; leave out what says how to fit: "
+            "--frames, --size, --raw, --layers, --width, --steps, --minutes, --seed"
+        )
+    from coordflow_mini import arguments
+
+    return arguments.read_coded(Path(source))
+
+
+class Fit(NamedTuple):
+    """How to fit, and who hears of it."""
+
+    config: FitConfig
+    on_step: "OnStep"
+
+
+class Work:
+    """One command at work: its fits, what else takes time, and its report.
+
+    fits: how many there will be; they share the minutes.
+    """
+
+    def __init__(self, wanted: Wanted, console: Console, place: "torch.device", *, fits: int = 1) -> None:
+        self.wanted, self.console, self.place, self.fits = wanted, console, place, fits
+        self.began = time.perf_counter()
+        self.reached: list[Progress] = []  # the last of each fit
+        self.interrupted = False
+
+    def shape(self, clip: "Video") -> ModelConfig:
+        """The model to fit."""
+        from coordflow_mini.fit import default_model
+
+        model = default_model(clip)
+        return replace(model, layers=self.wanted.layers, width=self.wanted.width or model.width)
+
+    def model(self, subject: "Video | Coded") -> "tuple[CoordFlow, Video]":
+        """The model of a clip, fitted now, or of a file, and how many frames of which size it shows.
+
+        Of a file, the frames are black.
+        """
+        from coordflow_mini import decoder, fit, video
+
+        if isinstance(subject, video.Video):
+            with self.fit("fit", subject, self.shape(subject)) as (config, on_step):
+                shape = self.shape(subject)
+                result = fit.fit(subject, shape, config, device=self.place, on_step=on_step)
+            return result.model, subject
+        header, model = decoder.read_model(subject.data)
+        black = np.zeros((header.time, header.height, header.width, 3), np.uint8)
+        return model.to(self.place), video.Video(black, header.fps, "decoded")
+
+    @contextmanager
+    def fit(self, stage: str, clip: "Video", model: ModelConfig) -> Iterator[Fit]:
+        """Says what is fitted, shows progress, remembers how far it came: Ctrl-C ends a fit, not the work."""
+        config = self._config(clip, model)
+        self.console.say(
+            f"{clip.name}: {count(clip.time, 'frame')} of {clip.width}x{clip.height}; "
+            f"{count(model.layers, 'layer')} of width {model.width}, {count(config.steps, 'step')}"
+        )
+        last: list[Progress] = []
+        with self.console.training() as show:
+
+            def on_step(progress: "Progress") -> None:
+                last[:] = [replace(progress, stage=stage, model=None)]
+                show(last[0])
+
+            yield Fit(config, on_step)
+        self.reached += last
+        step = last[0].step if last else 0
+        if step < config.steps:
+            self.interrupted = True
+            self.console.say(f"stopped at step {step:,} of {config.steps:,}; going on with what there is")
+
+    def _config(self, clip: "Video", model: ModelConfig) -> FitConfig:
+        """As many steps as the options ask for; no fine-tuning follows."""
+        from coordflow_mini import budget
+
+        wanted, config, codec = self.wanted, FitConfig(seed=self.wanted.seed), CodecConfig(steps=0)
+        if wanted.minutes is not None:
+            seconds = 60 * wanted.minutes / self.fits
+            return budget.steps_within(seconds, clip, model, config, codec, device=self.place).fit
+        return config if wanted.steps is None else budget.steps_for(wanted.steps, config, codec).fit
+
+    def counted(self, stage: str) -> "Counted":
+        """Shows how far something is that comes picture by picture."""
+        return partial(self.console.counted, stage)
+
+    def report(
+        self, output: Path, shown: "Video", text: str, figures: dict[str, Any], as_json: bool, what: str = ""
+    ) -> None:
+        """What was written, and the figures: of the command, then of its fits."""
+        seconds, fps = time.perf_counter() - self.began, float(shown.fps)
+        if as_json:
+            written = {"file": str(output), "frames": shown.time, "height": shown.height}
+            written |= {"width": shown.width, "fps": fps}
+            fits = [{"steps": last.step, "psnr_db": last.psnr_db} for last in self.reached]
+            print_json(
+                written | figures | {"fits": fits, "seconds": seconds, "interrupted": self.interrupted}
+            )
+        elif not self.console.quiet:
+            size = f"{shown.width}x{shown.height}, {fps:g} fps"
+            typer.echo(f"{output}: {what}{count(shown.time, 'frame')} of {size}")
+            quality = [f"fitted at {self.reached[-1].psnr_db:.2f} dB"] if self.reached else []
+            typer.echo(", ".join([text, *quality, duration(seconds)]))
+            if self.interrupted:
+                typer.echo(
+                    "interrupted: all of it is there, but worse than it could be; run it again for the rest"
+                )
