@@ -35,3 +35,10 @@ def test_an_unknown_table_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         tables.main()
     assert "one_layer.csv" in capsys.readouterr().err
+
+
+def test_the_table_of_gamma_is_complete():
+    rows = tables.read("gamma.csv")
+    runs = {(row["clip"], row["gamma"], row["seed"]) for row in rows}
+    assert len(rows) == len(runs) == 4 * len(tables.GAMMAS) * 3
+    assert all(row["alone_db"] <= row["psnr_db"] + 0.1 for row in rows)

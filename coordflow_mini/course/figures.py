@@ -6,9 +6,11 @@ A figure is the last line of its cell:
 """
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from coordflow_mini.plots import (
     PALETTE,
@@ -18,10 +20,11 @@ from coordflow_mini.plots import (
     series_color,
     styled,
     to_pixels,
+    to_png,
     write_beside,
 )
 
-__all__ = ["axes", "lines", "pictures", "source_arrows"]
+__all__ = ["axes", "drawn", "lines", "pictures", "source_arrows"]
 
 
 @styled
@@ -35,6 +38,12 @@ def axes(
     figure = Picture(figsize=size, layout="constrained")
     figure.set_label(alt)
     return figure, figure.subplots(rows, columns)
+
+
+def drawn(figure: Picture, *, dpi: int = 80) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A figure as a picture, uint8 [height, width, 3]: one frame of an animation."""
+    with Image.open(BytesIO(to_png(figure, dpi=dpi))) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 @styled
