@@ -78,7 +78,7 @@ def segment(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Cut a clip into its layers: a mask of each, or frames tinted by layer.
+    """Cut a clip into its layers, as masks or as tinted frames.
 
     OUT/layer_I/frame_00000.png: 255 where layer I is on top, else 0.  As a video: the frames in gray,
     layer 0 tinted vermillion, the next ones blue, green, purple, orange, sky.  Which layer takes what is
@@ -156,7 +156,7 @@ def inpaint(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fill holes, or what is behind a layer, with what other frames show there.
+    """Fill holes, or what is behind a layer, from other frames.
 
     Outside the holes the clip's own pixels stay.  --remove fits twice, to find the layers and to fill;
     `segment` with the same steps, seed and threads shows beforehand which layer is which.

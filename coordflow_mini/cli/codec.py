@@ -179,7 +179,7 @@ def decode(
 
 
 def info(source: Coded, as_json: Json = False) -> None:
-    """Show what a .cfv file says about itself, and where its bytes go.
+    """Show what is in a .cfv file, and where its bytes go.
 
     \b
     coordflow info bunny.cfv
