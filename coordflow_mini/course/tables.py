@@ -20,6 +20,7 @@ from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import canonical, owners, scenes
 from coordflow_mini.course.announce import announce
+from coordflow_mini.course.layers import alone_db
 from coordflow_mini.course.lesson import CHAPTERS
 from coordflow_mini.fit import fit
 from coordflow_mini.metrics import match_layers, psnr_db
@@ -27,7 +28,7 @@ from coordflow_mini.model import CoordFlow
 from coordflow_mini.results import data_file
 from coordflow_mini.video import Video
 
-__all__ = ["TABLES", "followed", "gamma", "main", "one_layer", "read", "write"]
+__all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "read", "write"]
 
 Row = dict[str, str | float]
 
@@ -59,6 +60,35 @@ def followed() -> Iterator[Row]:
         config = FitConfig(steps=800, batch=4096, grow=400, seed=seed)
         model = fit(scene.video, LAYER, config).model
         yield {"seed": seed, **_distances(model, scene)}
+
+
+def layers() -> Iterator[Row]:
+    """Chapter 05: one to four layers of equal size together, and one and two of them at slower motion.
+
+    speed: 1 is clip:cutout, 1/3 the same with every motion three times slower, 24 frames each.
+    object: the layer that plays the flower, by `iou`.  alone_db: of the flower's layer where it is seen.
+    """
+    for slower, counts in {1: (1, 2, 3, 4), 3: (1, 2), 12: (1, 2)}.items():
+        scene = clips.cutout(frames=24 * slower)
+        middle = slice(12 * (slower - 1), 12 * (slower + 1))
+        frames, masks = scene.video.frames[middle], scene.masks[middle]
+        for count in counts:
+            config = ModelConfig(layers=count, width=EQUAL_WIDTHS[count - 1], highest_frequency=12.0)
+            for seed in range(3):
+                how = FitConfig(steps=600, batch=4096, gamma=0.0, warm_up=100, static=400, seed=seed)
+                model = fit(Video(frames), config, how).model
+                seen = model.render(frame_times(24), *frames.shape[1:3])
+                row: Row = {"speed": round(1 / slower, 3), "layers": count, "seed": seed}
+                row |= {"weights": model.parameter_count, "psnr_db": round(psnr_db(frames, seen.rgb), 2)}
+                if count > 1:
+                    match = match_layers(seen.alpha > 0.5, masks[None])
+                    flower = match.order[0]
+                    own = alone_db(seen.layer_rgb[flower], seen.alpha[flower], torch.from_numpy(frames))
+                    row |= {"object": flower, "iou": round(match.iou, 3), "alone_db": round(own, 2)}
+                yield row
+
+
+EQUAL_WIDTHS = (62, 40, 30, 24)  # of one to four layers with about as many weights together
 
 
 def _distances(model: CoordFlow, scene: clips.Scene) -> Row:
@@ -120,6 +150,7 @@ def _gamma_clips() -> dict[str, tuple[Video, Any]]:
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "one_layer.csv": one_layer,
     "followed.csv": followed,
+    "layers.csv": layers,
     "gamma.csv": gamma,
 }
 
