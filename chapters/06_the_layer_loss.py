@@ -20,6 +20,8 @@
 # (chapter 03) help.
 
 # %%
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -82,8 +84,8 @@ gamma_one = predict(
 #
 # $$L_\text{rec} = \tfrac13\,\lVert \hat y - y\rVert^2 ,$$
 #
-# is 0 in both rows. (The 3 is for the three channels.) It looks at the blend only, so a layer may be as wrong as it likes, as long as another
-# one makes up for it.
+# is 0 in both rows. (The 3 is for the three channels.) It looks at the blend only, so a layer may be as wrong as
+# it likes, as long as another one makes up for it.
 
 # %% [markdown]
 # CoordFlow (arXiv 2501.00975, section 3) lets every layer pay for its *own* error, as far as it is seen:
@@ -416,7 +418,7 @@ print(f"\nthe flower by its motion alone: IoU {found.iou:.2f}")
 # ## Look: clustering motions, fitting layers
 #
 # Now train a real model with γ = 0.1 and keep its alphas along the way. The settings are small: 48×32 pixels,
-# 1,000 steps, six seconds or so for each fit.
+# 1,000 steps, some seconds for each fit.
 
 # %%
 MODEL = ModelConfig(width=48)
@@ -671,8 +673,8 @@ figure
 
 # %% [markdown]
 # **The gap closes.** On every clip, from γ = 0.01 on, the way from orange to blue gets shorter as γ grows; at γ = 1
-# the layers hardly lean on each other at all. But where do the *blue* dots lie highest? On cutout and bunny at the small γ. There
-# the layer loss costs a decibel or more.
+# the layers hardly lean on each other at all. But where do the *blue* dots lie highest? On cutout and bunny at a
+# small γ. There γ = 1 costs a decibel or more.
 
 # %%
 gap = {
@@ -687,8 +689,8 @@ gap = {
 for clip in clips_shown:
     line = "  ".join(f"{sum(gap[clip, gamma]) / 3:4.1f}" for gamma in gammas)
     print(f"{clip:7s} blend minus alone [dB], mean of three: {line}")
-    means = [sum(gap[clip, gamma]) for gamma in gammas[1:]]
-    assert means == sorted(means, reverse=True)
+    means = [sum(gap[clip, gamma]) / 3 for gamma in gammas[1:]]
+    assert all(now < before + 0.1 for before, now in pairwise(means))
     assert max(gap[clip, 1.0]) < 1 < min(gap[clip, 0.0])
 
 # %%
@@ -851,7 +853,8 @@ figure
 # has `starts`: that many models train for `start_steps` steps (150), the one with the smallest error goes on. Five
 # starts cost 600 steps more, not 4,000.
 #
-# It is no guarantee. A good beginning is a sign, not a proof, and with an unlucky handful the best of them is bad.
+# It is no guarantee. A good beginning is a sign, not a proof: find the run that was fourth at step 150. And with an
+# unlucky handful, the best of them is bad.
 
 # %% [markdown]
 # ## Break it: three failures and their traces
@@ -896,8 +899,8 @@ figures.lines(
     x=[step.step for step in history],
     across="step",
     up="quality of the batches [dB]",
-    alt="The quality rises to about 32 dB, is level with some noise, and then climbs to "
-    "about 40 in the last 300 steps, while the rate falls.",
+    alt="The quality rises to about 30 dB at step 500, goes up and down until 700, and then "
+    "climbs to more than 40 in the last 300 steps, while the rate falls.",
 )
 
 # %%
@@ -906,6 +909,10 @@ print(
     f"while the rate is full: {part[-1]:.1f} dB; at the end: {history[-1].psnr_db:.1f} dB"
 )
 assert history[-1].psnr_db > part[-1] + 3
+then = maps[len(part) - 1]  # the alphas at that moment
+overlap = match_layers(owners.regions(then), flower[None]).iou
+print(f"IoU of the flower in the middle frame, while the rate is full: {overlap:.2f}")
+assert overlap > 0.85
 
 # %% [markdown]
 # A good rate that never falls is no failure. The layers are found, and the picture trembles: every step overshoots
@@ -931,7 +938,7 @@ plots.pictures(
         "rate 0.2": shaken.rgb[MIDDLE],
         "rate 0.2, alpha": shaken.alpha[0, MIDDLE].numpy(),
     },
-    alt="The original frame; beside it a smooth smear of colors, and an alpha without any "
+    alt="The original frame; beside it nothing but grayish noise, and an alpha without any "
     "flower in it.",
 )
 
