@@ -603,20 +603,21 @@ for gamma, rendering in fits.items():
 plots.pictures(
     shown,
     columns=3,
-    alt="Three columns, γ = 0, 0.1 and 1. Of single owners, γ = 0 "
-    "makes a picture with wrong colors and ragged shapes, 0.1 and 1 make clean ones. "
-    "Below, the alphas: gray in places for γ = 0, nearly black and white for γ = 1.",
+    alt="Three columns, γ = 0, 0.1 and 1. Blends in the first row; in the second, single "
+    "owners: with γ = 0 at least the petals end raggedly, with 1 they look like the blend. "
+    "Alphas below: the flower in black and white for 0.1 and 1, softer or muddled for 0.",
 )
 
 # %% [markdown]
 # Compare the two upper rows, column by column. Without the layer loss, blend and owners differ by several decibels:
-# the color comes from both layers together, and neither has it. With γ = 1 they are hardly to be told apart.
+# where both layers are seen, at least along the petals, the color comes from both together, and neither has it. With
+# γ = 1 they are hardly to be told apart.
 #
 # So γ buys **decided pixels and layers that stand alone**. That is what you need to remove an object, to
 # move it, to look behind it (chapter 07). The price is paid in the blend.
 #
-# And the flower itself? Look at the alphas again: do not say that γ = 0 fails to find it. In some runs it does, in
-# others the border lies *better* than with any γ. One run proves little; so here are more.
+# And the flower itself? Do not say that γ = 0 fails to find it. In some runs its alphas are a gray muddle, in others
+# the border lies *better* than with any larger γ; which of the two you see above is chance. So here are more runs.
 
 # %% [markdown]
 # ## The whole table
