@@ -123,7 +123,8 @@ assert 30 < hard_db < 40
 # The layers are exact and the mask is exact. Why is the result not? A pixel on the outline is partly flower,
 # partly ground, and shows a mixture of both. So let the share be any number $\alpha$ from 0 to 1:
 # $y = \alpha f + (1-\alpha)\,g$, with $f$ for the flower's color and $g$ for the ground's. Here all but $\alpha$ is
-# known. Rearranged, $y - g = \alpha\,(f - g)$, three equations for one number. The best answer is
+# known. Rearranged, $y - g = \alpha\,(f - g)$, three equations for one number. The best answer (by least
+# squares) is
 #
 # $$\alpha = \frac{\langle y-g,\; f-g\rangle}{\langle f-g,\; f-g\rangle},$$
 #
@@ -420,7 +421,7 @@ for curve, start in zip(path.T, starts, strict=True):
     place.semilogx(step, curve, color=plots.PALETTE["blue"], alpha=0.5 + start)
     middle = int((curve > 0.5).int().argmax())
     if start < 0.5:
-        place.text(0.9 * (middle + 1), 0.6, f"from {start:g}", ha="right")
+        place.text(0.8 * (middle + 1), 0.6, f"from {start:g}", ha="right")
 place.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 place.set(xlabel="step of gradient descent", ylabel="alpha of the right layer")
 figure
@@ -504,7 +505,7 @@ plots.layers_figure(rendering, frame=12)
 # move differently are simply the cheapest way to explain these frames.
 #
 # Where a layer's alpha is 0 it may show anything, and does: the noise around the flower is what remains of the random
-# weights, because that part of the layer never got a gradient. You know the formula now.
+# weights, because that part of the layer hardly ever got a gradient. You know the formula now.
 #
 # And which layer is the flower? Exchange the two:
 
@@ -728,8 +729,8 @@ widgets.overlay(squirrel, fps=float(header.fps) / 3, name="The squirrel")
 #
 # ### How many layers?
 #
-# One layer was too few for two motions. Are three better than two? All models of the next picture have about
-# equally many weights, so more layers mean narrower ones. Each dot is one seed; measured before (`make tables`).
+# One layer was too few for two motions. Are three better than two? All $N$ layers of a model in the next picture have
+# together about equally many weights, so more layers mean narrower ones. Each dot is one seed; measured before (`make tables`).
 
 # %%
 found_db = {n: [row["psnr_db"] for row in rows if row["layers"] == n] for n in (1, 2, 3, 4)}
@@ -740,7 +741,7 @@ figure, place = figures.axes(
 )
 for n, values in found_db.items():
     place.plot([n] * len(values), values, "o", color=plots.PALETTE["blue"], alpha=0.7)
-    print(f"{n} layers: {min(values):.1f} to {max(values):.1f} dB")
+    print(f"N = {n}: {min(values):.1f} to {max(values):.1f} dB")
 place.set(
     xlabel="layers", ylabel="quality [dB RGB PSNR]", xticks=[1, 2, 3, 4], xlim=(0.5, 4.5)
 )
@@ -933,8 +934,8 @@ assert crowd_db > one_db + 8
 plots.layers_figure(crowd, frame=12)
 
 # %% [markdown]
-# Two layers share the ground, in patches and in halftones. Their blend is right, but *neither of them is the
-# ground*. Each one is a **ghost**: pale shapes, things missing, wrong colors that the other one corrects. The loss
+# Layers share the ground, in patches and in halftones. Their blend is right, but *none of them is the
+# ground*. Each one is a **ghost**: pale shapes, things missing, wrong colors that another one corrects. The loss
 # cannot object. It only ever saw the blend.
 #
 # PSNR does not see that, and IoU only asked for the flower. So measure what you want: how good is a layer **alone, in its
@@ -1021,7 +1022,7 @@ assert min(ground_players) < true_alone[0] - 3
 # * Which layer is the object is up to the seed. Compare by the best match: IoU under permutation.
 # * With two motions, a second layer is worth more than 8 dB at equal bytes, and the object comes with it.
 # * Weights that do not sum to 1 make layers corrections of each other; equal starts stay equal.
-# * A layer can be right only together with another one, a ghost. Measure it alone, in its own region.
+# * A layer that is right only together with another one is a ghost. Measure each one alone, in its own region.
 
 # %%
 progress()
