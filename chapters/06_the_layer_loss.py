@@ -900,7 +900,7 @@ figures.lines(
     x=[step.step for step in history],
     across="step",
     up="quality of the batches [dB]",
-    alt="The quality rises to about 30 dB at step 500, goes up and down until 700, and then "
+    alt="The quality rises to about 30 dB at step 500, goes up and down until 700, then "
     "climbs to more than 40 in the last 300 steps, while the rate falls.",
 )
 
