@@ -18,7 +18,7 @@ import torch
 from coordflow_mini import clips
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
-from coordflow_mini.course import alternatives, canonical, owners, scenes
+from coordflow_mini.course import alternatives, canonical, ladder, owners, scenes
 from coordflow_mini.course.announce import announce
 from coordflow_mini.course.layers import alone_db
 from coordflow_mini.course.lesson import CHAPTERS
@@ -153,6 +153,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "layers.csv": layers,
     "gamma.csv": gamma,
     "on_film.csv": alternatives.on_film,
+    "ladder.csv": ladder.measure,
 }
 
 

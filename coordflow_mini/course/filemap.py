@@ -1,0 +1,55 @@
+"""The bytes of a file as a picture, colored by section; chapter 08 looks at one."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from coordflow_mini.plots import PALETTE, Picture, styled
+
+__all__ = ["byte_grid"]
+
+_ORDER = ("black", "blue", "vermillion", "purple", "green", "orange", "sky")
+
+
+@styled
+def byte_grid(
+    data: bytes,
+    sections: Mapping[str, tuple[int, int]],
+    *,
+    alt: str,
+    columns: int = 192,
+    numbers: bool = False,
+) -> Picture:
+    """Every byte as a square in reading order, in its section's color, darker for larger numbers.
+
+    sections: name -> (start, stop), see `ladder.parts`.  numbers: write each byte's two hexadecimal digits.
+    """
+
+    colors: dict[str, str] = {}  # a name's first word is its kind: both checksums share a color
+    for name in sections:
+        colors.setdefault(name.split(" at ")[0], PALETTE[_ORDER[len(colors) % len(_ORDER)]])
+    rows = -(-len(data) // columns)
+    grid = np.ones((rows * columns, 3))
+    for name, (start, stop) in sections.items():
+        values = np.frombuffer(data[start:stop], np.uint8)[:, None]
+        strength = 0.3 + 0.7 * values / 255
+        color = np.array(to_rgb(colors[name.split(" at ")[0]]))
+        grid[start : start + len(values)] = 1 - strength * (1 - color)
+    figure = Picture(figsize=(9.0, 9.0 * rows / columns + 0.6), layout="constrained")
+    figure.set_label(alt)
+    place = figure.subplots()
+    place.imshow(
+        grid.reshape(rows, columns, 3), interpolation="nearest", aspect="auto" if numbers else "equal"
+    )
+    place.grid(False)
+    place.set(xlabel=f"{columns} bytes in each row", xticks=[], yticks=[])
+    if numbers:
+        for index, value in enumerate(data):
+            ink = "white" if grid[index] @ (0.3, 0.6, 0.1) < 0.5 else "black"
+            place.text(index % columns, index // columns, f"{value:02x}", color=ink, ha="center", va="center")
+    seen = {name.split(" at ")[0] for name, (start, _) in sections.items() if start < len(data)}
+    for name in filter(seen.__contains__, colors):
+        place.plot([], [], "s", color=colors[name], label=name)
+    place.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=4, frameon=False)
+    return figure
