@@ -982,8 +982,8 @@ filemap.byte_grid(
     bunny,
     sections,
     alt="A large square of bytes. The first row holds magic, header, checksum, the "
-    "section's first numbers and the steps; a few rows for the flow networks follow; all the rest "
-    "is color networks, an even noise; the last four bytes are a checksum.",
+    "section's first numbers and the steps; then some rows of flow networks; all the "
+    "rest is color networks, an even noise; the last four bytes are a checksum.",
 )
 
 # %% [markdown]
