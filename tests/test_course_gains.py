@@ -44,15 +44,6 @@ def test_the_median_leaves_out_the_holes():
     assert gains.temporal_median(frames, holes)[0, :, 0].tolist() == pytest.approx([0.9, 0.5])
 
 
-def test_masks_grow_by_pixels():
-    masks = np.zeros((1, 7, 7), bool)
-    masks[0, 3, 3] = True
-    assert gains.grown(masks, 0).sum() == 1
-    grown = gains.grown(masks, 2)
-    assert grown[0, 3, 1] and grown[0, 1, 3] and not grown[0, 3, 0]
-    assert not gains.grown(np.zeros((1, 3, 3), bool), 2).any()
-
-
 def test_only_the_hole_counts_in_its_psnr():
     truth = np.zeros((1, 2, 2, 3), np.uint8)
     shown, holes = truth.copy(), np.zeros((1, 2, 2), bool)

@@ -22,7 +22,6 @@ __all__ = [
     "bent",
     "drift",
     "finer_points",
-    "grown",
     "hole_db",
     "masked_error",
     "nearest_similarity",
@@ -84,15 +83,6 @@ def temporal_median(frames: Tensor, holes: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- what is measured
-
-
-def grown(masks: Masks, pixels: int = 2) -> Masks:
-    """Masks [time, height, width] with a margin of so many pixels around them."""
-    for _ in range(pixels):
-        padded = np.pad(masks, ((0, 0), (1, 1), (1, 1)))
-        masks = padded[:, 1:-1, 1:-1] | padded[:, :-2, 1:-1] | padded[:, 2:, 1:-1]
-        masks = masks | padded[:, 1:-1, :-2] | padded[:, 1:-1, 2:]
-    return masks
 
 
 def hole_db(shown: Frames, truth: Frames, holes: Masks) -> float:
