@@ -135,7 +135,7 @@ plots.pictures(
 #   ✗ with the mistake by name, or ○ while the stub is untouched. Later cells use your function once it is
 #   right, and the library's until then, so *Run All* works at any time.
 # * **Hints and solutions** are folded below each exercise. Click to open; hints first.
-# * **Progress** is shown at the end. `progress().save("answers.json")` writes it to a file, in case a
+# * **Progress** is shown at the end. `progress().save("answers.json", name="you")` writes it to a file, in case a
 #   teacher asks for it.
 # * **Widgets** move by mouse and by keyboard (*Tab*, then arrow keys or space). Without a running
 #   notebook, on GitHub or on paper, a still picture stands in their place.
@@ -609,9 +609,12 @@ which_cure = {
 # | [02 · Videos as functions](02_videos_as_functions.ipynb) | the same with time; why a moving picture costs more weights than a still one |
 # | [03 · Similarity transforms](03_similarity_transforms.ipynb) | four numbers that move, turn and scale a picture, found by gradient descent |
 # | [04 · One layer with flow](04_one_layer_with_flow.ipynb) | a layer that learns how it moves, and its picture at rest |
+# | [05 · Two layers and alpha](05_two_layers_and_alpha.ipynb) | a blend of layers; pixels that find their layer by themselves |
+# | [06 · The layer loss](06_the_layer_loss.ipynb) | the loss that gives every pixel one owner: k-means, made of networks |
+# | [07 · What layers give](07_what_layers_give.ipynb) | masks, removed objects, more pixels and frames, a camera held still, each beside its simple alternative |
+# | [08 · From weights to bits](08_from_weights_to_bits.ipynb) | rounding, entropy, a range coder, and every byte of a file |
 #
-# Each one stands alone; in this order they tell one story. Still to come are the chapters on two layers and
-# their alphas, on the loss that keeps them apart, on what layers are good for, and on the bits.
+# Each one stands alone; in this order they tell one story.
 
 # %% [markdown]
 # ## Recap
