@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from coordflow_mini import applications, clips, plots, similarity, widgets
-from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points
 from coordflow_mini.course import (
     alternatives,
@@ -55,7 +55,7 @@ here = setup(chapter=7)
 # |---|---|
 # | segmentation: which pixels are the object? | what changes from frame to frame |
 # | inpainting: what is behind the object? | the median over time; a smooth surface from the hole's edge |
-# | upsampling: twice as many pixels | bicubic and Lanczos interpolation |
+# | upsampling: twice the width and height | bicubic and Lanczos interpolation |
 # | interpolation: twice as many frames | the mean of both neighbors |
 # | stabilization: a camera that stands still | finding each frame's shift |
 # | denoising | the mean over time; non-local means |
@@ -64,6 +64,13 @@ here = setup(chapter=7)
 # have no known truth on film. The other four were measured before on 25 frames of *Big Buck Bunny*: a fat
 # rabbit on a meadow, filmed by a nearly still camera. Two of the four alternatives beat the layers there.
 # Which ones? Put your answer in place of the three dots.
+
+# %%
+plots.frames_strip(clips.load("clip:bunny", Selection(0, 97, 24, 96, 54)))
+
+# %% [markdown]
+# *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
+# [CC BY 3.0](https://creativecommons.org/licenses/by/3.0/)*
 
 # %%
 film_winners = predict(
@@ -737,7 +744,7 @@ triptych(
     video.frames[middle],
     {name: denoisers[name][middle] for name in ("noisy", "non-local means", "layers")},
     alt="One frame: noisy, cleaned by non-local means, cleaned by layers, true. The "
-    "layers' error is the darkest; that of non-local means is large at the edges of the petals.",
+    "layers' error is the darkest; that of non-local means is large at edges.",
 )
 
 # %% [markdown]
@@ -763,6 +770,15 @@ for task, (unit, numbers) in scores.items():
     assert wins == "layers"
 
 # %% [markdown]
+# | task | why the layers win here |
+# |---|---|
+# | segmentation | the camera moves, so everything changes; only motion tells who belongs together |
+# | inpainting | what is behind the flower was seen in other frames, at other places |
+# | upsampling | each frame samples the scene at other places |
+# | interpolation | positions are averaged, not colors |
+# | stabilization | the motion is known in full, with turn and scale, not as a shift |
+# | denoising | the mean is taken along the motion, over many frames |
+#
 # Six to nil. Stop and be suspicious. This clip was *made* of two layers with similarity motion, and it
 # has hardly anything that is not a layer: no shadows, no depth, no grass in the wind. A method always
 # looks good on data that was made by its own rules. So here is the film, three seeds each, measured
