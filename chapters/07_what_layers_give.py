@@ -914,7 +914,7 @@ plots.pictures(
     | {f"{kind}, mean of all": frames.mean(0) / 255 for kind, frames in held.items()},
     columns=3,
     alt="The stabilized clips: first frame, last frame, mean. Turn: all the same and "
-    "sharp. Shear and perspective: the first and last frames lean to different sides, and the "
+    "sharp. Shear and perspective: first and last frame lean to different sides, and the "
     "mean is blurred except in the middle.",
 )
 
