@@ -24,6 +24,7 @@ __all__ = [
     "averaged",
     "biharmonic",
     "changed",
+    "crossing",
     "enlarged",
     "noisy",
     "non_local_means",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.colors import to_rgb
 
 from coordflow_mini.plots import PALETTE, Picture, styled
 
@@ -25,7 +24,6 @@ def byte_grid(
 
     sections: name -> (start, stop), see `ladder.parts`.  numbers: write each byte's two hexadecimal digits.
     """
-
     colors: dict[str, str] = {}  # a name's first word is its kind: both checksums share a color
     for name in sections:
         colors.setdefault(name.split(" at ")[0], PALETTE[_ORDER[len(colors) % len(_ORDER)]])
@@ -34,7 +32,8 @@ def byte_grid(
     for name, (start, stop) in sections.items():
         values = np.frombuffer(data[start:stop], np.uint8)[:, None]
         strength = 0.3 + 0.7 * values / 255
-        color = np.array(to_rgb(colors[name.split(" at ")[0]]))
+        hexadecimal = colors[name.split(" at ")[0]]
+        color = np.array([int(hexadecimal[at : at + 2], 16) / 255 for at in (1, 3, 5)])
         grid[start : start + len(values)] = 1 - strength * (1 - color)
     figure = Picture(figsize=(9.0, 9.0 * rows / columns + 0.6), layout="constrained")
     figure.set_label(alt)

@@ -18,7 +18,7 @@ from typing import Any
 from coordflow_mini.course import catalog
 from coordflow_mini.course.progress import FORMAT
 
-__all__ = ["Student", "Submission", "plain_text", "read_file", "read_folder"]
+__all__ = ["Student", "Submission", "UnusableError", "plain_text", "read_file", "read_folder"]
 
 MOST_BYTES = 1 << 20  # of one file; a whole course takes about 30 kB
 MOST_ENTRIES = 500  # of one kind in a file
