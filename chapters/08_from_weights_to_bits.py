@@ -21,6 +21,7 @@
 
 # %%
 import math
+import zlib
 from collections import Counter
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ import numpy as np
 import torch
 
 from coordflow_mini import bitstream, clips, decoder, plots, results, widgets
-from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, figures, ladder, predict, progress, setup, tables
 from coordflow_mini.course.ladder import grid_step, in_bits, tensors_of
@@ -91,13 +92,13 @@ loaded_coin = predict(
 # ## Build: what is a number worth?
 #
 # Start at the end, with packing, because it says what rounding is good for. If something happens with
-# probability $p$, it is worth
+# probability $p$, telling that it did is worth
 #
 # $$-\log_2 p \quad\text{bits.}$$
 #
 # Heads of a fair coin: $-\log_2 \tfrac12 = 1$ bit. One of 64 equally likely numbers: 6 bits. Something that
-# happens nearly always: next to nothing. The mean over all that may happen is the **entropy**, and no packing needs
-# fewer bits on average: that is Shannon's theorem of 1948.
+# happens nearly always: next to nothing. The mean over all that may happen is the **entropy** $H$, and no packing
+# gets by with fewer bits on average: that is Shannon's theorem of 1948.
 #
 # $$H = -\sum_i p_i \log_2 p_i .$$
 
@@ -167,9 +168,10 @@ def entropy(integers):
 
 
 # %% [markdown]
-# Now the weights in a real file. Here are the integers of the largest tensor of `bunny.cfv`, and how often each
-# occurs. The axis is **logarithmic**: each step up means *ten times as many*, or else the rare ones on both sides
-# would be too small to see.
+# Now the weights in a real file. `bitstream.read` unpacks the whole numbers of `bunny.cfv`, tensor by tensor; a
+# **tensor** here is one matrix, or one row of biases, of one layer's networks. Take the largest: how often does
+# each integer occur? The axis is **logarithmic**, each labeled line means *ten times as many*, or else the rare
+# ones on both sides would be too small to see.
 
 # %%
 bunny = results.data_file("bunny.cfv").read_bytes()
@@ -200,8 +202,9 @@ figure
 # %% [markdown]
 # ## Build: a clip to try it on
 #
-# The flower of chapter 00, as a postage stamp: small enough to train while you wait. Everything below happens to
-# these two small networks. (Watch them learn.)
+# The flower of chapter 00, as a postage stamp: small enough to train while you wait. Two layers, and each has a
+# small flow network, which moves it, and a color network, which paints it. Everything below happens to their
+# weights. Watch them learn.
 
 # %%
 clip = clips.load("clip:cutout", Selection(width=48, height=32))
@@ -228,8 +231,11 @@ print(f"{weights:,} weights in {len(tensors_of(fitted.model))} tensors, {full_db
 
 # %% [markdown]
 # Bytes on disk, or it did not happen: each attempt in this chapter is measured as *(bits of the whole file per
-# weight, PSNR of what is decoded from it)*. `rungs` collects them, for a ladder from 32 bits downwards. First two
-# rungs without any trick: the floats as they are, and **fp16**, floats with half the bits.
+# weight, PSNR of what is decoded from it)*. `rungs` collects them, for a ladder from 32 bits downwards.
+#
+# First two rungs without any trick: the floats as they are, and **fp16**, floats with half the bits. A `.cfv` file
+# has no place for floats, so these two sizes are the header and 4 or 2 bytes for each weight. All rungs after them
+# are real files.
 
 # %%
 rungs = {}  # name -> (bits per weight, dB, a decoded frame)
@@ -275,8 +281,12 @@ assert error.abs().max() <= size / 2 + 1e-6
 # %% [markdown]
 # No error is larger than half a step. A smaller step means smaller errors, larger integers, more bits.
 #
-# Which step? **One for each tensor.** Some tensors hold weights around 0.01, others around 1; what is fine for
-# the one erases the other.
+# Which step? **One for each tensor.** The largest weight of one tensor may be many times that of another; a step
+# that is fine for the one erases the other.
+#
+# And **the step must be stored**, or the decoder knows $q$ but not $q\cdot\Delta$. A float for each tensor would
+# do. The library is thriftier: its steps are powers $2^{i/8}$, so that the small integer $i$ says it all.
+# `grid_step(x)` is the smallest step of this grid that is not below $x$. By hand:
 
 
 # %%
@@ -293,11 +303,6 @@ for wanted in (0.26, 0.03, 1.7):
     index = nearest_index(grid_step(wanted))
     print(f"at least {wanted}: {grid_step(wanted):.4f} = 2^({index}/8)")
     assert step(index) == grid_step(wanted)
-
-# %% [markdown]
-# **The step must be stored**, or the decoder knows $q$ but not $q\cdot\Delta$. A float for each tensor would do. The
-# library is thriftier: its steps are powers $2^{i/8}$, so that the small integer $i$ says it all. `grid_step(x)` is
-# the smallest step of this grid that is not below $x$.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 8.2: Round everything
@@ -359,7 +364,7 @@ for bits in (8, 6, 4):
     assert abs(len(data) - len(bitstream.write(about, in_bits(fitted.model, bits)))) < 20
     keep(f"{bits} bits, rounded", len(data), decoder.read_model(data)[1])
 lost = full_db - rungs["6 bits, rounded"][1]
-assert 4 < lost < 13
+assert 4 < lost < 13 and rungs["6 bits, rounded"][0] < 5.8
 
 # %%
 six_bits.compare(
@@ -377,27 +382,33 @@ plots.pictures(
 )
 
 # %% [markdown]
-# 8 bits cost little. At 6 bits PSNR falls steeply, though a single frame still looks fair: compare the edges. At
-# 4 bits the picture is gone.
+# 8 bits cost little. At 6 bits PSNR falls steeply, though a single frame still looks fair at first glance. At 4 bits
+# the picture is ruined.
 #
 # Look at the sizes as well: the file of the 6-bit integers has *less* than 6 bits for each weight. That is the
 # entropy of a bell, and it cost nothing.
-#
-# Is all the damage done in one place? Round one group of tensors at a time, to 6 bits, and leave the others exact.
+
+# %% [markdown]
+# Is all the damage done in one place? Round one group of tensors at a time to 6 bits, and leave the others at 16,
+# which is as good as exact. A group is one parameter of the model in both layers, such as `flow.weight_in`, the
+# first weights of the flow networks.
 
 # %%
 exact, rounded = in_bits(fitted.model, 16), in_bits(fitted.model, 6)
 names = [name for name, group in fitted.model.named_parameters() for _ in group]
-harm = {}
+harm, share = {}, {}
 for group in dict.fromkeys(names):
     pairs = zip(names, exact, rounded, strict=True)
     mixed = [six if name == group else fine for name, fine, six in pairs]
     harm[group] = full_db - quality(decoder.build_model(about, mixed))
-    share = sum(t.integers.size for n, t in zip(names, rounded, strict=True) if n == group)
-    print(f"{group:18s} {share / weights:6.1%} of the weights   {harm[group]:5.2f} dB lost")
-flow_harm = max(harm[group] for group in harm if group.startswith("flow"))
-middle_harm = max(harm["color.weights.1"], harm["color.weights.2"])
+    size = sum(t.integers.size for n, t in zip(names, rounded, strict=True) if n == group)
+    share[group] = size / weights
+    print(f"{group:18s} {share[group]:6.1%} of the weights   {harm[group]:5.2f} dB lost")
+flow = [group for group in harm if group.startswith("flow")]
+middle = ["color.weights.1", "color.weights.2"]
+flow_harm, middle_harm = (max(harm[group] for group in part) for part in (flow, middle))
 assert flow_harm > 1.5 and flow_harm > middle_harm and middle_harm < 3
+assert 4 * sum(share[group] for group in flow) < sum(share[group] for group in middle)
 
 # %%
 figure, place = figures.axes(
@@ -411,9 +422,9 @@ place.invert_yaxis()
 figure
 
 # %% [markdown]
-# **Weights are not equally precious.** The flow networks are a few percent of all weights, and rounding them moves
-# the whole layer, in every pixel. The middle weights of the color networks are most of the file, and bear rounding
-# well. One number of bits for all is wrong; hold that thought.
+# **Weights are not equally precious.** The flow networks are less than a tenth of all weights, but rounding them
+# moves the whole layer, in every pixel. The middle weights of the color networks are more than four times as many,
+# and bear rounding better. The same number of bits for all is wrong; hold that thought.
 
 # %% [markdown]
 # ## Build: train with rounding
@@ -441,8 +452,9 @@ print(f"gradient of round {honest.tolist()}, straight through {w.grad.tolist()}"
 assert (honest == 0).all() and (w.grad == 3).all()
 
 # %% [markdown]
-# The weight itself stays a float while training. It moves a little with each step, and when it crosses the middle
-# between two integers, the integer changes. The library does the same:
+# The weight itself stays a float while training. It moves a little with each training step, and when it crosses the
+# middle between two integers, the integer changes. The library's `Quantizer` does the same. It keeps each $\Delta$
+# as its logarithm to base 2, one for each layer:
 
 # %%
 quantizer = Quantizer(fitted.model)
@@ -456,8 +468,8 @@ for (name, weight), log2_step in zip(
 print("all weights rounded by hand and by the library: equal")
 
 # %% [markdown]
-# `ladder.tuned` trains on like this for a few hundred steps, with your steps $\Delta$ for 6 bits, and writes down the
-# integers.
+# `ladder.tuned` trains on like this, for a few hundred training steps. The $\Delta$ stay those of exercise 8.2 for
+# 6 bits; only the integers change.
 
 # %%
 TUNING = here.pick(cpu=300, gpu=600)
@@ -466,8 +478,8 @@ keep("6 bits, tuned", len(data), decoder.read_model(data)[1])
 assert rungs["6 bits, tuned"][1] > rungs["6 bits, rounded"][1] + 2
 
 # %% [markdown]
-# Much better, in as many bits: the integers have arranged themselves. Yet it is not what the floats had. The
-# steps are still those of the largest weights, and nobody asked which tensor deserves how many bits.
+# Much better, in about as many bits: the integers have arranged themselves. Yet it is not what the floats had. The
+# steps $\Delta$ are still those of the largest weights, and nobody asked which tensor deserves how many bits.
 
 # %% [markdown]
 # ## Build: put a price on bits
@@ -494,15 +506,18 @@ formula = 0.5 * np.log2(2 * np.pi * np.e * sigmas**2)
 padded = 0.5 * np.log2(2 * np.pi * np.e * (sigmas**2 + 1 / 12))
 assert np.abs(formula - measured)[sigmas >= 1].max() < 0.07
 assert (padded > 0).all()
-figures.lines(
-    {"measured": measured, "formula": formula, "with 1/12": padded},
-    x=list(np.log2(sigmas)),
-    across="log2 of σ [octaves: each unit doubles σ]",
-    up="bits for each integer",
+figure, place = figures.axes(
     alt="Above σ = 1 the three curves are one straight line, one bit per octave. "
     "Below, the measured entropy goes to zero, the formula dives below zero, and the one "
     "with 1/12 levels off below half a bit.",
+    size=(6.4, 3.2),
 )
+place.plot(np.log2(sigmas), measured, color=plots.PALETTE["blue"], label="measured")
+place.plot(np.log2(sigmas), formula, "--", color=plots.PALETTE["orange"], label="formula")
+place.plot(np.log2(sigmas), padded, ":", color=plots.PALETTE["green"], label="with 1/12")
+place.set(xlabel="log2 of σ (each unit doubles σ)", ylabel="bits for each integer")
+place.legend(frameon=False)
+figure
 
 # %% [markdown]
 # It holds while $\sigma$ is at least one step; below, the formula would promise *negative* bits. The library adds
@@ -527,26 +542,24 @@ for tensor in (floats[0], max(floats, key=torch.numel)):
     )
 
 # %% [markdown]
-# Two details of the library's fine-tuning:
-#
-# * **Which price?** If the error falls as $D \sim R^{-a}$, then the last bit saved it $a D / R$; that is the price
-#   $\lambda$, with $a$ in `CodecConfig.price`. So bits get cheaper as the error falls.
-# * **Who keeps the size?** The formula only decides how bits are *shared out*. Every few training steps, all
-#   steps $\Delta$ move together, up or down, to where the **real file** has the wanted size. No estimate decides
-#   that.
+# `ladder.priced` runs the library's fine-tuning, in which weights and steps $\Delta$ learn together. You name no
+# price; you name a size, and the price follows from it while the training goes on. And $R$ is not trusted with the
+# size: the formula decides how bits are *shared out*, but how many there are is held by the **real file**, written
+# and measured again and again. No estimate decides that.
 
 # %%
-print(f"a = {CodecConfig().price}")
 files = {}
 for wanted in (5.0, 4.0):
     data = ladder.priced(fitted, clip, about, wanted, TUNING, device=here.device)
     files[wanted] = data
     keep(f"{wanted:g} bits, priced", len(data), decoder.read_model(data)[1])
     assert 8 * len(data) / weights <= wanted
+assert rungs["5 bits, priced"][0] < rungs["6 bits, tuned"][0]
 assert rungs["5 bits, priced"][1] > rungs["6 bits, tuned"][1]
 
 # %% [markdown]
-# Fewer bits *and* better. Who got them? The entropy of every group of tensors, before and after.
+# At 5 bits: a smaller file than before *and* a better one. Who got the bits, and who gave some up? Here is the
+# entropy of every group of tensors, before and after. (Of the two layers, the larger one.)
 
 # %%
 _, priced = bitstream.read(files[5.0], decoder.tensor_shapes)
@@ -556,27 +569,48 @@ for name, plain, paid in zip(names, rounded, priced, strict=True):
         spent[name] = max(spent.get(name, 0), entropy(tensor.integers))
 figure, place = figures.axes(
     alt="Dots, bits per weight of each group of tensors. After tuning with a price the "
-    "flow networks' weights have more bits than before, the middle color weights fewer.",
+    "flow networks' weights have more bits than before, the middle color weights and most "
+    "biases fewer.",
     size=(6.4, 3.6),
 )
-for (name, spent), color in zip(shares.items(), ("orange", "blue"), strict=True):
-    color = plots.PALETTE[color]
-    place.plot(list(spent.values()), list(spent), "o", color=color, label=name)
+looks = (("orange", 9), ("blue", 5))  # color and size, so that both show where they agree
+for (name, spent), (color, size) in zip(shares.items(), looks, strict=True):
+    dots = {"color": plots.PALETTE[color], "markersize": size, "label": name}
+    place.plot(list(spent.values()), list(spent), "o", **dots)
 place.set(xlabel="entropy [bits for each weight]")
 place.invert_yaxis()
 place.legend(loc="upper center", bbox_to_anchor=(0.4, 1.15), ncol=2, frameon=False)
 before, after = shares.values()
-assert after["color.weights.1"] < before["color.weights.1"]
+for group in ("color.weights.1", "color.biases.1"):
+    assert after[group] < before[group]
 figure
 
 # %% [markdown]
-# Training took bits away where they bought little.
+# Training took bits away where rounding did little harm: compare with the bars above.
 
 # %% [markdown]
 # ## Look: the ladder
 #
-# All rungs of your small clip. Up is better, left is smaller. (The two rungs of floats are far to the right, out
-# of the picture; the dashed line is their quality.)
+# All rungs of your small clip. Up is better, left is smaller. The small numbers are the bits that were asked for.
+# (The two rungs of floats are far to the right, out of the picture; the dashed line is their quality.)
+
+# %%
+GROUPS = {"rounded": "orange", "tuned": "green", "priced": "blue"}
+
+
+def climb(points, floats_db, place):
+    """Draw a ladder: points is a list of (group, bits asked for, bits per weight, dB)."""
+    for group, color in GROUPS.items():
+        own = [point for point in points if point[0] == group]
+        rates, heights = [point[2] for point in own], [point[3] for point in own]
+        place.plot(rates, heights, "o-", color=plots.PALETTE[color])
+        place.text(rates[-1] - 0.1, heights[-1], group, ha="right", va="center")
+        for _, bits, rate, height in own:
+            place.text(rate + 0.06, height, f"{bits:g}", fontsize=8, va="top")
+    place.axhline(floats_db, color=plots.PALETTE["black"], linestyle="--", linewidth=1)
+    place.set(xlabel="bits of the file per weight", ylabel="quality [dB PSNR]")
+    place.set_xlim(1.5, 8)
+
 
 # %%
 figure, place = figures.axes(
@@ -584,19 +618,16 @@ figure, place = figures.axes(
     "lifts it; with a price the points lie highest, near the dashed line at 5 bits.",
     size=(6.8, 3.6),
 )
-groups = {"rounded": "orange", "tuned": "green", "priced": "blue"}
-for group, color in groups.items():
-    points = [rung[:2] for name, rung in rungs.items() if name.endswith(group)]
-    place.plot(*zip(*points, strict=True), "o-", color=plots.PALETTE[color])
-    place.annotate(group, points[0], (8, -4), textcoords="offset points", va="top")
-place.axhline(full_db, color=plots.PALETTE["black"], linestyle="--", linewidth=1)
-place.set(xlabel="bits of the file per weight", ylabel="quality [dB PSNR]", xlim=(2.5, 8.5))
+points = []
+for name, (rate, height, _) in rungs.items():
+    if name.endswith(tuple(GROUPS)):
+        points.append((name.split(", ")[1], float(name.split()[0]), rate, height))
+climb(points, full_db, place)
 figure
 
 # %% [markdown]
-# The flower is a postage stamp, trained for seconds. Here is the same ladder on a real film, `bunny`, with 27,000
-# weights: one fit, every rung a file, each decoded and measured. That takes four minutes, so it was done before
-# (`make tables`).
+# The flower is a postage stamp, trained for seconds. Here is the same ladder on a real film, `bunny`: one fit, and
+# every rung decoded and measured as above. That takes minutes, so it was done before (`make tables`).
 
 # %%
 table = tables.read("ladder.csv")
@@ -615,12 +646,8 @@ figure, place = figures.axes(
     "some of it back, and with a price 5 bits are within a few tenths of the floats.",
     size=(6.8, 3.6),
 )
-for group, color in groups.items():
-    points = [(r["bits_per_weight"], r["psnr_db"]) for r in table if r["rung"] == group]
-    place.plot(*zip(*points, strict=True), "o-", color=plots.PALETTE[color])
-    place.annotate(group, points[0], (8, -4), textcoords="offset points", va="top")
-place.axhline(bunny_db, color=plots.PALETTE["black"], linestyle="--", linewidth=1)
-place.set(xlabel="bits of the file per weight", ylabel="quality [dB PSNR]", xlim=(2, 8))
+points = [(r["rung"], r["bits"], r["bits_per_weight"], r["psnr_db"]) for r in table]
+climb(points, bunny_db, place)
 figure
 
 # %% [markdown]
@@ -649,7 +676,7 @@ for name in ("bunny.cfv", "cutout.cfv"):
     assert 0.7 < size / nominal < 1
 
 # %% [markdown]
-# It was: real files are smaller, at nearly the quality of the floats. Nominal bytes err on the safe side.
+# It was: the real files are smaller. Nominal bytes err on the safe side.
 #
 # Play through the rungs of your own ladder, from 32 bits down. The picture on the right is the error, five times
 # brighter. Where does rounding show first?
@@ -686,7 +713,8 @@ widgets.scrub(
 
 # %%
 FREQUENCIES = [3, 9, 3, 1]  # of the symbols 0, 1, 2, 3
-message = [1, 2, 1, 1, 0, 1, 1, 3, 0, 1]
+integers = [0, 1, 0, 0, -1, 0, 0, 2, -1, 0]
+message = [integer + 1 for integer in integers]  # as symbols
 worth = sum(-math.log2(FREQUENCIES[symbol] / 16) for symbol in message)
 print(f"ten symbols of 2 bits are 20 bits; these are worth {worth:.1f}")
 
@@ -764,7 +792,8 @@ def narrow(low, width, symbol, frequencies):
 
 # %% [markdown]
 # Now encode. Python's whole numbers may be as long as you like, so the interval begins with 4 binary digits for each
-# symbol, which is enough: $16 = 2^4$.
+# symbol, which is enough: $16 = 2^4$. At the end any number of the interval will do. Take the one that ends in
+# the most binary zeros, and leave those out.
 
 
 # %%
@@ -838,11 +867,12 @@ for name, text in {"10 symbols": message, "3,000 symbols": long}.items():
     theirs = by_constriction(text)
     print(f"{name}: worth {ideal:,.1f} bits, by hand {digits:,}, constriction {theirs:,}")
     assert digits < ideal + 2 and digits <= theirs <= digits + 64
+assert theirs < 1.02 * ideal
 
 # %% [markdown]
-# By hand you even win, by a hair: `constriction` writes words of 32 bits, and fills the last one. For 3,000
-# symbols this is less than one in a hundred. **A range coder reaches the entropy; there is nothing left to win in
-# packing itself.** What is left is to know the frequencies better.
+# By hand you even win, by a hair: `constriction` writes words of 32 bits, and fills the last one. Over 3,000
+# symbols that hardly counts. **A range coder reaches the entropy; there is nothing left to win in packing itself.**
+# What is left is to know the frequencies better.
 
 # %% [markdown]
 # ## Build: what the decoder must know
@@ -914,27 +944,38 @@ assert b < d < c < a < 16
 # * **A** is a lie of its own kind (computed for your postage stamp, which has floats). Nearly all floats are
 #   different, so the "histogram" has one line for each weight, and a tensor of $n$ weights seems to cost
 #   $\log_2 n$ bits each. The table *is* the message.
-# * **B** is too low, always. In a tensor of four biases all four may be different: 2 bits each, says the entropy,
-#   and says not which. This is how many papers count.
-# * **C** is honest about a naive file, which would be large: tables cost as much as a bit for every weight.
-# * **D** is between them. The library sends no tables. It knows eight **bells** by formula, computed in whole
-#   numbers; each tensor names one of them, a center and a width, in about twelve bits. That is cheaper than a
-#   table and a little worse than the true frequencies.
+# * **B** is too low. In a tensor of four biases all four may be different: 2 bits each, says the entropy, and does
+#   not say which four. Of every figure in a paper, ask whether it was counted like this.
+# * **C** is honest about a naive file, which would be large: its tables alone cost most of a bit for every weight.
+# * **D** is between them. The library sends no tables. It knows a few **bells** by formula, computed in whole
+#   numbers; each tensor names one of them, a center and a width, or where it pays a width for each row. That is far
+#   cheaper than a table, and a little worse than the true frequencies.
 #
-# So in this course the rate is **the size of the file on disk**, and nothing else.
+# So in this course the rate is **the size of the file on disk**, and nothing else: 8 bits for each byte, shared out
+# among all pixels of all frames.
 
 # %%
+assert 0.5 < c - b < 1.5
 parts = bitstream.sizes(bunny, decoder.tensor_shapes)
 for name, size in vars(parts).items():
     print(f"{name:10} {size:6,} bytes")
 assert parts.total == len(bunny) and parts.total - parts.weights < 0.02 * len(bunny)
+rate = 8 * len(bunny) / (header.time * header.height * header.width)
+assert rate == bits_per_pixel(len(bunny), clips.load("clip:bunny", header.selection))
+print(f"{len(bunny):,} bytes are {rate:.4f} bits per pixel")
+
+# %% [markdown]
+# Nearly all of the file is `weights`. `side` holds the steps $\Delta$ and the choice of bells.
 
 # %% [markdown]
 # ## Look: the actual bytes
 #
-# Chapter 00 read the first numbers of the header. Read all of them now. A number takes seven bits of each byte, the
-# lowest first; the eighth bit says "there is more". A decimal is two numbers, digits and exponent. A choice is
-# its place in a list.
+# Chapter 00 read the first numbers of the header. Read all of them now. Bytes are written in **hexadecimal**: two
+# digits from 0 to 9 and a to f, so `10` is sixteen and `ff` is 255.
+#
+# A number takes seven bits of each byte, the lowest first; the eighth bit says "there is more". A decimal is two
+# numbers, digits and exponent; exponents 0, −1, 1, −2, 2 are stored as 0, 1, 2, 3, 4. A choice is its place in a
+# list. `bitstream.HEADER_FIELDS` and `MODEL_FIELDS` say which field comes when, and of which kind it is.
 
 
 # %%
@@ -963,38 +1004,62 @@ for field in bitstream.HEADER_FIELDS + bitstream.MODEL_FIELDS:
         value = float(f"{value}e{exponent}")
     read[field.name] = value
     print(f"{start:3d}  {bunny[start:place].hex(' '):12} {field.name}: {value}")
+after_fields = place
 assert (read["time"], read["height"]) == (header.time, header.height)
 assert (read["gamma"], read["layers"]) == (header.gamma, header.model.layers)
 
 # %% [markdown]
-# (The first `width` is that of the frames, the second that of the networks.) After the header comes the name of
-# the version that wrote the file, then a **checksum**: four bytes that follow from all bytes before them and
-# hardly ever fit when one of those is changed. Then one section with everything else.
+# (The first `width` is that of the frames, the second that of the networks.) The header ends with the name of the
+# version that wrote the file. Then comes a **checksum**: four bytes that are computed from all bytes before them,
+# and hardly ever fit when one of those is changed. Then one **section** with everything else. Read on:
+
+# %%
+characters, place = read_number(bunny, after_fields)
+version = bunny[place : place + characters].decode()
+place += characters
+checksum = int.from_bytes(bunny[place : place + 4], "little")
+print(f"written by version {version}")
+print(f"{place:3d}  {bunny[place : place + 4].hex(' '):12} checksum")
+assert checksum == zlib.crc32(bunny[:place])  # of all bytes that stand before it
+place += 4
+section, ends = {}, {}
+for name in ("kind", "length", "first frame", "frames"):
+    start = place
+    section[name], place = read_number(bunny, place)
+    ends[name] = place
+    print(f"{start:3d}  {bunny[start:place].hex(' '):12} {name}: {section[name]}")
+assert (section["first frame"], section["frames"]) == (0, header.time)
+assert ends["length"] + section["length"] + 4 == len(bunny)  # 4: its checksum, at the end
+
+# %% [markdown]
+# The section is of kind 1, a piece of film; this one holds all frames. What follows from here is what the range
+# coder wrote: steps and weights, in one long number.
 #
 # And here is the whole file. Each little square is one byte, in reading order, darker for larger numbers, in the
-# color of the section that it belongs to.
+# color of the part that it belongs to.
 
 # %%
 from coordflow_mini.course import filemap
 
-sections = ladder.parts(bunny)
-for name, (start, stop) in sections.items():
+places = ladder.parts(bunny)
+for name, (start, stop) in places.items():
     print(f"{start:6,} to {stop:6,}: {name}")
 filemap.byte_grid(
     bunny,
-    sections,
-    alt="A large square of bytes. The first row holds magic, header, checksum, the "
-    "section's first numbers and the steps; then some rows of flow networks; all the "
+    places,
+    alt="A large rectangle of bytes. The first row holds magic, header, checksum, the "
+    "section's first numbers and the steps; then a few rows of flow networks; all the "
     "rest is color networks, an even noise; the last four bytes are a checksum.",
 )
 
 # %% [markdown]
-# The first bytes, magnified:
+# (A range coder leaves no seams: where steps end and color networks begin is known to a few bytes.) The first
+# bytes, magnified:
 
 # %%
 filemap.byte_grid(
     bunny[:96],
-    sections,
+    places,
     columns=16,
     numbers=True,
     alt="The first 96 bytes as two-digit numbers in six rows, colored by section: five of "
@@ -1013,14 +1078,14 @@ assert entropy(in_bytes) > 7.9
 # %% [markdown]
 # ### Nothing but the bytes
 #
-# The proof of a file is that somebody else can open it. A fresh process, in a folder with nothing but the file:
-# it reads the integers, renders a few frames, and says how long each took.
+# The proof of a file is that somebody else can open it. So start a fresh process, in a folder with nothing but the
+# file. It knows the library and none of your variables; it unpacks the integers, renders a few frames, and says
+# how long each took.
 
 # %%
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 PROGRAM = """
@@ -1054,23 +1119,20 @@ print(f"the same integers, to the bit: checksum {ours}")
 here_too = np.stack(list(decoder.decode_frames(bunny, range(40, 48)))).astype(int)
 print(f"frames at most {np.abs(elsewhere - here_too).max()} gray levels apart")
 assert np.abs(elsewhere - here_too).max() <= 1
-rate = 8 * len(bunny) / (header.time * header.height * header.width)
-assert rate == bits_per_pixel(len(bunny), clips.load("clip:bunny", header.selection))
-print(f"{len(bunny):,} bytes, {rate:.4f} bits per pixel")
 
 # %% [markdown]
-# **Integers are the same on every machine**, since all that unpacks them are whole numbers. The frames may differ
-# by one gray level: rendering is arithmetic with floats, and those may round differently. No harm is done, since
-# nothing is decoded *from* a frame. A codec that runs its range coder with probabilities from a network, in
-# floats, decodes garbage on the next machine; that has happened.
+# **Integers are the same on every machine**, because unpacking computes with nothing but whole numbers. The frames
+# may differ by one gray level: rendering computes with floats, and those may round differently. No harm is done,
+# since nothing is decoded *from* a frame. A codec whose range coder gets its probabilities from a network, in
+# floats, may decode garbage on the next machine (Ballé and others, below).
 #
 # The frames on the command line: `coordflow decode film.cfv film.mp4`.
 
 # %% [markdown]
 # ## Break it
 #
-# **Flip a bit.** One bit, in many places of the file, one after the other. In chapter 00 you met the message.
-# Does every place have one?
+# **A damaged byte.** Flip one bit of one byte, then of another, in many places of the file. In chapter 00 you met
+# the message. Does every place have one?
 
 # %%
 complaints = Counter()
@@ -1087,8 +1149,8 @@ for message_shown, times_seen in complaints.items():
 assert "no complaint" not in complaints and len(complaints) <= 4
 
 # %% [markdown]
-# Not one went through. Without checksums, what would you see? Take the range coder by hand and 3,000 symbols, and
-# flip one binary digit in the middle.
+# Not one went through, and each got one clear line. Without checksums, what would you see? Take the range coder by
+# hand and 3,000 symbols, and flip one binary digit in the middle.
 
 # %%
 flipped_place = predict(
@@ -1126,16 +1188,22 @@ figures.pictures(
 # else.
 
 # %% [markdown]
-# **One step for all tensors.** Exercise 8.2 insisted on a step for each. This is what one for all does, in a file
-# of about as many bits:
+# **One step for all tensors.** Exercise 8.2 insisted on a step for each. This is what one for all does, in files of
+# about as many bits as those of 4 to 8 bits, rounded:
 
 # %%
 for octave in (-4, -5, -6):
     same = [(quantize(tensor, 2.0**octave), 2.0**octave) for tensor in floats]
     data = file_of(same)
     keep(f"one step, 2^{octave}", len(data), decoder.read_model(data)[1])
+each_own, for_all = rungs["6 bits, rounded"], rungs["one step, 2^-5"]
+print(f"6 bits, a step each: {each_own[0]:.2f} bits per weight, {each_own[1]:.2f} dB")
+assert for_all[1] < each_own[1] - 3 and abs(for_all[0] - each_own[0]) < 0.5
 
 # %% [markdown]
+# At as many bits, decibels are lost. The trace is a loss that sits in the tensors of small weights: most of theirs
+# became 0.
+#
 # **4 bits, and no training after.** You have seen the picture. What does the trace look like from inside? The
 # integers of the largest tensor at 8, 6 and 4 bits:
 
@@ -1211,6 +1279,8 @@ progress()
 # * Bengio et al., *Estimating or Propagating Gradients Through Stochastic Neurons*, arXiv 1308.3432: straight
 #   through.
 # * Esser et al., *Learned Step Size Quantization*, arXiv 1902.08153: steps that learn.
+# * Ballé, Johnston, Minnen, *Integer Networks for Data Compression with Latent-Variable Models*, ICLR 2019: what
+#   floats do to a range coder on another machine.
 # * Bamler, *Understanding Entropy Coding With Asymmetric Numeral Systems*, arXiv 2201.01741, by the author of
 #   `constriction`.
 # * `coordflow_mini/quantize.py`, `finetune.py`, `entropy.py` and `bitstream.py`, in this order: all of this chapter.
