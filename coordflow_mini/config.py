@@ -155,8 +155,8 @@ class CodecConfig:
     steps: int = 600  # of rate-aware fine-tuning
     learning_rate: float = 0.008  # of the weights; cosine to zero
     step_learning_rate: float = 0.05  # of log2 of the quantization steps
-    price: float = 1.2  # of a bit: distortion is taken to fall as rate ** -price
-    aim: float = 0.99  # of the target: the rate that is held while fine-tuning ...
+    price: float = 2.0  # of a bit: distortion is taken to fall as rate ** -price; LOG.md
+    aim: float = 0.995  # of the target: the rate that is held while fine-tuning ...
     floor: float = 0.95  # ... and the file must end between here and 1
     rounds: int = 12  # of 100 more steps each, while it does not
 

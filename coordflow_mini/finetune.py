@@ -4,7 +4,8 @@ Each tensor of each layer has its own quantization step, learned together with t
 forward pass sees rounded weights; the backward pass pretends that rounding did nothing (the
 straight-through estimator, Bengio et al., arXiv 1308.3432; learned steps: Esser et al., LSQ,
 arXiv 1902.08153).  How the bits are shared out is learned; how many there are is held: after every
-few training steps all quantization steps move together to where the file has the wanted size.
+few training steps all quantization steps move together to where the file has the wanted size.  At the
+end the quantization steps stand still, so that the weights can settle on them.
 """
 
 import math
@@ -37,6 +38,9 @@ FileSize = Callable[[list[QuantizedTensor]], int]
 _GENTLE = 7  # bits per weight at the start: rounding that the fit hardly notices
 _FINEST, _COARSEST = -12.0, LAST_INDEX / 8  # log2 of a step; at the finest, integers hold weights up to 256
 _GRAPHS = 2  # to compile: training in bfloat16, then in float32
+_ARRIVED = 0.25  # part of all steps after which the rate is the target's
+_SETTLED = 0.7  # part after which quantization steps stand still: to move them undoes what was learned
+_AGAIN, _BRIEFLY = 0.1, 0.1  # learning rate of a further round, and part of it in which steps move
 _HOLD = 5  # steps between two corrections of the rate
 _REPORT = 100  # steps between two measurements of the real file, and two entries of the history
 
@@ -158,22 +162,25 @@ class _Tuning:
             self._calibrate()
             self._hold_rate()
 
-    def advance(self, rates: list[float]) -> None:
-        """One training step per learning rate (each a share of the full one)."""
+    def advance(self, rates: list[float], settled_from: float = _SETTLED) -> None:
+        """One training step per learning rate (each a share of the full one).
+
+        settled_from: part of them after which the quantization steps stand still.
+        """
         self.total += len(rates)
         for number, rate in enumerate(rates):
+            settled = number > settled_from * len(rates)
             # float32 last, because that is what a decoder computes in
-            dtype = torch.float32 if number > 0.7 * len(rates) else self.sampler.dtype
-            self._descend(rate, dtype)
+            self._descend(rate, torch.float32 if settled else self.sampler.dtype, settled)
             self.done += 1
-            if self.done % _HOLD == 0:
+            if self.done % _HOLD == 0 and not settled:
                 self._hold_rate()
             if self.done % _REPORT == 0 or number == len(rates) - 1:
                 self._check()
                 self._calibrate()
                 self._report()
 
-    def _descend(self, rate: float, dtype: torch.dtype) -> None:
+    def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
         for optimizer, full in (
             (self.weights, self.config.learning_rate),
             (self.steps, self.config.step_learning_rate),
@@ -186,7 +193,8 @@ class _Tuning:
         price = self.config.price * self.error / self._wanted_bits()
         (terms.total + price * self.quantizer.bits()).backward()
         self.weights.step()
-        self.steps.step()
+        if not settled:
+            self.steps.step()
         self.error += 0.02 * (float(terms.squared) - self.error)
 
     @torch.no_grad()
@@ -196,8 +204,8 @@ class _Tuning:
         self.surcharge = 8 * self.size / float(self.quantizer.bits())
 
     def _wanted_bits(self) -> float:
-        """The rate to hold now [bits]: from gentle to the target during the first half, then the target."""
-        part = min(1.0, 2 * self.done / self.config.steps) if self.config.steps else 1.0
+        """The rate to hold now [bits]: from gentle down to the target."""
+        part = min(1.0, self.done / (_ARRIVED * self.config.steps)) if self.config.steps else 1.0
         gentle = max(8 * self.aim, _GENTLE * self.quantizer.model.parameter_count)
         return 8 * self.aim * part + gentle * (1 - part)
 
@@ -256,7 +264,7 @@ def finetune(
         for _ in range(config.rounds):
             if config.floor * target_bytes <= tuning.size <= target_bytes:
                 break
-            tuning.advance([0.1] * _REPORT)
+            tuning.advance([_AGAIN * cosine(step / _REPORT) for step in range(_REPORT)], _BRIEFLY)
     except KeyboardInterrupt:
         interrupted = True
         tuning.settle(config.floor * target_bytes, target_bytes)

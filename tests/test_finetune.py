@@ -201,6 +201,22 @@ def test_fine_tuning_beats_plain_rounding(fitted, clip, short_codec, short_fit):
     assert error(tuned.tensors) < 0.9 * before
 
 
+def test_the_weights_settle_on_steps_that_stand_still(fitted, clip, short_codec, monkeypatch):
+    """A step that moves at the end rounds weights anew that no training repairs any more."""
+    used: list[list[list[int]]] = []
+    rounded = Quantizer.rounded
+
+    def watched(quantizer: Quantizer):
+        used.append(quantizer.step_indices())
+        return rounded(quantizer)
+
+    monkeypatch.setattr(Quantizer, "rounded", watched)
+    target = round(fitted.model.parameter_count * 5.5 / 8)
+    finetune(fitted, clip, replace(short_codec, steps=100, rounds=0), target, coded_size)
+    assert len(used) == 100 and used[60] != used[69], "until then they learn"
+    assert all(steps == used[75] for steps in used[75:])
+
+
 def test_fine_tuning_is_reproducible(once_fitted, clip, short_codec):
     """From the same fit come the same integers and steps."""
     target = int(4 * once_fitted.model.parameter_count / 8)
