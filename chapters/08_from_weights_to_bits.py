@@ -112,7 +112,8 @@ def coin_entropy(heads):
 
 assert coin_entropy(0.5) == 1
 loaded = coin_entropy(0.9)
-print(f"fair coin: {coin_entropy(0.5)} bit; 90 % heads: {loaded:.3f} bits")
+print(f"fair coin: {coin_entropy(0.5)} bit; 90 % heads: {loaded:.3f} bits, from")
+print(f"heads at {-math.log2(0.9):.2f} bits and tails at {-math.log2(0.1):.2f}")
 loaded_coin.compare(
     round(loaded, 2),
     "Heads are worth 0.15 bits, tails 3.3; tails are rare. On average, under half a bit.",
@@ -581,12 +582,15 @@ place.set(xlabel="entropy [bits for each weight]")
 place.invert_yaxis()
 place.legend(loc="upper center", bbox_to_anchor=(0.4, 1.15), ncol=2, frameon=False)
 before, after = shares.values()
+most_harmed = max(harm, key=harm.get)
+assert after[most_harmed] > before[most_harmed]
 for group in ("color.weights.1", "color.biases.1"):
     assert after[group] < before[group]
 figure
 
 # %% [markdown]
-# Training took bits away where rounding did little harm: compare with the bars above.
+# Compare with the bars above: training gave bits to where rounding did most harm, and took them from the middle
+# weights and from biases, where it did little.
 
 # %% [markdown]
 # ## Look: the ladder
@@ -606,7 +610,8 @@ def climb(points, floats_db, place):
         place.plot(rates, heights, "o-", color=plots.PALETTE[color])
         place.text(rates[-1] - 0.1, heights[-1], group, ha="right", va="center")
         for _, bits, rate, height in own:
-            place.text(rate + 0.06, height, f"{bits:g}", fontsize=8, va="top")
+            small = {"textcoords": "offset points", "fontsize": 8, "va": "top"}
+            place.annotate(f"{bits:g}", (rate, height), (3, -4), **small)
     place.axhline(floats_db, color=plots.PALETTE["black"], linestyle="--", linewidth=1)
     place.set(xlabel="bits of the file per weight", ylabel="quality [dB PSNR]")
     place.set_xlim(1.5, 8)
@@ -1062,7 +1067,7 @@ filemap.byte_grid(
     places,
     columns=16,
     numbers=True,
-    alt="The first 96 bytes as two-digit numbers in six rows, colored by section: five of "
+    alt="The first 96 bytes as two-digit numbers in six rows, colored by part: five of "
     "magic and version, the header, its checksum, then section, steps and weights.",
 )
 
@@ -1198,11 +1203,14 @@ for octave in (-4, -5, -6):
     keep(f"one step, 2^{octave}", len(data), decoder.read_model(data)[1])
 each_own, for_all = rungs["6 bits, rounded"], rungs["one step, 2^-5"]
 print(f"6 bits, a step each: {each_own[0]:.2f} bits per weight, {each_own[1]:.2f} dB")
+finest = min(d for _, d in quantize_all(floats, 6))
+print(f"one step, 2^-5: {2**-5 / finest:.0f} times the finest step of the 6 bits")
+assert 2**-5 > 5 * finest
 assert for_all[1] < each_own[1] - 3 and abs(for_all[0] - each_own[0]) < 0.5
 
 # %% [markdown]
-# At as many bits, decibels are lost. The trace is a loss that sits in the tensors of small weights: most of theirs
-# became 0.
+# With about as many bits, decibels are lost: a step that fits the large weights is far too coarse for tensors of
+# small ones.
 #
 # **4 bits, and no training after.** You have seen the picture. What does the trace look like from inside? The
 # integers of the largest tensor at 8, 6 and 4 bits:
