@@ -120,7 +120,8 @@ def layer_video(model: CoordFlow, layer: int, like: Video) -> Video:
 def upscale(model: CoordFlow, scale: float, like: Video, *, counted: Counted = _silently) -> Video:
     """The clip at `scale` times its width and height: the same function, asked at a finer grid.
 
-    Detail that the clip did not have is made up smoothly, not found.
+    Where things move, frames share what they saw between the pixels; detail that no frame had is made
+    up smoothly.
     """
     times = frame_times(like.time)
     renderings = model.render_frames(times, like.height, like.width, scale=scale)

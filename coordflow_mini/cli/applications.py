@@ -244,8 +244,8 @@ def upscale(
 ) -> None:
     """Show a clip with more pixels.
 
-    The fitted function is asked at a finer grid: edges stay smooth, but detail that was not there is
-    not found.
+    The fitted function is asked at a finer grid.  Where things move, frames share what they saw
+    between the pixels; detail that no frame had is made up smoothly.
 
     \b
     coordflow upscale clip:cutout large.mp4 --scale 4
