@@ -122,19 +122,19 @@ assert 30 < hard_db < 40
 # %% [markdown]
 # The layers are exact and the mask is exact. Why is the result not? A pixel on the outline is partly flower,
 # partly ground, and shows a mixture of both. So let the share be any number $\alpha$ from 0 to 1:
-# $y = \alpha f + (1-\alpha)\,g$, with $f$ for the flower's color and $g$ for the ground's. Here all but $\alpha$ is
-# known. Rearranged, $y - g = \alpha\,(f - g)$, three equations for one number. The best answer (by least
+# $y = \alpha f + (1-\alpha)\,b$, with $f$ for the flower's color and $b$ for what lies behind it. Here all but $\alpha$
+# is known. Rearranged, $y - b = \alpha\,(f - b)$, three equations for one number. The best answer (by least
 # squares) is
 #
-# $$\alpha = \frac{\langle y-g,\; f-g\rangle}{\langle f-g,\; f-g\rangle},$$
+# $$\alpha = \frac{\langle y-b,\; f-b\rangle}{\langle f-b,\; f-b\rangle},$$
 #
-# where $\langle a, b\rangle$ is the sum over red, green and blue of $a$ times $b$.
+# where $\langle u, v\rangle$ is the sum over red, green and blue of $u$ times $v$.
 
 
 # %%
-def dot(a, b):
-    """⟨a, b⟩: the sum over the channels of a times b."""
-    return (a * b).sum(dim=-1)
+def dot(u, v):
+    """⟨u, v⟩: the sum over the channels of u times v."""
+    return (u * v).sum(dim=-1)
 
 
 true_color = frames.float() / 255
@@ -164,8 +164,8 @@ plots.pictures(
 # Gray where two things share a pixel. Soft alphas have a second advantage, which counts more: **they can be
 # learned**. A mask jumps from 0 to 1, and a jump has no slope to go down. A share can change a little.
 #
-# One warning in the formula: where $f = g$, it divides zero by zero. If two layers have the same color at a
-# pixel, *any* share is right. Keep that in mind for the sky above the rabbit.
+# One warning in the formula: where $f = b$, it divides zero by zero. If two layers have the same color at a
+# pixel, *any* share is right. Keep that in mind: later in this chapter it explains a piece of sky.
 
 # %% [markdown]
 # ## Build: from any numbers to shares
@@ -188,14 +188,15 @@ def shares(logits):
 logits = torch.tensor(
     [[0.0, 1.0, 5.0, 500.0], [0.0, 0.0, -5.0, 0.0]]
 )  # two layers, four pixels
-print(shares(logits))
+for layer, row in enumerate(shares(logits)):
+    print(f"layer {layer}:", "  ".join(f"{share:.5f}" for share in row))
 assert torch.allclose(shares(logits), torch.softmax(logits, dim=0))
 assert torch.allclose(shares(logits), shares(logits + 7))
 
 # %% [markdown]
 # Two things to see in these lines. Adding the same number to all logits of a pixel changes no share, so only
 # *differences* between layers count. That is why the largest logit may be subtracted first: $e^{500}$ would be too
-# large for a float, $e^{0}$ is not.
+# large for a float, $e^{0}$ is not. (In the last pixel the shares are 1 and 0 only because floats are rounded.)
 
 # %%
 apart = torch.linspace(-8, 8, 161)
@@ -371,9 +372,9 @@ lost_layer.compare(
 
 # %%
 yellow, blue = torch.tensor([0.9, 0.8, 0.2]), torch.tensor([0.1, 0.2, 0.5])
-share = torch.logspace(-5, -0.001, 60)  # alpha of the right layer
+share = torch.sigmoid(torch.linspace(-11.5, 5, 166))  # alpha of the right layer
 alphas = torch.stack([1 - share, share])
-pair = torch.stack([blue.expand(60, 3), yellow.expand(60, 3)])
+pair = torch.stack([blue.expand(166, 3), yellow.expand(166, 3)])
 slope = 2 * ((alphas[..., None] * pair).sum(dim=0) - yellow)
 told = logit_gradient(pair, alphas, slope)[1].abs()
 figure, place = figures.axes(
@@ -383,7 +384,7 @@ figure, place = figures.axes(
     size=(6, 3.2),
 )
 place.loglog(share, told, color=plots.PALETTE["blue"])
-place.set(xlabel="alpha of the layer that is right", ylabel="gradient of its logit")
+place.set(xlabel="alpha of the layer that is right", ylabel="size of its logit's gradient")
 for axis in (place.xaxis, place.yaxis):
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 figure
@@ -420,16 +421,16 @@ for curve, start in zip(path.T, starts, strict=True):
     step = 1 + torch.arange(len(curve))
     place.semilogx(step, curve, color=plots.PALETTE["blue"], alpha=0.5 + start)
     middle = int((curve > 0.5).int().argmax())
-    if start < 0.5:
-        place.text(0.8 * (middle + 1), 0.6, f"from {start:g}", ha="right")
+    at = (0.8 * (middle + 1), 0.6) if start < 0.5 else (2.4, 0.74)
+    place.text(*at, f"from {start:g}", ha="right")
 place.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 place.set(xlabel="step of gradient descent", ylabel="alpha of the right layer")
 figure
 
 # %% [markdown]
-# **A layer that has lost learns nothing**, even if it is right. The bad consequence: what was decided too early, by
-# chance, stays for long. The good one: a layer is *left in peace* where it has lost. The ground's network gets no
-# gradient from the flower's pixels. It need not waste weights on them, and whatever it has learned from other
+# **A layer that has lost learns next to nothing**, even if it is right. The bad consequence: what was decided too early,
+# by chance, stays for long. The good one: a layer is *left in peace* where it has lost. The ground's network gets hardly
+# any gradient from the flower's pixels. It need not waste weights on them, and whatever it has learned from other
 # frames about the place behind the flower, nobody disturbs.
 #
 # So a small lead grows. Whoever fits a pixel a bit better gets a bit more alpha, so more of the gradient, so
@@ -504,8 +505,8 @@ plots.layers_figure(rendering, frame=12)
 # **Nobody told them.** The loss only ever saw the blend. No mask, no "object", no order. Two still pictures that
 # move differently are simply the cheapest way to explain these frames.
 #
-# Where a layer's alpha is 0 it may show anything, and does: the noise around the flower is what remains of the random
-# weights, because that part of the layer hardly ever got a gradient. You know the formula now.
+# Where a layer's alpha is nearly 0 it may show anything, and does. The noise around the flower was left by random
+# weights, and hardly a gradient ever asked for anything better there. You know the formula now.
 #
 # And which layer is the flower? Exchange the two:
 
@@ -516,7 +517,7 @@ assert torch.equal(swapped.sum(dim=0), original.sum(dim=0))
 
 rows = [row for row in tables.read("layers.csv") if row["speed"] == 1]
 players = [int(row["object"]) for row in rows if row["layers"] == 2]
-print(f"three runs with other seeds, measured before: the flower was layer {players}")
+print("seeds 0, 1 and 2, measured before: the flower was layer", *players)
 assert set(players) == {0, 1}
 object_layer.compare(
     "nobody can know",
@@ -579,7 +580,7 @@ print(f"layer {player} plays the flower, IoU {found:.3f}")
 assert found > 0.9
 
 # %% [markdown]
-# More than nine tenths, and what is missing lies on the outline. Here is every disagreement, in white.
+# More than nine tenths, and most of what is missing lies on the outline. Here is every disagreement, in white.
 
 # %%
 seen = rendering.alpha[player] > 0.5
@@ -590,8 +591,8 @@ plots.pictures(
 )
 
 # %% [markdown]
-# Each layer has its own flow, too. Aligned with the true motions, which are dashed, as in chapter 04. (In this figure
-# the ground is layer 0 and the flower layer 1.)
+# Each layer has its own flow, too. Here are both, aligned with the true motions, dashed, as in chapter 04. (Whichever
+# layer played the flower: in this figure the ground is layer 0 and the flower layer 1.)
 
 # %%
 with torch.no_grad():
@@ -630,7 +631,7 @@ def canonical_picture(layer):
 
 
 # %%
-shown = [plots.Panel("the video", time, lambda i: video.frames[i])]
+panels = [plots.Panel("the video", time, lambda i: video.frames[i])]
 for layer in range(2):
     picture, canvas, moves = canonical_picture(layer)
 
@@ -639,7 +640,7 @@ for layer in range(2):
         return canonical.with_outline(picture, canvas.pixels(corners))
 
     rgb, alpha = rendering.layer_rgb[layer], rendering.alpha[layer]
-    shown += [
+    panels += [
         plots.Panel(
             f"layer {layer}, RGB", time, lambda i, rgb=rgb: plots.to_pixels(rgb[i])
         ),
@@ -648,7 +649,12 @@ for layer in range(2):
         ),
         plots.Panel(f"layer {layer}, canonical", time, outlined),
     ]
-widgets.scrub(shown)
+player_of_layers = widgets.scrub(panels)
+player_of_layers.figure.set_label(
+    "Seven rows over four frames: the video, then for each layer its colors, its alpha and "
+    "its canonical picture, which stands still while the outline of the frame wanders."
+)
+player_of_layers
 
 # %% [markdown]
 # The canonical picture of the flower's layer is a flower, cut out. The other one is the whole ground, with hardly a
@@ -663,7 +669,8 @@ widgets.overlay(rendering, fps=24.0, name="the flower")
 # %% [markdown]
 # ### A real film
 #
-# The file of chapter 00, with the alphas of its two layers. Every fourth frame will do.
+# The file of chapter 00, with the alphas of its two layers. Every fourth frame will do. (This file and the next one were
+# trained longer, and with the second term of the loss that chapter 06 is about. It names no objects, either.)
 
 # %%
 header, bunny_model = decoder.read_model(results.data_file("bunny.cfv").read_bytes())
@@ -691,7 +698,7 @@ widgets.overlay(bunny, fps=float(header.fps) / 4, name="Big Buck Bunny")
 # %% [markdown]
 # ### A camera that follows
 #
-# In that shot the camera stood still. In the next one it flies: a squirrel seen from above, and the camera stays with
+# In that shot the camera hardly moved. In the next one it flies: a squirrel seen from above, and the camera stays with
 # it. What moves in the *picture* is the ground.
 
 # %%
@@ -729,8 +736,9 @@ widgets.overlay(squirrel, fps=float(header.fps) / 3, name="The squirrel")
 #
 # ### How many layers?
 #
-# One layer was too few for two motions. Are three better than two? All $N$ layers of a model in the next picture have
-# together about equally many weights, so more layers mean narrower ones. Each dot is one seed; measured before (`make tables`).
+# One layer was too few for two motions. Are three better than two? Back to the flower, with $N = 1$ to 4 layers. All
+# models have about equally many weights, so more layers mean narrower ones. Each dot is one seed, measured before
+# (`make tables`).
 
 # %%
 found_db = {n: [row["psnr_db"] for row in rows if row["layers"] == n] for n in (1, 2, 3, 4)}
@@ -844,15 +852,19 @@ plots.pictures(
 )
 
 # %% [markdown]
+# In these pictures, black is a weight of 0 or less, and white is 1 or more.
+#
 # **Sigmoids average.** Each layer has a weight by itself, and nobody competes: if both layers show half of a color,
-# the sum is right, too. The trace: gray weights everywhere, hardly a pixel that is decided.
+# the sum is right, too. The trace: gray weights everywhere, hardly a pixel that is decided. (Even if the IoU is good:
+# above one half is not the same as decided.)
 #
 # **Raw logits earn by being negative.** A weight below 0 *subtracts* a layer, so a layer can be of use by being
 # wrong in the right way. Layers turn into correction terms of each other. The trace: negative weights, a lower PSNR,
 # and weights that *paint*: you see the picture in them, shape by shape, instead of who is where.
 #
-# That is why the weights sum to one. It makes the blend an average, so that to get a color right, some layer must
-# come near it, and what one layer gains, another one loses.
+# That is why the weights sum to one, and are positive. It makes the blend an average: it lies between the layers' colors,
+# nobody can subtract, and what one layer gains, another one loses. So they compete. (Between two colors is not yet *near*
+# one of them. That gap will show at the end of this chapter.)
 
 # %% [markdown]
 # **Twins.** Start both layers from the *same* weights. The gradient of the colors is $\alpha_i g$, and both alphas
@@ -870,7 +882,7 @@ assert weights.min() > 0.45 and weights.max() < 0.55
 
 # %% [markdown]
 # Nothing will. Equal colors make $c_i - \hat y = 0$, so the logits are told nothing, and equal layers get equal
-# gradients forever. Its trace: **alpha is one half everywhere**, two layers at the quality of one. Random starts are
+# gradients forever. Its trace: **alpha is one half everywhere**, two layers that do the work of one. Random starts are
 # not a detail, they are what makes layers different at all.
 
 # %% [markdown]
@@ -934,8 +946,8 @@ assert crowd_db > one_db + 8
 plots.layers_figure(crowd, frame=12)
 
 # %% [markdown]
-# Layers share the ground, in patches and in halftones. Their blend is right, but *none of them is the
-# ground*. Each one is a **ghost**: pale shapes, things missing, wrong colors that another one corrects. The loss
+# Two or three layers share the ground, in patches and in halftones. Their blend is right, but *none of them is the
+# ground*. Each of these is a **ghost**: pale shapes, things missing, wrong colors that another one corrects. The loss
 # cannot object. It only ever saw the blend.
 #
 # PSNR does not see that, and IoU only asked for the flower. So measure what you want: how good is a layer **alone, in its
@@ -1018,7 +1030,7 @@ assert min(ground_players) < true_alone[0] - 3
 # * A pixel is $\hat y = \sum_i \alpha_i c_i$; alphas are a softmax over the *layers* of one logit each.
 # * Soft alphas show soft edges, and they have a slope, so they can be learned.
 # * $\partial L/\partial c_i = \alpha_i\,g$ and $\partial L/\partial a_i = \alpha_i\langle g, c_i - \hat y\rangle$:
-#   a layer that has lost a pixel learns nothing from it.
+#   a layer that has lost a pixel learns next to nothing from it.
 # * Which layer is the object is up to the seed. Compare by the best match: IoU under permutation.
 # * With two motions, a second layer is worth more than 8 dB at equal bytes, and the object comes with it.
 # * Weights that do not sum to 1 make layers corrections of each other; equal starts stay equal.
@@ -1038,7 +1050,7 @@ progress()
 #    right?
 
 # %% [markdown] tags=["answer"]
-# 1. So that the blend is an average: then some layer has to come near the true color, and what one layer gains in
+# 1. So that the blend is an average, between the layers' colors: nobody can subtract, and what one layer gains in
 #    share another one loses, so layers compete. Without it, raw weights become negative and layers correct each
 #    other, or (sigmoids) all of them show a part of everything.
 # 2. All gradients of the other layers there are small, since each has the factor $\alpha_i$. Good: they keep what
