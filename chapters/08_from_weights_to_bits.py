@@ -1205,7 +1205,7 @@ each_own, for_all = rungs["6 bits, rounded"], rungs["one step, 2^-5"]
 print(f"6 bits, a step each: {each_own[0]:.2f} bits per weight, {each_own[1]:.2f} dB")
 finest = min(d for _, d in quantize_all(floats, 6))
 print(f"one step, 2^-5: {2**-5 / finest:.0f} times the finest step of the 6 bits")
-assert 2**-5 > 5 * finest
+assert finest < 2**-5 / 5
 assert for_all[1] < each_own[1] - 3 and abs(for_all[0] - each_own[0]) < 0.5
 
 # %% [markdown]
