@@ -635,7 +635,7 @@ assert gaps["inside", 0.1] < 0.3 and gaps["inside", 1.0] < 0.3
 assert gaps["outline", 0.1] > 5 and gaps["outline", 1.0] < 2
 gamma_one.compare(
     "worse",
-    "By 1.5 to 5 dB, above all on the outline. Pixels are mixtures there; γ forbids mixing.",
+    "By 1.5 to 5 dB, above all on the outline: pixels are mixtures, and γ forbids mixing.",
 )
 assert 1.5 < measured[0.1]["blend"] - measured[1.0]["blend"] < 5
 
@@ -803,6 +803,14 @@ def runs(clip, gamma=None):
 
 
 assert all(row["iou"] > 0.9 for gamma in (0.1, 0.2, 1.0) for row in runs("cutout", gamma))
+larger_iou = max(row["iou"] for gamma in (0.1, 0.2, 1.0) for row in runs("cutout", gamma))
+small = [row["iou"] for gamma in (0.0, 0.01, 0.05) for row in runs("cutout", gamma)]
+assert min(iou for iou in small if iou > 0.9) > larger_iou > min(small)
+for clip in ("cutout", "bunny"):
+    mean = {g: sum(row["psnr_db"] for row in runs(clip, g)) / 3 for g in (0.01, 1.0)}
+    assert mean[0.01] > mean[1.0] + 1
+
+# %%
 assert {row["gamma"] for row in runs("trio") if row["iou"] > 0.88} == {0.1, 0.2, 1.0}
 assert sum(row["iou"] > 0.88 for row in runs("trio")) == 3
 assert min(gap["pan", 0.0]) > 5.9
