@@ -310,6 +310,8 @@ def fit(
         run.stage = "fit"
         run.advance(config.steps)
     except KeyboardInterrupt:
+        if not runs:
+            raise  # there is nothing to keep yet
         interrupted = True
         run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
     return FitResult(run.model, config, tuple(run.history), interrupted)

@@ -336,6 +336,15 @@ def test_ctrl_c_keeps_what_was_reached(clip, small_model, short_fit):
     assert abs(psnr_db(clip.frames, rendered(result, clip)) - result.history[-1].psnr_db) < 6
 
 
+def test_ctrl_c_before_there_is_anything_ends_at_once(clip, small_model, short_fit, monkeypatch):
+    def interrupted(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("coordflow_mini.fit.CoordFlow", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(clip, small_model, short_fit)
+
+
 @pytest.mark.parametrize("start", [1, 2, 3])
 def test_ctrl_c_during_the_starts_keeps_the_best(start, clip, small_model, short_fit):
     """Interrupted during a start, fit returns the best of the starts so far."""
