@@ -665,7 +665,7 @@ print(f"6 bits, rounded:    {loss['rounded', 6]:5.2f} dB lost")
 print(f"6 bits, tuned:      {loss['tuned', 6]:5.2f} dB lost")
 print(f"5 bits, priced:     {loss['priced', 5]:5.2f} dB lost")
 assert loss["fp16", 16] < 0.05 and loss["rounded", 6] > 4
-assert loss["priced", 5.4] < loss["priced", 5] < 0.6
+assert loss["priced", 5.4] < loss["priced", 5] < 0.3
 assert loss["priced", 5] < loss["tuned", 6] < loss["rounded", 6] - 1
 
 # %% [markdown]
