@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 · Welcome: a video in eighteen kilobytes
 #
-# **Time.** About 45 minutes to read and do. Running all cells, measured: 18 s on 2 CPU cores.
+# **Time.** About 45 minutes to read and do. Running all cells, measured: 19 s on 2 CPU cores.
 #
 # You open a file of 18 kB, watch four seconds of film come out of it, and take the film apart into
 # layers. Then you walk the whole path yourself, from a clip to a file and back, in ten lines. The

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07 · What layers give: six questions to one function
 #
-# **Time.** About 75 minutes to read and do. Running all cells, measured: not yet.
+# **Time.** About 75 minutes to read and do. Running all cells, measured: 30 s on 2 CPU cores.
 #
 # The last chapters took a video apart: what moves together shares one picture and one motion. Nothing of
 # that was made for editing videos. But a video that is a function can be asked questions that nobody

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 08 · From weights to bits: the file
 #
-# **Time.** About 90 minutes to read and do. Running all cells, measured: not yet.
+# **Time.** About 90 minutes to read and do. Running all cells, measured: 26 s on 2 CPU cores.
 #
 # So far a video was a list of weights, and its size was a promise: weights times 6 bits. This chapter keeps the
 # promise. You round the weights, let the network get used to it, count what the whole numbers are worth, and
