@@ -44,10 +44,12 @@ class Scrubber(Shown):
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(self._move, names="value")
         titles = [ipywidgets.HTML(html.escape(panel.title)) for panel in shown]
-        wide = {"flex": "1 1 0", "min_width": "160px", "max_width": "480px", "margin": "0 8px 0 0"}
+        wide = {"max_width": "480px", "margin": "0 8px 0 0"}
         columns = [ipywidgets.VBox(list(pair), layout=wide) for pair in zip(titles, self.images, strict=True)]
         controls = ipywidgets.HBox([self.play, self.slider, self.now], layout={"align_items": "center"})
-        self.box = ipywidgets.VBox([ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}), controls])
+        # a grid, so that the pictures of a row that is not full are no larger than the others
+        grid = {"display": "grid", "grid_template_columns": "repeat(auto-fit, minmax(160px, 1fr))"}
+        self.box = ipywidgets.VBox([ipywidgets.Box(columns, layout=grid), controls])
 
     def _move(self, change: Any) -> None:
         """Hand over the pictures of the slider's frame."""
