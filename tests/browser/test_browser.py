@@ -10,9 +10,8 @@ from coordflow_mini import report
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "runs" / "browser"
-CHAPTERS = [
-    path.stem for path in sorted(ROOT.glob("chapters/*.ipynb")) if path.stem[:2] in ("00", "03", "04")
-]
+CHAPTERS = [path.stem for path in sorted(ROOT.glob("chapters/*.ipynb")) if path.stem[:2] not in ("01", "02")]
+IN_BOTH_THEMES = ("00", "03", "04")  # pictures bring their own ground, and every chapter uses the same ones
 
 PICTURES = "node => [...node.querySelectorAll('img')].map(img => img.src).join()"
 TRACEBACKS = "() => [...document.querySelectorAll('[data-mime-type*=\"error\"]')].map(node => node.innerText)"
@@ -50,6 +49,8 @@ def run_all(page, lab, notebook: str) -> None:
 
 @pytest.mark.parametrize("notebook", CHAPTERS)
 def test_a_chapter_runs_and_its_widgets_move(page, lab, notebook):
+    if page.theme == "dark" and notebook[:2] not in IN_BOTH_THEMES:
+        pytest.skip("looked at in the light theme")
     run_all(page, lab, notebook)
     assert not page.evaluate(TRACEBACKS)
     views = page.query_selector_all(OUTERMOST)
