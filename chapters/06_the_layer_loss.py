@@ -677,7 +677,7 @@ plots.pictures(
 # ## The whole table
 #
 # Six values of γ, three seeds, four clips, all with the settings from above: 72 fits, measured before
-# (`make tables`, nine minutes on one core). The clips differ in how many things move:
+# (`make tables`, about ten minutes on one core). The clips differ in how many things move:
 #
 # * **cutout**: the flower and its background, two motions, two layers;
 # * **trio**: two flowers and a background, three motions, three layers;

@@ -106,7 +106,7 @@ GAMMAS = (0.0, 0.01, 0.05, 0.1, 0.2, 1.0)
 
 
 def gamma() -> Iterator[Row]:
-    """Chapter 06: six weights of the layer loss on four clips; nine minutes of one core.
+    """Chapter 06: six weights of the layer loss on four clips; about ten minutes of one core.
 
     psnr_db, alone_db: of the blend, and of every pixel as its owner shows it.  early_db: of the batches
     of steps 101 to 150.  decided, smallest: shares of the pixels, of those with one alpha above 0.95 and of
