@@ -853,7 +853,7 @@ unit = half_side(32, 48)
 left_over = {}
 for kind, matrix in matrices.items():
     goal = gains.project(matrix[-1], small)
-    best = gains.nearest_similarity(small, goal)
+    best = similarity.nearest(small, goal)
     moved = (goal - small).norm(dim=-1).mean() * unit
     left_over[kind] = (similarity.apply(best, small) - goal).norm(dim=-1).mean() * unit
     print(

@@ -8,7 +8,7 @@ The logarithm keeps the scale positive and makes "no change" the zero vector.
 import torch
 from torch import Tensor
 
-__all__ = ["apply", "compose", "from_matrix", "identity", "inverse", "matrix"]
+__all__ = ["apply", "compose", "from_matrix", "identity", "inverse", "matrix", "nearest"]
 
 
 def identity(*shape: int) -> Tensor:
@@ -60,3 +60,15 @@ def from_matrix(matrix: Tensor) -> Tensor:
     cos, sin = matrix[..., 0, 0], matrix[..., 1, 0]
     log_scale = 0.5 * torch.log(cos**2 + sin**2)
     return torch.stack([log_scale, torch.atan2(sin, cos), matrix[..., 0, 2], matrix[..., 1, 2]], dim=-1)
+
+
+def nearest(points: Tensor, places: Tensor) -> Tensor:
+    """The transform [4] that leads points [n, 2] nearest to places [n, 2], least squares.
+
+    With points x + iy a similarity is z -> a z + b, and the best a and b are those of a line.
+    """
+    z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(places.contiguous())
+    centered = z - z.mean()
+    a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
+    b = w.mean() - a * z.mean()
+    return torch.stack([a.abs().log(), a.angle(), b.real, b.imag])

@@ -65,18 +65,11 @@ def test_a_turn_is_a_similarity_and_the_others_are_none():
     points = pixel_grid(32, 48)
     for kind in gains.BENDS:
         places = gains.project(gains.bend(kind, 0.3), points)
-        best = similarity.apply(gains.nearest_similarity(points, places), points)
+        best = similarity.apply(similarity.nearest(points, places), points)
         apart = (best - places).norm(dim=-1).mean()
         assert (apart < 1e-5) if kind == "turn" else (apart > 0.03)
     with pytest.raises(ValueError, match="turn, shear, perspective"):
         gains.bend("fold", 1)
-
-
-def test_the_nearest_similarity_of_a_similarity_is_itself():
-    motion = torch.tensor([0.2, 0.5, 0.1, -0.2])
-    points = pixel_grid(4, 6)
-    found = gains.nearest_similarity(points, similarity.apply(motion, points))
-    torch.testing.assert_close(found, motion)
 
 
 def test_a_bent_clip_moves():

@@ -64,18 +64,13 @@ def align(found: Tensor, truth: Tensor) -> Tensor:
     """The found motion seen in the truth's canonical picture, [time, 4] float64.
 
     A canonical picture may be moved by any similarity A, if the motion is moved along: only A ∘ found
-    can be compared with a truth.  The best A for the corners of all frames is a line through complex
-    numbers: with points x + iy a similarity is z -> a z + b, and a and b follow by least squares.
+    can be compared with a truth: the best A for the corners of all frames, by least squares.
     """
     corners = outline(similarity.identity().double(), 2, 3)
-    z, w = (
-        torch.view_as_complex(similarity.apply(motion.double()[:, None], corners)).flatten()
-        for motion in (found, truth)
+    here, there = (
+        similarity.apply(motion.double()[:, None], corners).flatten(0, 1) for motion in (found, truth)
     )
-    centered = z - z.mean()
-    a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
-    b = w.mean() - a * z.mean()
-    best = torch.stack([a.abs().log(), a.angle(), b.real, b.imag])
+    best = similarity.nearest(here, there)
     return similarity.compose(best.expand_as(found), found.double())
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "finer_points",
     "hole_db",
     "masked_error",
-    "nearest_similarity",
     "project",
     "still_camera",
     "temporal_median",
@@ -144,12 +143,3 @@ def project(matrix: Tensor, points: Tensor) -> Tensor:
     """Points [..., 2] after a 3x3 matrix."""
     image = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1) @ matrix.T.to(points)
     return image[..., :2] / image[..., 2:]
-
-
-def nearest_similarity(points: Tensor, places: Tensor) -> Tensor:
-    """The similarity (log s, θ, dx, dy) that leads points [n, 2] nearest to places [n, 2], least squares."""
-    z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(places.contiguous())
-    centered = z - z.mean()
-    a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
-    b = w.mean() - a * z.mean()
-    return torch.stack([a.abs().log(), a.angle(), b.real, b.imag])
