@@ -22,7 +22,7 @@ from coordflow_mini.coords import frame_times, pixel_grid, point_pixels
 from coordflow_mini.fit import OnStep, default_model, fit
 from coordflow_mini.model import CoordFlow, Rendering, to_uint8
 from coordflow_mini.timeline import timeline
-from coordflow_mini.video import Video
+from coordflow_mini.video import Frames, Video
 
 __all__ = [
     "Counted",
@@ -123,10 +123,8 @@ def upscale(model: CoordFlow, scale: float, like: Video, *, counted: Counted = _
     Where things move, frames share what they saw between the pixels; detail that no frame had is made
     up smoothly.
     """
-    times = frame_times(like.time)
-    renderings = model.render_frames(times, like.height, like.width, scale=scale)
-    frames = [rendering.rgb.numpy() for rendering in counted(renderings, like.time)]
-    return Video(np.concatenate(frames), like.fps, f"{like.name}, {scale:g} times as large")
+    frames = _shown(model, like, counted, scale=scale)
+    return Video(frames, like.fps, f"{like.name}, {scale:g} times as large")
 
 
 def interpolate(model: CoordFlow, factor: float, like: Video, *, counted: Counted = _silently) -> Video:
@@ -136,9 +134,8 @@ def interpolate(model: CoordFlow, factor: float, like: Video, *, counted: Counte
     """
     line = timeline(range(like.time), like.fps, factor)
     times = frame_times(like.time, at=torch.tensor(line.positions))
-    renderings = model.render_frames(times, like.height, like.width)
-    frames = [rendering.rgb.numpy() for rendering in counted(renderings, len(times))]
-    return Video(np.concatenate(frames), line.fps, f"{like.name}, {factor:g} times the frames")
+    frames = _shown(model, like, counted, times=times)
+    return Video(frames, line.fps, f"{like.name}, {factor:g} times the frames")
 
 
 def inpaint(
@@ -254,10 +251,13 @@ def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
     return similarity.compose(similarity.inverse(motion), motion[len(motion) // 2])
 
 
-def _shown(model: CoordFlow, like: Video, counted: Counted) -> Any:
-    """The model's own frames of the clip, uint8 [time, height, width, 3]."""
-    renderings = model.render_frames(frame_times(like.time), like.height, like.width)
-    return np.concatenate([rendering.rgb.numpy() for rendering in counted(renderings, like.time)])
+def _shown(
+    model: CoordFlow, like: Video, counted: Counted, *, times: Tensor | None = None, scale: float = 1.0
+) -> Frames:
+    """The model's own pictures at these times, those of the clip's frames by default, uint8 [time, ...]."""
+    times = frame_times(like.time) if times is None else times
+    renderings = model.render_frames(times, like.height, like.width, scale=scale)
+    return np.concatenate([rendering.rgb.numpy() for rendering in counted(renderings, len(times))])
 
 
 def _check_layer(model: CoordFlow, layer: int) -> None:
