@@ -91,8 +91,7 @@ def grid_step(at_least: float) -> float:
 
 def quantize_all(tensors: Sequence[Tensor], bits: int) -> list[tuple[NDArray[np.int32], float]]:
     """Each tensor as integers of so many bits, and its step: the finest at which the largest one fits."""
-    largest = 2 ** (bits - 1) - 1
-    steps = [grid_step(float(tensor.detach().abs().max()) / largest) for tensor in tensors]
+    steps = [step(_index(tensor, bits)) for tensor in tensors]
     return [(quantize(tensor, size), size) for tensor, size in zip(tensors, steps, strict=True)]
 
 
@@ -117,11 +116,12 @@ def in_bits(model: CoordFlow, bits: int) -> list[QuantizedTensor]:
 
 def _indices(model: CoordFlow, bits: int) -> list[list[int]]:
     """Index of every tensor's step, per parameter and layer."""
-    largest = 2 ** (bits - 1) - 1
-    return [
-        [grid_index(float(tensor.detach().abs().max()) / largest) for tensor in parameter]
-        for parameter in model.parameters()
-    ]
+    return [[_index(tensor, bits) for tensor in parameter] for parameter in model.parameters()]
+
+
+def _index(tensor: Tensor, bits: int) -> int:
+    """Index of the finest step of the grid at which a tensor's largest integer has so many bits."""
+    return grid_index(float(tensor.detach().abs().max()) / (2 ** (bits - 1) - 1))
 
 
 class _Rounded(torch.nn.Module):
