@@ -1,4 +1,4 @@
-"""The records that everything outside reads: a rate-quality point, a whole run, the published points.
+"""The records that everything outside reads: a rate-quality point, a run, a sweep, the published points.
 
 Plain, frozen, and free of torch.  `to_json()` gives dicts, lists, numbers and strings only;
 `from_json()` takes them back and answers anything else with one line.
@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RatePoint", "RunResult", "data_file", "published"]
+__all__ = ["Experiment", "FailedJob", "RatePoint", "RunResult", "data_file", "published"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,30 @@ class RunResult:
             raise ValueError(f"RunResult.versions must be an object, got {values['versions']!r:.60}")
         point = RatePoint.from_json(values["point"])
         return cls(**{**values, "point": point, "references": tuple(map(RatePoint.from_json, points))})
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """A job of a sweep that ended without a point: its name and the reason, in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a sweep measured: every codec on every clip at every rate.
+
+    points: in no particular order; curves are told apart by codec and settings.  failed: jobs without a
+    point.  pending: names of jobs that have not run yet.  hardware: each machine that took part, in words.
+    versions: of the packages that matter.
+    """
+
+    points: tuple[RatePoint, ...]
+    failed: tuple[FailedJob, ...] = ()
+    pending: tuple[str, ...] = ()
+    hardware: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def data_file(name: str) -> Path:
