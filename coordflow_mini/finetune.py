@@ -11,11 +11,13 @@ end the quantization steps stand still, so that the weights can settle on them.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from coordflow_mini.checkpoint import Checkpoint, State
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.fit import (
     DivergenceError,
@@ -130,7 +132,12 @@ class FineTuned:
 
 
 class _Tuning:
-    """The state of fine-tuning: weights, steps, their optimizers and the size of the file."""
+    """The state of fine-tuning: weights, steps, their optimizers and the size of the file.
+
+    keep: told the state after every report.
+    """
+
+    keep: Callable[[State], None] | None = None
 
     def __init__(
         self,
@@ -162,23 +169,50 @@ class _Tuning:
             self._calibrate()
             self._hold_rate()
 
-    def advance(self, rates: list[float], settled_from: float = _SETTLED) -> None:
-        """One training step per learning rate (each a share of the full one).
+    def advance(self, first: int, rates: list[float], settled_from: float = _SETTLED) -> None:
+        """One training step per learning rate (each a share of the full one), but for those already made.
 
-        settled_from: part of them after which the quantization steps stand still.
+        first: steps that were made before these.  settled_from: part of them after which the quantization
+        steps stand still.
         """
-        self.total += len(rates)
-        for number, rate in enumerate(rates):
-            settled = number > settled_from * len(rates)
+        self.total = first + len(rates)
+        while self.done < self.total:
+            settled = self.done - first > settled_from * len(rates)
             # float32 last, because that is what a decoder computes in
-            self._descend(rate, torch.float32 if settled else self.sampler.dtype, settled)
+            dtype = torch.float32 if settled else self.sampler.dtype
+            self._descend(rates[self.done - first], dtype, settled)
             self.done += 1
             if self.done % _HOLD == 0 and not settled:
                 self._hold_rate()
-            if self.done % _REPORT == 0 or number == len(rates) - 1:
+            if self.done % _REPORT == 0 or self.done == self.total:
                 self._check()
                 self._calibrate()
                 self._report()
+
+    def state(self) -> State:
+        """All that the next steps depend on."""
+        return {
+            "done": self.done,
+            "seconds": time.perf_counter() - self.began,
+            "error": self.error,
+            "size": self.size,
+            "surcharge": self.surcharge,
+            "quantizer": self.quantizer.state_dict(),
+            "weights": self.weights.state_dict(),
+            "steps": self.steps.state_dict(),
+            "generator": self.sampler.generator.get_state(),
+            "history": [progress.to_state() for progress in self.history],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`."""
+        self.done, self.began = state["done"], time.perf_counter() - state["seconds"]
+        self.error, self.size, self.surcharge = state["error"], state["size"], state["surcharge"]
+        self.quantizer.load_state_dict(state["quantizer"])
+        self.weights.load_state_dict(state["weights"])
+        self.steps.load_state_dict(state["steps"])
+        self.sampler.generator.set_state(state["generator"])
+        self.history = [Progress(*entry) for entry in state["history"]]
 
     def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
         for optimizer, full in (
@@ -235,6 +269,8 @@ class _Tuning:
         bits_per_weight = 8 * self.size / self.quantizer.model.parameter_count
         seconds = time.perf_counter() - self.began
         self.history.append(Progress("fine-tune", self.done, self.total, psnr_db, seconds, bits_per_weight))
+        if self.keep:
+            self.keep(self.state())
         if self.on_step:
             self.on_step(self.history[-1])
 
@@ -248,24 +284,35 @@ def finetune(
     *,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> FineTuned:
     """Continue a fit with quantized weights until their file has at most `target_bytes`.
 
     file_size: bytes of the whole file with these tensors; it is what the rate is held by, so
     no estimate of ours decides.  The fit's model is trained in place.  Ctrl-C keeps what was
-    reached.  Raises `DivergenceError`.  Taught in chapter 08.
+    reached.  checkpoint: go on from what it holds, and keep in it what is reached.
+    Raises `DivergenceError`, `CheckpointError`.  Taught in chapter 08.
     """
     compiling = worth_compiling(fitted.config, fitted.model.parameter_count, config.steps, _GRAPHS)
     sampler = Sampler(video, fitted.config, torch.device(device), compiling=compiling)
     tuning = _Tuning(fitted, sampler, config, config.aim * target_bytes, file_size, on_step)
-    interrupted = False
+    if checkpoint:
+        of = {**asdict(config), "target_bytes": target_bytes}
+        if state := checkpoint.restored("fine-tune", of):
+            tuning.restore(state)
+        tuning.keep = partial(checkpoint.reached, "fine-tune", of)
+    least, interrupted = config.floor * target_bytes, False
     try:
-        tuning.advance([cosine(step / config.steps) for step in range(config.steps)])
-        for _ in range(config.rounds):
-            if config.floor * target_bytes <= tuning.size <= target_bytes:
+        tuning.advance(0, [cosine(step / config.steps) for step in range(config.steps)])
+        for again in range(config.rounds):
+            first = config.steps + again * _REPORT
+            if tuning.done <= first and least <= tuning.size <= target_bytes:
                 break
-            tuning.advance([_AGAIN * cosine(step / _REPORT) for step in range(_REPORT)], _BRIEFLY)
+            tuning.advance(first, [_AGAIN * cosine(step / _REPORT) for step in range(_REPORT)], _BRIEFLY)
     except KeyboardInterrupt:
         interrupted = True
-        tuning.settle(config.floor * target_bytes, target_bytes)
+        tuning.settle(least, target_bytes)
+    finally:
+        if checkpoint:
+            checkpoint.write()
     return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)

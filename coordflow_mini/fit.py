@@ -7,13 +7,17 @@ result.model.render(coords.frame_times(video.time), video.height, video.width)
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from coordflow_mini.checkpoint import Checkpoint, State
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import (
     Places,
@@ -61,6 +65,10 @@ class Progress:
     model: CoordFlow | None = field(
         default=None, repr=False, compare=False
     )  # for `on_step` of a fit to look at
+
+    def to_state(self) -> list[Any]:
+        """All but the model, for a checkpoint; `Progress(*state)` is this again."""
+        return [getattr(self, item.name) for item in fields(self) if item.name != "model"]
 
     @property
     def seconds_left(self) -> float:
@@ -183,7 +191,12 @@ def _checked_weights(weights: Tensor | NDArray[Any], video: Video) -> Tensor:
 
 
 class _Run:
-    """One model under training: the loop of `fit` from a given seed."""
+    """One model under training: the loop of `fit` from a given seed.
+
+    keep: told the state after every report.
+    """
+
+    keep: Callable[[State], None] | None = None
 
     def __init__(
         self, sampler: Sampler, model: CoordFlow, config: FitConfig, stage: str, on_step: OnStep | None
@@ -217,6 +230,25 @@ class _Run:
                 self._report(torch.stack(recent).mean().item())
                 recent.clear()
 
+    def state(self) -> State:
+        """All that the next steps depend on."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.sampler.generator.get_state(),
+            "history": [progress.to_state() for progress in self.history],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.generator.set_state(state["generator"])
+        self.history = [Progress(*entry) for entry in state["history"]]
+
     def _set_rates(self) -> None:
         """Annealing at the end; wide weights (the colors) warm up."""
         config = self.config
@@ -246,6 +278,8 @@ class _Run:
         psnr_db = -10 * math.log10(max(error, 1e-10))
         progress = Progress(self.stage, self.step, self.config.steps, psnr_db, self.seconds)
         self.history.append(progress)
+        if self.keep:
+            self.keep(self.state())
         if self.on_step:
             self.on_step(replace(progress, model=self.model))
 
@@ -282,6 +316,7 @@ def fit(
     frames: Iterable[int] | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Fit a model to a clip by stochastic gradient descent on random pixels.
 
@@ -291,27 +326,69 @@ def fit(
 
     weights: [time, height, width], how much each pixel counts (inpainting: 0 in the hole).
     frames: indices of the frames to learn from (interpolation: every other one).
-    on_step: called every 50 steps.  Raises `DivergenceError`.  Taught in chapters 02 and 04 to 06.
+    on_step: called every 50 steps.  checkpoint: go on from what it holds, if it holds anything, and keep in
+    it what is reached (of the starts, only the one that goes on).
+    Raises `DivergenceError`, `CheckpointError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config, device = model or default_model(video), config or FitConfig(), torch.device(device)
     compiling = worth_compiling(config, weight_count(model), config.steps)
     keep_memory()
     runs: list[_Run] = []
     interrupted = False
+
+    def begin(start: int, stage: str) -> _Run:
+        sampler = Sampler(video, config, device, weights=weights, frames=frames, compiling=compiling)
+        generator = torch.Generator().manual_seed(config.seed + 1000 * start)
+        runs.append(_Run(sampler, CoordFlow(model, generator).to(device), config, stage, on_step))
+        return runs[-1]
+
+    frames = None if frames is None else list(frames)
+    of = _subject(video, model, config, weights, frames) if checkpoint else {}
     try:
-        for start in range(config.starts):
-            sampler = Sampler(video, config, device, weights=weights, frames=frames, compiling=compiling)
-            generator = torch.Generator().manual_seed(config.seed + 1000 * start)
-            stage = f"start {start + 1} of {config.starts}" if config.starts > 1 else "fit"
-            runs.append(_Run(sampler, CoordFlow(model, generator).to(device), config, stage, on_step))
-            if config.starts > 1:
-                runs[-1].advance(min(config.start_steps, config.steps))
-        run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
+        if state := checkpoint.restored("fit", of) if checkpoint else None:
+            begin(0, "fit").restore(state)
+        elif config.starts == 1:
+            begin(0, "fit")
+        else:
+            for start in range(config.starts):
+                run = begin(start, f"start {start + 1} of {config.starts}")
+                run.advance(min(config.start_steps, config.steps))
+        run = _best(runs)
         run.stage = "fit"
+        if checkpoint:
+            run.keep = partial(checkpoint.reached, "fit", of)
         run.advance(config.steps)
     except KeyboardInterrupt:
         if not runs:
             raise  # there is nothing to keep yet
-        interrupted = True
-        run = max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
+        run, interrupted = _best(runs), True
+    finally:
+        if checkpoint:
+            checkpoint.write()
     return FitResult(run.model, config, tuple(run.history), interrupted)
+
+
+def _best(runs: list[_Run]) -> _Run:
+    """The run with the smallest loss so far."""
+    return max(runs, key=lambda run: run.history[-1].psnr_db if run.history else 0)
+
+
+def _subject(
+    video: Video,
+    model: ModelConfig,
+    config: FitConfig,
+    weights: Tensor | NDArray[Any] | None,
+    frames: list[int] | None,
+) -> State:
+    """What a fit depends on, for its checkpoint: the pixels of up to 16 frames stand for all."""
+    some = range(0, video.time, -(-video.time // 16))
+    pixels = 0
+    for index in some:
+        pixels = crc32(video.frames[index].tobytes(), pixels)
+    return {
+        "clip": f"{video.time} frames of {video.width}x{video.height}, CRC {pixels:08x}",
+        **asdict(model),
+        **asdict(config),
+        "weights": "" if weights is None else f"{crc32(np.asarray(weights).tobytes()):08x}",
+        "frames": "" if frames is None else str(frames),
+    }

@@ -1,0 +1,261 @@
+"""Checkpoints: a training that goes on ends with the very weights of one that never stopped."""
+
+import copy
+import io
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+import torch
+
+from coordflow_mini import entropy
+from coordflow_mini.checkpoint import Checkpoint, CheckpointError
+from coordflow_mini.finetune import FineTuned, finetune
+from coordflow_mini.fit import FitResult, Progress, fit
+from coordflow_mini.video import Video
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SUBJECT = {"clip": "a", "steps": 5}
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "clip.checkpoint"
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of ours catches this."""
+
+
+def killer(step: int):
+    """Ends the training at a step, as a kill would: without a word to anybody."""
+
+    def on_step(progress: Progress) -> None:
+        if progress.step >= step:
+            raise Killed
+
+    return on_step
+
+
+def as_bytes(result: FitResult) -> list[bytes]:
+    return [parameter.detach().numpy().tobytes() for parameter in result.model.parameters()]
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_comes_back(path):
+    """Tensors, numbers, strings, lists and dicts; another object reads them from the file alone."""
+    state = {
+        "weights": torch.randn(3, 2),
+        "step": 7,
+        "error": 0.1,
+        "history": [["fit", 1, None]],
+        "by": {0: 1},
+    }
+    checkpoint = Checkpoint(path)
+    checkpoint.reached("fit", SUBJECT, state)
+    checkpoint.write()
+    found = Checkpoint(path).restored("fit", SUBJECT)
+    assert torch.equal(found.pop("weights"), state.pop("weights"))
+    assert found == {"of": SUBJECT, **state}
+    assert Checkpoint(path).restored("fine-tune", SUBJECT) is None
+
+
+def test_what_was_kept_does_not_change_with_the_training(path):
+    weights = torch.zeros(2)
+    checkpoint = Checkpoint(path)
+    checkpoint.reached("fit", SUBJECT, {"weights": weights})
+    weights += 1
+    checkpoint.write()
+    assert Checkpoint(path).restored("fit", SUBJECT)["weights"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("every", "written"), [(0, True), (1000, False)])
+def test_it_is_written_every_so_often(every, written, path):
+    Checkpoint(path, every=every).reached("fit", SUBJECT, {"step": 1})
+    assert path.exists() == written
+
+
+def test_nothing_new_is_not_written(path):
+    checkpoint = Checkpoint(path)
+    checkpoint.write()
+    assert not path.exists()
+
+
+def test_a_finished_training_leaves_nothing(path):
+    checkpoint = Checkpoint(path, every=0)
+    checkpoint.reached("fit", SUBJECT, {"step": 1})
+    checkpoint.remove()
+    checkpoint.write()
+    assert not path.exists() and checkpoint.restored("fit", SUBJECT) is None
+    checkpoint.remove()
+
+
+def test_a_checkpoint_of_something_else_is_refused(path):
+    checkpoint = Checkpoint(path, every=0)
+    checkpoint.reached("fit", SUBJECT, {"step": 1})
+    with pytest.raises(CheckpointError, match=r"another fit: steps was 5, now it is 6; use the same"):
+        Checkpoint(path).restored("fit", {**SUBJECT, "steps": 6})
+
+
+class Payload:
+    """Would leave a trace if it were unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+def sealed(content: object) -> bytes:
+    """What a forger would write: any content under a good checksum."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getvalue()
+    return b"\x89CFK\x01" + crc32(payload).to_bytes(4, "little") + payload
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "pickle", "code", "list", "stage", "cut", "more"])
+def test_a_damaged_or_hostile_file_is_one_line(kind, path, tmp_path):
+    """And no code in it is run."""
+    Checkpoint(path, every=0).reached("fit", SUBJECT, {"weights": torch.zeros(100)})
+    good, trace = path.read_bytes(), tmp_path / "trace"
+    path.write_bytes(
+        {
+            "empty": b"",
+            "text": b"hello",
+            "pickle": pickle.dumps(Payload(trace)),
+            "code": sealed({"fit": {"of": Payload(trace)}}),
+            "list": sealed([1, 2]),
+            "stage": sealed({"fit": 3}),
+            "cut": good[:-1],
+            "more": good + b"0",
+        }[kind]
+    )
+    with pytest.raises(CheckpointError, match=r"remove it$") as caught:
+        Checkpoint(path).restored("fit", SUBJECT)
+    assert "\n" not in str(caught.value) and not trace.exists()
+
+
+def test_every_flipped_byte_is_noticed(path):
+    Checkpoint(path, every=0).reached("fit", SUBJECT, {"weights": torch.zeros(3)})
+    good = path.read_bytes()
+    for place in range(0, len(good), 7):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 16]) + good[place + 1 :])
+        with pytest.raises(CheckpointError):
+            Checkpoint(path).restored("fit", SUBJECT)
+
+
+# --- a fit that goes on ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"optimizer": "adam"}, {"starts": 2, "start_steps": 50}, {"ms_ssim": 0.1}]
+)
+def test_a_killed_fit_goes_on_exactly(change, path, clip, small_model, short_fit):
+    """Killed twice, at 100 and 150 of 200 steps: same weights and same history as never killed."""
+    config = replace(short_fit, steps=200, **change)
+    whole = fit(clip, small_model, config)
+    for step in (100, 150):
+        with pytest.raises(Killed):
+            fit(clip, small_model, config, checkpoint=Checkpoint(path, every=0), on_step=killer(step))
+    seen: list[int] = []
+    last = fit(
+        clip,
+        small_model,
+        config,
+        checkpoint=Checkpoint(path),
+        on_step=lambda progress: seen.append(progress.step),
+    )
+    assert as_bytes(last) == as_bytes(whole)
+    assert seen == [200]
+    figures = [[(p.step, p.psnr_db) for p in result.history] for result in (last, whole)]
+    assert figures[0] == figures[1]
+
+
+def test_a_finished_fit_is_not_repeated(path, clip, small_model, short_fit):
+    whole = fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))
+    again = fit(clip, small_model, short_fit, checkpoint=Checkpoint(path), on_step=killer(0))
+    assert as_bytes(again) == as_bytes(whole)
+
+
+def test_a_checkpoint_changes_nothing(path, clip, small_model, short_fit):
+    kept = fit(clip, small_model, short_fit, checkpoint=Checkpoint(path, every=0))
+    assert as_bytes(kept) == as_bytes(fit(clip, small_model, short_fit))
+
+
+def test_ctrl_c_keeps_what_was_reached_in_the_file(path, clip, small_model, short_fit):
+    """However long the pause between two writes: nothing is lost that was reported."""
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 50:
+            raise KeyboardInterrupt
+
+    stopped = fit(clip, small_model, short_fit, checkpoint=Checkpoint(path, every=1e6), on_step=stop)
+    assert stopped.interrupted
+    last = fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))
+    assert as_bytes(last) == as_bytes(fit(clip, small_model, short_fit))
+
+
+@pytest.mark.parametrize("change", ["clip", "model", "config", "weights", "frames"])
+def test_another_fit_does_not_go_on(change, path, clip, small_model, short_fit):
+    fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))
+    arguments = {"clip": clip, "model": small_model, "config": short_fit}
+    extra = {}
+    if change == "clip":
+        arguments["clip"] = Video(255 - clip.frames)
+    elif change == "model":
+        arguments["model"] = replace(small_model, width=9)
+    elif change == "config":
+        arguments["config"] = replace(short_fit, learning_rate=0.01)
+    else:
+        extra = {"weights": {"weights": np.ones(clip.frames.shape[:3])}, "frames": {"frames": [0, 1]}}[change]
+    with pytest.raises(CheckpointError, match="another fit"):
+        fit(*arguments.values(), **extra, checkpoint=Checkpoint(path))
+
+
+# --- fine-tuning that goes on ---------------------------------------------------------------------
+
+
+def coded_size(tensors) -> int:
+    return len(entropy.encode([tensor.integers for tensor in tensors]))
+
+
+def integers(tuned: FineTuned) -> list[tuple[int, bytes]]:
+    return [(tensor.step_index, tensor.integers.tobytes()) for tensor in tuned.tensors]
+
+
+@pytest.mark.parametrize(("steps", "target"), [(250, 1.0), (120, 0.55)])
+def test_killed_fine_tuning_goes_on_exactly(steps, target, path, clip, small_model, short_fit, short_codec):
+    """Killed at every report, in the main part and in further rounds (the small target needs some)."""
+    fitted = fit(clip, small_model, replace(short_fit, steps=50))
+    codec = replace(short_codec, steps=steps, rounds=3)
+    size = round(target * 5.5 * fitted.model.parameter_count / 8)
+    whole = finetune(copy.deepcopy(fitted), clip, codec, size, coded_size)
+    kills = 0
+    while True:
+        arguments = copy.deepcopy(fitted), clip, codec, size, coded_size
+        reports = len(whole.history)
+        wanted = whole.history[kills].step if kills < reports - 1 else 10**9
+        try:
+            last = finetune(*arguments, checkpoint=Checkpoint(path, every=0), on_step=killer(wanted))
+            break
+        except Killed:
+            kills += 1
+    assert kills == len(whole.history) - 1 >= 2
+    assert integers(last) == integers(whole)
+    assert [p.psnr_db for p in last.history] == [p.psnr_db for p in whole.history]
+
+
+def test_fine_tuning_towards_another_size_does_not_go_on(path, clip, small_model, short_fit, short_codec):
+    fitted = fit(clip, small_model, replace(short_fit, steps=50))
+    codec = replace(short_codec, steps=10, rounds=0)
+    finetune(copy.deepcopy(fitted), clip, codec, 500, coded_size, checkpoint=Checkpoint(path))
+    with pytest.raises(CheckpointError, match="another fine-tune: target_bytes was 500, now it is 600"):
+        finetune(fitted, clip, codec, 600, coded_size, checkpoint=Checkpoint(path))
