@@ -17,6 +17,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from coordflow_mini import distributed
 from coordflow_mini.checkpoint import Checkpoint, State
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.fit import (
@@ -186,6 +187,7 @@ class _Tuning:
                 self._hold_rate()
             if self.done % _REPORT == 0 or self.done == self.total:
                 self._check()
+                distributed.same_weights(self.quantizer.parameters())
                 self._calibrate()
                 self._report()
 
@@ -226,10 +228,11 @@ class _Tuning:
         # what the last bit is worth, if distortion falls as rate ** -config.price
         price = self.config.price * self.error / self._wanted_bits()
         (terms.total + price * self.quantizer.bits()).backward()
+        squared = distributed.average(self.quantizer.parameters(), terms.squared)
         self.weights.step()
         if not settled:
             self.steps.step()
-        self.error += 0.02 * (float(terms.squared) - self.error)
+        self.error += 0.02 * (float(squared) - self.error)
 
     @torch.no_grad()
     def _calibrate(self) -> None:
@@ -300,7 +303,8 @@ def finetune(
         of = {**asdict(config), "target_bytes": target_bytes}
         if state := checkpoint.restored("fine-tune", of):
             tuning.restore(state)
-        tuning.keep = partial(checkpoint.reached, "fine-tune", of)
+        if distributed.rank() == 0:
+            tuning.keep = partial(checkpoint.reached, "fine-tune", of)
     least, interrupted = config.floor * target_bytes, False
     try:
         tuning.advance(0, [cosine(step / config.steps) for step in range(config.steps)])
@@ -310,9 +314,11 @@ def finetune(
                 break
             tuning.advance(first, [_AGAIN * cosine(step / _REPORT) for step in range(_REPORT)], _BRIEFLY)
     except KeyboardInterrupt:
+        if distributed.world_size() > 1:
+            raise  # others do not know of it
         interrupted = True
         tuning.settle(least, target_bytes)
     finally:
-        if checkpoint:
+        if checkpoint and distributed.rank() == 0:
             checkpoint.write()
     return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from coordflow_mini import distributed
 from coordflow_mini.checkpoint import Checkpoint, State
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import (
@@ -119,7 +120,10 @@ class Sampler:
         self.pixel_terms = compiled(_pixel_terms) if compiling else _pixel_terms
 
     def places(self, reach: float = 1.0) -> Places:
-        """The next random pixels, of the frames with |t| up to `reach`; always as many, of as many frames."""
+        """The next random pixels, of the frames with |t| up to `reach`; always as many, of as many frames.
+
+        Of several processes, each gets its own part.
+        """
         frames = self.frames
         if reach < 1:
             away = self.times[frames].abs()
@@ -127,7 +131,8 @@ class Sampler:
             first = torch.randint(len(near), (1,), generator=self.generator, device=near.device)
             turn = torch.arange(len(frames), device=near.device) + first
             frames = near[turn % len(near)]  # in turn, so that none is seen more often
-        return random_places(self.clip, self.config.batch, self.generator, frames)
+        places = random_places(self.clip, self.config.batch, self.generator, frames)
+        return Places(places.frames, distributed.share(places.place))
 
     def terms(self, model: nn.Module, places: Places, dtype: torch.dtype | None = None) -> LossTerms:
         """The loss of a `CoordFlow`, or of a module that is called like one, at some places of the clip."""
@@ -222,9 +227,9 @@ class _Run:
             terms.total.backward()
             if not self._sees_time():
                 self.model.color.time_weight.grad = None
+            recent.append(distributed.average(self.model.parameters(), terms.squared))
             self.optimizer.step()
             self.step += 1
-            recent.append(terms.squared)
             if self.step % _REPORT == 0 or self.step == stop:
                 self.seconds = time.perf_counter() - began
                 self._report(torch.stack(recent).mean().item())
@@ -276,6 +281,7 @@ class _Run:
                 f"{self.config.learning_rate / 4:g}"
             )
         psnr_db = -10 * math.log10(max(error, 1e-10))
+        distributed.same_weights(self.model.parameters())
         progress = Progress(self.stage, self.step, self.config.steps, psnr_db, self.seconds)
         self.history.append(progress)
         if self.keep:
@@ -355,15 +361,15 @@ def fit(
                 run.advance(min(config.start_steps, config.steps))
         run = _best(runs)
         run.stage = "fit"
-        if checkpoint:
+        if checkpoint and distributed.rank() == 0:
             run.keep = partial(checkpoint.reached, "fit", of)
         run.advance(config.steps)
     except KeyboardInterrupt:
-        if not runs:
-            raise  # there is nothing to keep yet
+        if not runs or distributed.world_size() > 1:
+            raise  # there is nothing to keep yet, or others do not know of it
         run, interrupted = _best(runs), True
     finally:
-        if checkpoint:
+        if checkpoint and distributed.rank() == 0:
             checkpoint.write()
     return FitResult(run.model, config, tuple(run.history), interrupted)
 
