@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini.config import FitConfig
+from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import Places, frame_times
 from coordflow_mini.fit import (
     DivergenceError,
@@ -17,9 +17,11 @@ from coordflow_mini.fit import (
     cosine,
     default_model,
     fit,
+    learning_rate,
     trapezoid,
 )
 from coordflow_mini.metrics import psnr_db
+from coordflow_mini.model import CoordFlow
 from coordflow_mini.video import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,6 +88,21 @@ def test_annealing():
     assert rates[1] > 0.99 and rates[-2] < 0.01
     assert rates[0] == 1 and rates[10] == pytest.approx(0.5) and rates[-1] == pytest.approx(0)
     assert all(a > b for a, b in pairwise(rates))
+
+
+def test_wider_models_learn_at_a_lower_rate(clip, small_model, short_fit):
+    """The configured rate up to width 68, half of it at twice the width; the optimizer gets it."""
+    rates = [learning_rate(FitConfig(learning_rate=0.04), ModelConfig(width=width)) for width in (1, 68, 136)]
+    assert rates == [0.04, 0.04, 0.02]
+
+    def moved(width: int, rate: float) -> float:
+        """How far the biases of the output move in one step."""
+        config = replace(short_fit, steps=1, learning_rate=rate)
+        model = replace(small_model, width=width)
+        before = CoordFlow(model, torch.Generator().manual_seed(0)).color.biases[-1]
+        return (fit(clip, model, config).model.color.biases[-1] - before).detach().norm().item()
+
+    assert moved(136, 0.04) == pytest.approx(moved(68, 0.02), rel=0.2)
 
 
 def test_the_rate_stays_full_and_then_falls_to_zero():
