@@ -116,7 +116,7 @@ class FitConfig:
     steps: int = 1200
     batch: int = 8192  # pixels per step
     optimizer: str = "muon"  # or "adam"; LOG.md has the comparison
-    learning_rate: float = 0.04
+    learning_rate: float = 0.04  # of models up to width 68; wider ones get less, see `fit.learning_rate`
     gamma: float = 0.1  # γ of the layer loss: the paper's value
     squared: float = 1.0
     absolute: float = 0.0
