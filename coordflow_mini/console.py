@@ -58,6 +58,20 @@ class Console:
                 show(stage, number, total, "", left)
 
     @contextmanager
+    def bytes_moved(self, name: str) -> "Iterator[Callable[[str, int, int | None], None]]":
+        """A listener for `fetch`: megabytes done, and the time left of each stage."""
+        began: dict[str, tuple[float, int]] = {}
+        with self._bars() as show:
+
+            def on_bytes(stage: str, done: int, total: int | None) -> None:
+                now, total = time.perf_counter(), total or done
+                start, had = began.setdefault(stage, (now, done))
+                left = (now - start) / max(done - had, 1) * (total - done)
+                show(f"{stage} {name}", done // 1_000_000, total // 1_000_000, "MB", left)
+
+            yield on_bytes
+
+    @contextmanager
     def _bars(self) -> Iterator["_Show"]:
         """How one stage after the other is shown here."""
         if self.quiet:

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, str] = {
     "timeline": "",
     "applications": "config timeline model fit video coords similarity",
     "results": "",
+    "fetch": "video results",
     "baselines": "video metrics results",
     "sweep": "encoder decoder baselines results",
     "plots": "video model metrics results",
@@ -69,6 +70,9 @@ ONLY_IN = {
     "typer": {"cli"},
     "torchmetrics": {"metrics"},
     "bjontegaard": {"metrics"},
+    "pooch": {"fetch"},
+    "py7zr": {"fetch"},
+    "requests": {"fetch"},
 }
 
 MODULES = {  # "widgets.playground" -> its file; a module in a folder keeps to the folder's row of the table

@@ -20,7 +20,7 @@ from coordflow_mini import __version__
 from coordflow_mini.cli.applications import denoise, inpaint, interpolate, segment, stabilize, upscale
 from coordflow_mini.cli.codec import decode, encode, info
 from coordflow_mini.cli.course import app as course
-from coordflow_mini.cli.footage import clips, export
+from coordflow_mini.cli.footage import clips, export, fetch
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
 
 __all__ = ["app", "main"]
@@ -126,7 +126,7 @@ def _root(
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(encode, decode, info, evaluate),
     *(segment, inpaint, upscale, interpolate, stabilize, denoise),
-    *(clips, export, baseline, demo),
+    *(clips, fetch, export, baseline, demo),
 )
 for _command in _COMMANDS:
     app.command()(_command)
