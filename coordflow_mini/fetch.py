@@ -289,7 +289,7 @@ def _gigabytes(size: int) -> str:
 
 def _checked(source: Source, target: Path, remembered: Path, record: _Record | None) -> Fetched:
     """A file that lies there, compared with what is known of it; without a record it gets one."""
-    if target.is_symlink() and not target.exists() or not target.is_file():
+    if (target.is_symlink() and not target.exists()) or not target.is_file():
         raise FetchError(f"{target} is no ordinary file; remove it, or choose another folder by --to")
     size = target.stat().st_size
     _check_size(source, size, f"{target} has")
@@ -381,7 +381,7 @@ def _download(
     import pooch
     import requests
 
-    before = record and (record.archive_sha256 if source.packed else record.sha256)
+    before = None if record is None else record.archive_sha256 if source.packed else record.sha256
     known = before if source.packed else source.sha256 or before
     whole = _whole(source, folder)
     pooch.get_logger().setLevel("WARNING")
