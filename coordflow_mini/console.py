@@ -61,9 +61,13 @@ class Console:
     def bytes_moved(self, name: str) -> "Iterator[Callable[[str, int, int | None], None]]":
         """A listener for `fetch`: megabytes done, and the time left of each stage."""
         began: dict[str, tuple[float, int]] = {}
+        shown = ("", -1)
         with self._bars() as show:
 
             def on_bytes(stage: str, done: int, total: int | None) -> None:
+                nonlocal shown
+                if shown == (shown := (stage, done // 1_000_000)) and done != total:
+                    return
                 now, total = time.perf_counter(), total or done
                 start, had = began.setdefault(stage, (now, done))
                 left = (now - start) / max(done - had, 1) * (total - done)

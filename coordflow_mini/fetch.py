@@ -47,8 +47,8 @@ __all__ = [
 OnBytes = Callable[[str, int, int | None], None]  # "download" or "unpack", bytes done, bytes in all if known
 
 _SPARE = 1 << 24  # bytes: what an archive may hold beside its clip, and what stays free on the disk
-_CHUNK = 1 << 18  # bytes at a time
-_CURE = 'pip install "pooch>=1.8" "py7zr>=1.0"'
+_CHUNK = 1 << 16  # bytes at a time; at most so many are lost when a connection breaks
+_CURE = 'pip install "pooch>=1.8" "py7zr>=1.1"'
 
 
 class FetchError(ValueError):
@@ -158,7 +158,10 @@ def address(url: str, sha256: str | None = None) -> Source:
     >>> address("https://example.org/films/boat.mp4").file
     'boat.mp4'
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     file = unquote(parts.path).rpartition("/")[2]
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise FetchError(f"{url!r} is no address; expected https://HOST/PATH/FILE.mp4")
@@ -481,8 +484,8 @@ class _Resuming:
             url = urljoin(url, response.headers["Location"])
             if _origin(url) not in allowed:
                 raise FetchError(
-                    f"{self.source.url} leads to {url!r}, on another server or by another scheme, and was not "
-                    "followed; if you trust it, fetch that address"
+                    f"{self.source.url} leads to {url!r}, on another server or by another scheme, and "
+                    "was not followed; if you trust it, fetch that address"
                 )
         raise FetchError(f"{self.source.url} leads in circles: five redirects; check it in a browser")
 
@@ -495,6 +498,7 @@ class _Resuming:
         tag = response.headers.get("ETag", "")
         if not have:
             self._write_state({"etag": tag if tag.startswith('"') else "", "total": total})
+        response.raw.enforce_content_length = False  # or the last bytes before an early end are lost
         with self.part.open("ab" if have else "wb") as file:
             for chunk in response.iter_content(_CHUNK):
                 have += len(chunk)
@@ -506,9 +510,9 @@ class _Resuming:
                     )
                 file.write(chunk)
                 self.on_bytes("download", have, total)
-        return (
-            "" if total is None or have == total else f"the connection ended at {have:,} of {total:,} bytes"
-        )
+        if total is None or have == total:
+            return ""
+        return f"the connection ended at {have:,} of {total:,} bytes"
 
     def _check_total(self, have: int, total: int | None) -> int | None:
         """How many bytes may come at most; refuses a length that cannot be right or does not fit."""
