@@ -14,7 +14,7 @@
     cf.scrub([video, decoded])  # in a notebook
 
 The modules in the order in which a video travels through them: `config`, `video`, `coords`,
-`similarity`, `clips`, `fetch`, `encoding`, `flow`, `color`, `model`, `metrics`, `loss`, `optimizer`, `fit`,
+`similarity`, `fetch`, `clips`, `encoding`, `flow`, `color`, `model`, `metrics`, `loss`, `optimizer`, `fit`,
 `quantize`, `finetune`, `entropy`, `bitstream`, `encoder`, `decoder`, `timeline`, `applications`; then what
 looks at the result: `results`, `baselines`, `plots`, `report`, `widgets`, `cli`.
 """

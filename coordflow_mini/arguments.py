@@ -91,7 +91,7 @@ def check_factor(option: str, factor: float) -> None:
 
 def check_source(source: str) -> None:
     """Refuses what is no clip and no path that exists; what is in it shows when it is read."""
-    if source.startswith("clip:"):
+    if clips.check_name(source):
         return
     path = Path(source)
     if not path.exists():

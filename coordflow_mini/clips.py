@@ -15,14 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coordflow_mini import video
+from coordflow_mini import fetch, video
 from coordflow_mini.config import Selection
 from coordflow_mini.video import Frames, RawFormat, Video, VideoError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ClipInfo", "Scene", "bunny_path", "catalog", "cutout", "load", "pan", "scene"]
+__all__ = [
+    "ClipInfo",
+    "Scene",
+    "bunny_path",
+    "catalog",
+    "check_name",
+    "cutout",
+    "downloadable",
+    "load",
+    "pan",
+    "scene",
+]
 
 Array = np.ndarray[Any, Any]  # float32
 Texture = Callable[[Array, Array, float], Array]  # x, y, width of a soft edge -> RGB [..., 3] in [0, 1]
@@ -55,10 +66,11 @@ class ClipInfo:
     license: str
     attribution: str
     source: str
+    available: bool = True  # False: has to be fetched first
 
 
 def catalog() -> tuple[ClipInfo, ...]:
-    """The clips that have a name; every other input is a path."""
+    """The named clips that are always there; `downloadable` are the others, all else is a path."""
     ours = (WIDTH, HEIGHT, FRAMES, FPS, "MIT, like the code that draws it", "none needed", "generated")
     return (
         ClipInfo("clip:cutout", "a flower moves, turns and grows over a patterned background", *ours),
@@ -77,13 +89,57 @@ def catalog() -> tuple[ClipInfo, ...]:
     )
 
 
+def downloadable() -> tuple[ClipInfo, ...]:
+    """The clips that have a name once they are fetched: UVG, and two free ones.
+
+    >>> [clip.name for clip in downloadable()][:3]
+    ['clip:car', 'clip:flower', 'uvg:Beauty']
+    """
+    return tuple(
+        ClipInfo(
+            name=source.name,
+            description=source.description,
+            width=source.width,
+            height=source.height,
+            frames=source.frames or 0,
+            fps=source.fps,
+            license=source.license,
+            attribution=source.attribution,
+            source=source.url,
+            available=_is_here(source),
+        )
+        for source in (*fetch.footage(), *fetch.uvg())
+    )
+
+
+def _is_here(source: fetch.Source) -> bool:
+    try:
+        return fetch.find(source).is_file()
+    except VideoError:
+        return False
+
+
+def check_name(name: str) -> bool:
+    """Whether this is the name of a clip, rather than a path.
+
+    Raises VideoError, with the command that fetches it, if it is that of a clip that is not here.
+    """
+    source = fetch.named(name)
+    if source is not None:
+        fetch.find(source)
+    return source is not None or name.startswith("clip:")
+
+
 def load(name: str | Path, selection: Selection | None = None, raw: RawFormat | None = None) -> Video:
-    """A clip of the catalog, or any path that `video.read` takes.
+    """A clip of the catalog, one that was fetched, or any path that `video.read` takes.
 
     A generated clip is drawn at the selection's size, not resized to it; frames are selected from its
     24 frames.  `clip:cutout:3` and `clip:pan:3` are drawn with seed 3, without a number with seed 0.
+    Fetched clips, such as `uvg:Beauty`, are looked for in `fetch.data_folder`.
     Raises VideoError with a one-line reason.
     """
+    if source := fetch.named(str(name)):
+        return replace(video.read(fetch.find(source), selection, raw), name=source.name)
     if not str(name).startswith("clip:"):
         return video.read(name, selection, raw)
     if str(name) == "clip:bunny":

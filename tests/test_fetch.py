@@ -5,6 +5,9 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections import namedtuple
 from dataclasses import dataclass, field, replace
@@ -17,8 +20,10 @@ import py7zr
 import pytest
 from typer.testing import CliRunner
 
-from coordflow_mini import cli, fetch, video
+from coordflow_mini import cli, clips, fetch, video
+from coordflow_mini.config import Selection
 from coordflow_mini.fetch import FetchError, Patience, Sequence1080p, Source
+from coordflow_mini.fetch.storage import SPARE, Place
 
 HASTE = Patience(attempts=3, pause=0.001, timeout=5.0)
 INNER = "ReadySteadyGo_32x16_120fps_420_8bit_YUV.yuv"
@@ -152,7 +157,7 @@ def refused(source: Source, folder: Path) -> str:
         get(source, folder)
     text = str(caught.value)
     assert "\n" not in text and not (folder / source.file).exists()
-    assert not list(folder.glob("*.unpacking")) and not list(folder.glob("tmp*"))
+    assert not list(folder.rglob("unpacked")) and not list(folder.rglob("tmp*"))
     return text
 
 
@@ -165,7 +170,7 @@ def test_a_sequence_is_downloaded_unpacked_and_read(server, sequence, frames, tm
     assert done.path == tmp_path / "new" / INNER and done.path.read_bytes() == frames
     assert (done.frames, done.size, done.fresh) == (FRAMES, len(frames), True)
     assert sorted(path.name for path in done.path.parent.iterdir()) == [INNER, f"{INNER}.json"]
-    assert {stage for stage, *_ in seen} == {"download", "unpack"}
+    assert list(dict.fromkeys(stage for stage, *_ in seen)) == ["download", "check", "unpack"]
     assert all(done == total for _, done, total in (seen[-1],))
     assert video.read(done.path).frames.shape == (FRAMES, 16, 32, 3)
 
@@ -193,7 +198,7 @@ def test_the_first_download_decides_what_later_ones_must_be(server, sequence, fr
     get(sequence, tmp_path).path.unlink()
     server.pages[page_of(sequence)].body = packed({INNER: frames[::-1]})
     text = refused(sequence, tmp_path)
-    assert "at the first download" in text and f"{INNER}.json" in text
+    assert "that of the first download" in text and f"{INNER}.json" in text
     (tmp_path / f"{INNER}.json").unlink()
     assert get(sequence, tmp_path).path.read_bytes() == frames[::-1]
 
@@ -263,14 +268,17 @@ def test_a_range_that_is_not_the_one_asked_for_is_not_appended(server, clip, tmp
 
 
 def test_what_came_whole_before_a_kill_is_not_asked_for_again(server, clip, tmp_path):
-    (tmp_path / "boat.mp4.download.part").write_bytes(server.pages["/boat.mp4"].body)
-    state = {"url": clip.url, "etag": "", "total": clip.size}
-    (tmp_path / "boat.mp4.download.part.json").write_text(json.dumps(state))
+    place = Place(clip, tmp_path)
+    place.work.mkdir()
+    place.part.write_bytes(server.pages["/boat.mp4"].body)
+    place.state.write_text(json.dumps({"url": clip.url, "etag": "", "total": clip.size}))
     assert get(clip, tmp_path).fresh and not server.asked
 
 
 def test_a_part_of_unknown_origin_is_not_continued(server, clip, tmp_path):
-    (tmp_path / "boat.mp4.download.part").write_bytes(b"x" * 100)
+    place = Place(clip, tmp_path)
+    place.work.mkdir()
+    place.part.write_bytes(b"x" * 100)
     assert get(clip, tmp_path).fresh and server.asked[0][1] is None
 
 
@@ -302,7 +310,7 @@ def test_a_length_that_cannot_be_right_is_refused_before_anything_comes(server, 
     assert "is 60,000 bytes long, expected 50,000" in refused(clip, tmp_path)
     server.pages[page_of(sequence)].length = 10**12
     assert "expected at most 4,608" in refused(sequence, tmp_path)
-    assert not list(tmp_path.glob("*.part"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_length_that_is_too_long_by_a_little_is_no_file(server, sequence, archive, tmp_path):
@@ -329,7 +337,11 @@ def test_redirects_stay_where_they_may(server, clip, tmp_path):
     assert f"leads to '{other}/boat.mp4', on another server" in refused(moved, tmp_path)
     assert len(server.asked) == 1
     assert get(replace(moved, redirects=(other,)), tmp_path).fresh
-    for target, says in (("file:///etc/passwd", "was not followed"), ("/a.mp4", "in circles")):
+    for target, says in (
+        ("file:///etc/passwd", "was not followed"),
+        ("http://[", "leads to none"),
+        ("/a.mp4", "in circles"),
+    ):
         server.pages["/a.mp4"].location = target
         assert says in refused(moved, tmp_path / "b")
     server.pages["/a.mp4"].location = "/boat.mp4"
@@ -377,7 +389,7 @@ def test_only_the_expected_file_is_unpacked_wherever_it_lies(server, sequence, f
 
 
 def test_an_archive_of_something_else_is_refused(server, sequence, frames, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "_SPARE", 1 << 11)
+    monkeypatch.setattr("coordflow_mini.fetch.unpacking.SPARE", 1 << 11)
     for members, says in (
         ({"a.txt": b"text"}, "holds a.txt, expected ReadySteadyGo"),
         ({INNER: frames, f"a/{INNER}": frames}, "holds"),
@@ -400,9 +412,9 @@ def test_a_full_disk_is_seen_before_the_download(server, sequence, tmp_path, mon
 
 
 def test_a_disk_too_small_for_what_the_server_announces(server, clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, fetch._SPARE + 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, SPARE + 1000))
     text = refused(replace(clip, size=None), tmp_path)
-    assert "make room" in text and not list(tmp_path.glob("*.part"))
+    assert "make room" in text and list(tmp_path.iterdir()) == []
 
 
 def test_what_is_there_needs_no_room(server, sequence, tmp_path, monkeypatch):
@@ -418,9 +430,114 @@ def test_a_stop_while_unpacking_leaves_nothing_half(server, sequence, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         get(sequence, tmp_path, on_bytes=stop)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".7z"]
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {f"{INNER}.fetching", "lock", "ReadySetGo_32x16_120fps_420_8bit_YUV_RAW.7z"}
     server.asked.clear()
     assert get(sequence, tmp_path).fresh and not server.asked, "and is not downloaded again"
+
+
+def test_a_disk_that_fills_up_while_unpacking_is_no_damaged_archive(server, sequence, tmp_path):
+    resource = pytest.importorskip("resource")
+
+    def stop(stage, *_):
+        if stage == "unpack":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        get(sequence, tmp_path, on_bytes=stop)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            get(sequence, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    server.asked.clear()
+    assert get(sequence, tmp_path).fresh and not server.asked
+
+
+# --- kills, and two at a time -------------------------------------------------------------------------
+
+
+def killed(source: Source, folder: Path, stage: str, after: int) -> None:
+    """Fetches in another process, which is killed at once when so many bytes of a stage are done."""
+    code = f"""
+import os, pathlib, signal
+from fractions import Fraction
+from coordflow_mini.fetch import Source, fetch
+def on_bytes(stage, done, total):
+    if stage == {stage!r} and done >= {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+fetch({source!r}, pathlib.Path({str(folder)!r}), on_bytes=on_bytes)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_a_kill_while_downloading_costs_little(server, clip, tmp_path):
+    body = np.random.default_rng(2).bytes(400_000)
+    clip = replace(clip, size=len(body), sha256=sha256(body).hexdigest())
+    server.pages["/boat.mp4"].body = body
+    killed(clip, tmp_path, "download", 200_000)
+    assert not Place(clip, tmp_path).target.exists()
+    assert get(clip, tmp_path).path.read_bytes() == body
+    (begun,) = re.findall(r"bytes=(\d+)-", str(server.asked))
+    assert int(begun) >= 100_000
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["boat.mp4", "boat.mp4.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_a_kill_while_unpacking_leaves_nothing_half(server, sequence, frames, tmp_path):
+    killed(sequence, tmp_path, "unpack", 1)
+    assert Place(sequence, tmp_path).unpacked.exists() and not (tmp_path / INNER).exists()
+    server.asked.clear()
+    assert get(sequence, tmp_path).path.read_bytes() == frames and not server.asked
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [INNER, f"{INNER}.json"]
+
+
+def test_a_stop_while_pooch_looks_at_the_checksum_costs_nothing(server, clip, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pooch.core.hash_matches", stop)
+        with pytest.raises(KeyboardInterrupt):
+            get(clip, tmp_path)
+    server.asked.clear()
+    assert get(clip, tmp_path).fresh and not server.asked
+
+
+def test_what_a_kill_after_the_last_step_left_is_removed(server, clip, tmp_path):
+    get(clip, tmp_path)
+    place = Place(clip, tmp_path)
+    place.work.mkdir()
+    place.part.write_bytes(b"old")
+    assert not get(clip, tmp_path).fresh and not place.work.exists()
+
+
+def test_two_at_the_same_time_do_not_meet(server, clip, tmp_path):
+    with Place(clip, tmp_path).locked():
+        assert "another process is bringing boat into" in refused(clip, tmp_path)
+    assert get(clip, tmp_path).fresh
+
+
+def test_many_at_the_same_time_bring_one_file(server, clip, tmp_path):
+    results = []
+
+    def one():
+        try:
+            results.append(get(clip, tmp_path).fresh)
+        except FetchError as error:
+            results.append(str(error))
+
+    threads = [threading.Thread(target=one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results.count(True) == 1 and len(results) == 6
+    assert all(isinstance(result, bool) or "another process" in result for result in results), results
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["boat.mp4", "boat.mp4.json"]
 
 
 # --- what there is ------------------------------------------------------------------------------------
@@ -435,6 +552,24 @@ def test_the_table_is_that_of_uvg():
     assert [source.name for source in fetch.uvg(["jockey", "Beauty"])] == ["uvg:Jockey", "uvg:Beauty"]
     with pytest.raises(FetchError, match="no sequence 'Boat'; there are Beauty, "):
         fetch.uvg(["Boat"])
+
+
+def test_what_was_fetched_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("COORDFLOW_DATA", str(tmp_path))
+    with pytest.raises(video.VideoError, match="get it with: coordflow fetch uvg --sequences Beauty"):
+        clips.load("uvg:Beauty")
+    with pytest.raises(video.VideoError, match="no sequence 'Boat'"):
+        clips.load("uvg:Boat")
+    assert not any(clip.available for clip in clips.downloadable())
+    (source,) = fetch.uvg(["ShakeNDry"])
+    with (tmp_path / source.file).open("wb") as file:
+        file.truncate(source.size - 1)  # takes no room
+        with pytest.raises(video.VideoError, match="has 933,119,999 bytes, expected 933,120,000; remove it"):
+            clips.load("uvg:ShakeNDry")
+        file.truncate(source.size)
+    loaded = clips.load("uvg:ShakeNDry", Selection(299, 300, 1, 32, 18))
+    assert (loaded.name, loaded.fps, loaded.frames.shape) == ("uvg:ShakeNDry", 120, (1, 18, 32, 3))
+    assert [clip.name for clip in clips.downloadable() if clip.available] == ["uvg:ShakeNDry"]
 
 
 def test_the_manifest_is_sound():
@@ -469,10 +604,30 @@ def test_the_command_shows_the_license_before_it_downloads(server, sequence, tmp
     monkeypatch.setattr(fetch, "uvg", lambda names: (sequence,))
     result = run("uvg", "--to", tmp_path / "clips")
     assert result.exit_code == 0, result.output
-    assert result.stderr.index("CC BY-NC") < result.stderr.index("download ReadySetGo")
+    assert result.stderr.index("CC BY-NC") < result.stderr.index("download uvg:ReadySetGo")
     assert "Mercat" in result.stderr and f"{FRAMES} frames, downloaded" in result.stdout
-    again = run("uvg", "--to", tmp_path / "clips", "--json")
+    again = run("uvg", "--to", tmp_path / "clips", "--json", "-q")
     assert json.loads(again.stdout)[0]["fresh"] is False and again.stderr == ""
+
+
+def test_if_one_fails_the_others_still_come(server, sequence, clip, tmp_path, monkeypatch):
+    lost = replace(clip, name="uvg:Lost", url=f"{server.origin}/lost.mp4", file="lost.mp4")
+    monkeypatch.setattr(fetch, "uvg", lambda names: (lost, sequence, replace(lost, name="uvg:Too"), clip))
+    result = run("uvg", "--to", tmp_path, "--json", "-q")
+    assert result.exit_code == 2
+    assert [Path(one["path"]).name for one in json.loads(result.stdout)] == [INNER, "boat.mp4"]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2 and all("answers 404" in line for line in errors)
+
+
+def test_a_disk_that_is_full_is_said_in_one_line(server, clip, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fetch, "fetch", full)
+    result = run(clip.url, "--to", tmp_path, "-q")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"error: boat.mp4: No space left on device; {tmp_path}"
 
 
 def test_the_command_fetches_an_address(server, clip, tmp_path):

@@ -1,0 +1,268 @@
+"""Bytes from a server: resumed, counted, and from nowhere else.
+
+pooch decides whether to download and checks the checksum.  Going on where a download stopped is ours, as
+pooch begins again; so is refusing redirects to other servers.
+"""
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from coordflow_mini import __version__
+from coordflow_mini.fetch.records import OnBytes, Record
+from coordflow_mini.fetch.sources import FetchError
+from coordflow_mini.fetch.storage import SPARE, Place, check_free
+from coordflow_mini.video import replacing
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Patience", "changed", "download"]
+
+_CHUNK = 1 << 16  # bytes at a time; at most so many are lost when a connection breaks
+_LONGEST_PAUSE = 30.0  # seconds
+_REDIRECTS = 5
+_BUSY = (408, 425, 429)  # with all from 500 on: answers that may be others a little later
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to bear with a bad connection; seconds."""
+
+    attempts: int = 6  # in a row that bring nothing new
+    pause: float = 1.0  # before the second attempt, twice as long before each further one
+    timeout: float = 30.0  # without a byte
+
+
+def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: Patience) -> None:
+    """Brings `place.whole`; its SHA-256 is the one that is known, or was recorded the first time.
+
+    Raises FetchError if it is another, or the server does not deliver; what has come by then is kept.
+    """
+    import pooch
+    import requests
+
+    source = place.source
+    before = None if record is None else record.archive_sha256 if source.packed else record.sha256
+    known = before if source.packed else source.sha256 or before
+    pooch.get_logger().setLevel("WARNING")
+    with requests.Session() as session:
+        downloader = _Resuming(place, session, on_bytes, patience)
+        try:
+            pooch.retrieve(source.url, known, place.whole.name, place.work, downloader=downloader)
+        except FetchError:
+            raise
+        except ValueError:  # so pooch says that the checksum is another
+            place.clear()
+            if known == before:
+                raise changed(place) from None
+            raise FetchError(
+                f"{source.url} brought a file whose SHA-256 is not the expected {str(known)[:12]}…; "
+                "it was removed: try again, or look for the clip elsewhere"
+            ) from None
+    downloader.forget()
+
+
+def changed(place: Place) -> FetchError:
+    """The error for a file that was another at its first download."""
+    return FetchError(
+        f"{place.source.url} is not what it was: its SHA-256 is not that of the first download; try again, "
+        f"or remove {place.record} if the new file is the one you want"
+    )
+
+
+class _Resuming:
+    """A downloader for pooch that goes on where the last attempt, also of another process, stopped."""
+
+    def __init__(
+        self, place: Place, session: "requests.Session", on_bytes: OnBytes, patience: Patience
+    ) -> None:
+        self.place, self.source, self.part = place, place.source, place.part
+        self.session, self.on_bytes, self.patience = session, on_bytes, patience
+
+    def __call__(self, url: str, output: str, _pooch: Any = None) -> None:
+        import requests
+
+        idle, most = 0, self._have()
+        while True:
+            try:
+                reason = self._attempt(url)
+            except FetchError:
+                raise
+            except ValueError as error:  # so urllib and requests speak of addresses that are none
+                raise FetchError(f"{url} is no address, or leads to none: {error}") from None
+            except requests.RequestException as error:
+                reason = _plain(error)
+            if not reason:
+                break
+            idle, most = (0, self._have()) if self._have() > most else (idle + 1, most)
+            if idle >= self.patience.attempts:
+                raise FetchError(
+                    f"{url}: {reason}, {idle} times in a row; {most:,} bytes have come and are kept: "
+                    "the same command goes on from there"
+                )
+            time.sleep(min(self.patience.pause * 2**idle, _LONGEST_PAUSE))
+        self._hand_over(output)
+
+    def _hand_over(self, output: str) -> None:
+        """Gives pooch the file, under a second name: the part stays until pooch has looked at it."""
+        os.unlink(output)
+        try:
+            os.link(self.part, output)
+        except OSError:  # not every file system has links
+            os.replace(self.part, output)
+
+    def _attempt(self, url: str) -> str:
+        """Goes on with the part; empty when it is whole, else why it is not."""
+        state = self._read_state()
+        if not state:
+            self.forget()  # whatever lies there, it is not known of what it is a part
+        have = self._have()
+        if have and have == state.get("total"):
+            return ""
+        with self._open(url, have, state.get("etag")) as response:
+            status = response.status_code
+            if status in (206, 416):
+                return self._go_on(response, have, state.get("total"))
+            if status in _BUSY or status >= 500:
+                return f"the server answers {status} {response.reason}"
+            if status != 200:
+                raise FetchError(
+                    f"{url}: the server answers {status} {response.reason}, expected the file; "
+                    "check the address in a browser"
+                )
+            length = response.headers.get("Content-Length", "")
+            return self._append(response, 0, int(length) if length.isdecimal() else None)
+
+    def _open(self, url: str, have: int, etag: str | None) -> "requests.Response":
+        """The server's answer, behind redirects that stay where they may."""
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"coordflow-mini/{__version__}"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if etag:
+                headers["If-Range"] = etag
+        allowed = {_origin(url), *self.source.redirects}
+        for _ in range(_REDIRECTS):
+            response = self.session.get(
+                url, headers=headers, stream=True, allow_redirects=False, timeout=self.patience.timeout
+            )
+            if not response.is_redirect:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+            if _origin(url) not in allowed:
+                raise FetchError(
+                    f"{self.source.url} leads to {url!r}, on another server or by another scheme, and "
+                    "was not followed; if you trust it, fetch that address"
+                )
+        raise FetchError(f"{self.source.url} leads in circles: five redirects; check it in a browser")
+
+    def _go_on(self, response: "requests.Response", have: int, expected: int | None) -> str:
+        """What to make of a part of the file, or of the answer that there is no such part."""
+        start, total = _content_range(response.headers.get("Content-Range", ""))
+        if response.status_code == 416 and have and total == have:
+            return ""
+        if start != have or (expected or total) != total:
+            self.forget()
+            return "what the server sent does not continue what had come"
+        return self._append(response, have, total)
+
+    def _append(self, response: "requests.Response", have: int, total: int | None) -> str:
+        """Writes what comes behind the first `have` bytes."""
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise FetchError(f"{self.source.url} comes encoded as {encoding!r}, expected it as it is")
+        limit = self._limit(have, total)
+        if not have:
+            tag = response.headers.get("ETag", "")
+            self._write_state({"etag": tag if tag.startswith('"') else "", "total": total})
+        response.raw.enforce_content_length = False  # or the last bytes before an early end are lost
+        with self.part.open("ab" if have else "wb") as file:
+            for chunk in response.iter_content(_CHUNK):
+                have += len(chunk)
+                if limit is not None and have > limit:
+                    break
+                file.write(chunk)
+                self.on_bytes("download", have, total)
+        if limit is not None and have > limit:
+            self.forget()
+            raise FetchError(f"{self.source.url} sends more than the {limit:,} bytes expected; try again")
+        if total is None or have == total:
+            return ""
+        return f"the connection ended at {have:,} of {total:,} bytes"
+
+    def _limit(self, have: int, total: int | None) -> int | None:
+        """How many bytes may come at most; refuses a length that cannot be right or does not fit."""
+        size, packed = self.source.size, self.source.packed
+        if total is None:
+            return None if size is None else size + SPARE * packed
+        wrong = size is not None and (total > size + SPARE if packed else total != size)
+        if wrong or total == 0:
+            expected = f"{'at most ' if packed else ''}{size:,}" if size else "more"
+            raise FetchError(
+                f"{self.source.url} is {total:,} bytes long, expected {expected}; "
+                "the file there is another one: check the address in a browser"
+            )
+        check_free(self.place.folder, total - have + (size or 0) * packed)
+        return total
+
+    def _have(self) -> int:
+        """Bytes that have come."""
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def forget(self) -> None:
+        """Removes the part: it is not needed any more, or no part of this file."""
+        self.part.unlink(missing_ok=True)
+        self.place.state.unlink(missing_ok=True)
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self.place.state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) and state.get("url") == self.source.url else {}
+
+    def _write_state(self, state: dict[str, Any]) -> None:
+        with replacing(self.place.state) as temporary:
+            temporary.write_text(json.dumps({"url": self.source.url, **state}), encoding="utf-8")
+
+
+def _content_range(text: str) -> tuple[int | None, int | None]:
+    """First byte and length of the whole of a Content-Range.
+
+    >>> _content_range("bytes 500-999/1000"), _content_range("bytes */1000"), _content_range("bytes")
+    ((500, 1000), (None, 1000), (None, None))
+    """
+    found = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", text.strip())
+    if not found:
+        return None, None
+    first, total = found.groups()
+    return (int(first) if first else None), (int(total) if total != "*" else None)
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port.
+
+    >>> _origin("https://Example.org/films/boat.mp4")
+    'https://example.org'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+
+
+def _plain(error: Exception) -> str:
+    """What went wrong with a connection, in a few words."""
+    name = type(error).__name__
+    known = {
+        "ConnectTimeout": "the server does not answer",
+        "ReadTimeout": "the server fell silent",
+        "SSLError": "the server's certificate is not trusted",
+        "ProxyError": "the proxy refuses",
+        "ChunkedEncodingError": "the connection broke",
+        "ConnectionError": "there is no connection",
+    }
+    return known.get(name, f"the download failed ({name})")
