@@ -3,8 +3,8 @@
 Every command first looks at its arguments, then at its files, and only then imports PyTorch: what is
 wrong is said at once, in one line, with exit code 2.  Results go to stdout, progress to stderr.
 
-The commands: `codec`, `applications`, `measuring`, `footage`, `course`.  What they share: `options`,
-`fitting`, `figures`.
+The commands: `codec`, `applications`, `measuring`, `footage`, `fetching`, `course`.  What they share:
+`options`, `fitting`, `figures`.
 """
 
 import os
@@ -20,7 +20,8 @@ from coordflow_mini import __version__
 from coordflow_mini.cli.applications import denoise, inpaint, interpolate, segment, stabilize, upscale
 from coordflow_mini.cli.codec import decode, encode, info
 from coordflow_mini.cli.course import app as course
-from coordflow_mini.cli.footage import clips, export, fetch
+from coordflow_mini.cli.fetching import fetch
+from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
 
 __all__ = ["app", "main"]

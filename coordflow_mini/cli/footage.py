@@ -1,19 +1,14 @@
-"""What can be encoded, and the frames and truth of it: `clips`, `fetch`, `export`."""
+"""What can be encoded, and the frames and truth of it: `clips`, `export`."""
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coordflow_mini.cli.figures import print_json
 from coordflow_mini.cli.options import Folder, Frames, Input, Json, Quiet, Raw, Size, load
-from coordflow_mini.console import Console, table
+from coordflow_mini.console import table
 
-if TYPE_CHECKING:
-    from coordflow_mini.fetch import Source
-
-__all__ = ["clips", "export", "fetch"]
+__all__ = ["clips", "export"]
 
 
 def clips(as_json: Json = False) -> None:
@@ -22,112 +17,24 @@ def clips(as_json: Json = False) -> None:
     \b
     coordflow clips
     """
-    from coordflow_mini.clips import catalog
+    from coordflow_mini.clips import catalog, downloadable
 
+    listed = (*catalog(), *downloadable())
     if as_json:
-        print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in catalog()])
+        print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in listed])
         return
-    rows = [["name", "frames", "size", "fps", "what", "license"]]
-    for clip in catalog():
+    rows = [["name", "here", "frames", "size", "fps", "what", "license"]]
+    for clip in listed:
         figures = [str(clip.frames), f"{clip.width}x{clip.height}", f"{float(clip.fps):g}"]
-        rows.append([clip.name, *figures, clip.description, clip.license])
-    typer.echo(table(rows, left=6))
-    credit = (
-        f"{clip.name}: {clip.attribution}; {clip.source}"
-        for clip in catalog()
-        if clip.attribution != "none needed"
-    )
-    typer.echo("\n" + "\n".join(credit))
+        here = "yes" if clip.available else "no"
+        rows.append([clip.name, here, *figures, clip.description, clip.license])
+    typer.echo(table(rows, left=7) + "\n")
+    credits_ = {clip.attribution: clip for clip in listed if clip.attribution != "none needed"}
+    for text, clip in credits_.items():
+        kind = clip.name if clip.name.startswith("clip:") else "uvg"
+        typer.echo(f"{kind}: {text}; {clip.source if kind == clip.name else clip.source.rpartition('/')[0]}")
     typer.echo("clip:cutout:3 and clip:pan:3 are drawn with seed 3.  Any path to a video will do, too.")
-    typer.echo("More real clips: coordflow fetch --help.")
-
-
-def fetch(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="uvg, car, flower, or an address.", show_default=False)
-    ],
-    sequences: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Of uvg, only these: Beauty,Jockey.  [default: all seven]"),
-    ] = None,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put them in.")] = Path("clips"),
-    sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="What the SHA-256 of the file at an address must be.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Download real clips: UVG, two free ones, any address.
-
-    uvg: the seven 1080p sequences that the field measures on, 5.3 GB to download and 12.1 GB on the disk,
-    for non-commercial use.  Interrupted, the same command goes on where it stopped; run again, it checks
-    what is there.  The paper also reports a clip called Boat, which cannot be identified with certainty:
-    whatever you take for it, give its path to `coordflow encode`, or its address here.
-
-    \b
-    coordflow fetch uvg --sequences Beauty,Jockey
-    coordflow fetch car --to films
-    coordflow fetch https://example.org/boat.mp4
-    """
-    from coordflow_mini import fetch as library
-
-    sources = _sources(name, sequences, sha256)
-    if to.exists() and not to.is_dir():
-        raise ValueError(f"--to {to} is a file; give a folder")
-    library.check_space(sources, to)
-    console = Console(quiet=quiet)
-    for line in _terms(library.missing(sources, to), to):
-        typer.echo(line, err=True)  # also when quiet: who downloads has seen the license
-    done = []
-    try:
-        for source in sources:
-            with console.bytes_moved(source.name.removeprefix("uvg:")) as on_bytes:
-                done.append(library.fetch(source, to, on_bytes=on_bytes))
-            if not quiet and not as_json:
-                frames = f", {done[-1].frames} frames" if done[-1].frames else ""
-                state = "downloaded" if done[-1].fresh else "was here, unchanged"
-                typer.echo(f"{done[-1].path}: {done[-1].size:,} bytes{frames}, {state}")
-    except KeyboardInterrupt:
-        typer.echo("\ninterrupted; what has come is kept, the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
-    if as_json:
-        print_json([{**asdict(clip), "path": str(clip.path)} for clip in done])
-
-
-def _sources(name: str, sequences: str | None, sha256: str | None) -> "tuple[Source, ...]":
-    """What a name means to `fetch`."""
-    from coordflow_mini import fetch as library
-
-    if sequences is not None and name != "uvg":
-        raise ValueError(f"--sequences are parts of uvg, got {name}")
-    if sha256 is not None and "://" not in name:
-        raise ValueError(f"--sha256 is for an address; that of {name} is known or recorded")
-    if name == "uvg":
-        return library.uvg([part.strip() for part in sequences.split(",")] if sequences is not None else ())
-    if "://" in name:
-        return (library.address(name, sha256),)
-    known = {source.name: source for source in library.footage()}
-    if name not in known:
-        raise ValueError(
-            f"there is no clip {name!r} to fetch; expected uvg, {', '.join(known)}, or an address"
-        )
-    return (known[name],)
-
-
-def _terms(wanted: "list[Source]", folder: Path) -> list[str]:
-    """What is said before anything is downloaded: how much, from where, under which license."""
-    lines = []
-    for license_ in dict.fromkeys(source.license for source in wanted):
-        here = [source for source in wanted if source.license == license_]
-        size = sum(source.download or source.size or 0 for source in here)
-        much = f", {size / 1e6:,.0f} MB" if size else ""
-        names = ", ".join(source.name.removeprefix("uvg:") for source in here)
-        lines.append(f"to download into {folder}: {names}{much}, from {here[0].url.rpartition('/')[0]}")
-        lines.append(f"license: {license_}")
-        lines += [
-            f"credit: {credit}" for credit in dict.fromkeys(clip.attribution for clip in here) if credit
-        ]
-    return lines
+    typer.echo("What is not here: coordflow fetch --help.")
 
 
 def export(
