@@ -25,7 +25,7 @@ from coordflow_mini.config import Selection
 from coordflow_mini.fetch import FetchError, Patience, Sequence1080p, Source
 from coordflow_mini.fetch.storage import SPARE, Place
 
-HASTE = Patience(attempts=3, pause=0.001, timeout=5.0)
+HASTE = Patience(attempts=3, pause=0.001, timeout=30.0)
 INNER = "ReadySteadyGo_32x16_120fps_420_8bit_YUV.yuv"
 FRAMES = 6
 
@@ -505,6 +505,14 @@ def test_a_stop_while_pooch_looks_at_the_checksum_costs_nothing(server, clip, tm
             get(clip, tmp_path)
     server.asked.clear()
     assert get(clip, tmp_path).fresh and not server.asked
+
+
+def test_a_disk_without_links_will_do(server, clip, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert get(clip, tmp_path).fresh
 
 
 def test_what_a_kill_after_the_last_step_left_is_removed(server, clip, tmp_path):
