@@ -7,8 +7,6 @@ readable without scripts (the pictures then stand still at the first frame), on 
 
 from __future__ import annotations  # records are named, not loaded: a report needs no PyTorch
 
-import base64
-import hashlib
 import html
 import io
 import math
@@ -22,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from coordflow_mini.metrics import frame_psnr_db, ssim_scales
+from coordflow_mini.page import listing, number, page, protocol, seconds, signed
 from coordflow_mini.plots import Panel, curve_name, panels, rate_quality, to_data_uri, to_svg
 
 if TYPE_CHECKING:
@@ -79,30 +78,12 @@ def report_html(
     shown = panels(original, decoded, rendering, gain=gain)
     film = _film(shown, original, decoded)
     _check_belongs(result, original, film)
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    policy += f"script-src 'sha256-{_digest(_SCRIPT)}'"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{html.escape(result.clip)} · CoordFlow report</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-{_head(result)}
+    body = f"""{_head(result)}
 {_tiles(result)}
 {_player(shown, film, result.clip)}
 {_codecs(result)}
-{_protocol(result, original, film)}
-</main>
-<script>{_SCRIPT}</script>
-</body>
-</html>
-"""
+{_protocol(result, original, film)}"""
+    return page(f"{result.clip} · CoordFlow report", body, style=_STYLE, script=_SCRIPT)
 
 
 def _check_belongs(result: RunResult, original: Video, film: _Film) -> None:
@@ -117,25 +98,7 @@ def _check_belongs(result: RunResult, original: Video, film: _Film) -> None:
         )
 
 
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 # --- words and numbers --------------------------------------------------------------------------------
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    """A figure for a reader: fixed digits, thousands apart, a dash for what is not known."""
-    return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _seconds(value: float) -> str:
-    """About two significant digits.  Published points have no times; their records hold 0."""
-    return _number(value or None, sum(value < limit for limit in (10, 1, 0.1)))
 
 
 def _fair(point: RatePoint, ours: RatePoint) -> bool:
@@ -143,26 +106,21 @@ def _fair(point: RatePoint, ours: RatePoint) -> bool:
     return point.measured and point.bytes <= SAME_RATE * ours.bytes
 
 
-def _listing(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
-
-
 def _verdict(result: RunResult) -> str:
     """The result in a sentence or two, losses named like wins."""
     ours = result.point
-    start = f"{_number(ours.psnr_db)} dB from a file of {ours.bytes:,} bytes."
+    start = f"{number(ours.psnr_db)} dB from a file of {ours.bytes:,} bytes."
     rivals = sorted((p for p in result.references if _fair(p, ours)), key=lambda p: p.psnr_db)
     if not rivals:
         return f"{start} No reference codec was measured at this rate."
     gaps = [ours.psnr_db - rival.psnr_db for rival in rivals]
     named = [
-        f"{curve_name(rival)} ({_signed(gap)}\N{NO-BREAK SPACE}dB)"
+        f"{curve_name(rival)} ({signed(gap)}\N{NO-BREAK SPACE}dB)"
         for rival, gap in zip(rivals, gaps, strict=True)
     ]
     wins = sum(gap >= 0 for gap in gaps)  # the rivals ascend, so the wins come first
-    parts = [f"ahead of {_listing(named[:wins])}"] if wins else []
-    parts += [f"behind {_listing(named[wins:])}"] if wins < len(named) else []
+    parts = [f"ahead of {listing(named[:wins])}"] if wins else []
+    parts += [f"behind {listing(named[wins:])}"] if wins < len(named) else []
     return f"{start} That is {', and '.join(parts)}."
 
 
@@ -180,14 +138,14 @@ def _tiles(result: RunResult) -> str:
     lost = ours.psnr_db - result.unquantized_psnr_db
     pace = f"{time / ours.decode_seconds:,.0f} frames/s" if ours.decode_seconds else ""
     tiles = [
-        ("PSNR", _number(ours.psnr_db), "dB", "RGB, mean over frames"),
-        ("MS-SSIM", _number(ours.ms_ssim, 4), "", "1 is equal"),
+        ("PSNR", number(ours.psnr_db), "dB", "RGB, mean over frames"),
+        ("MS-SSIM", number(ours.ms_ssim, 4), "", "1 is equal"),
         ("Rate", f"{ours.bpp:.4f}", "bpp", f"1 : {24 / ours.bpp:,.0f} of raw RGB"),
         ("File", f"{ours.bytes:,}", "bytes", f"{time} frame{'s' * (time > 1)}, {width} × {height}"),
         ("Weights", f"{result.parameters:,}", "parameters", f"{result.bits_per_weight:.2f} bits each"),
-        ("Quantization", _signed(lost), "dB", "against the unquantized weights"),
-        ("Encode", _seconds(ours.encode_seconds), "s", "fit, fine-tune, write, check"),
-        ("Decode", _seconds(ours.decode_seconds), "s", pace),
+        ("Quantization", signed(lost), "dB", "against the unquantized weights"),
+        ("Encode", seconds(ours.encode_seconds), "s", "fit, fine-tune, write, check"),
+        ("Decode", seconds(ours.decode_seconds), "s", pace),
     ]
     cells = "".join(
         f"<div><dt>{name}</dt><dd><b>{value}</b> {unit}<small>{note}</small></dd></div>\n"
@@ -359,12 +317,12 @@ def _codecs(result: RunResult) -> str:
 def _row(point: RatePoint, ours: RatePoint, contest: Sequence[RatePoint]) -> str:
     cells = [
         _best(point, contest, "psnr_db", 2),
-        "" if point is ours else _signed(ours.psnr_db - point.psnr_db),
+        "" if point is ours else signed(ours.psnr_db - point.psnr_db),
         _best(point, contest, "ms_ssim", 4),
-        _more(point, ours) + _number(point.bytes or None, 0),
+        _more(point, ours) + number(point.bytes or None, 0),
         f"{point.bpp:.4f}",
-        _seconds(point.encode_seconds),
-        _seconds(point.decode_seconds),
+        seconds(point.encode_seconds),
+        seconds(point.decode_seconds),
     ]
     row = "".join(f"<td>{cell}</td>" for cell in cells)
     name = f"{html.escape(curve_name(point))} <small>{html.escape(_detail(point))}</small>"
@@ -383,13 +341,13 @@ def _best(point: RatePoint, contest: Sequence[RatePoint], field: str, digits: in
     value = getattr(point, field)
     known = [getattr(rival, field) for rival in contest if getattr(rival, field) is not None]
     won = len(contest) > 1 and point in contest and value is not None and value == max(known)
-    return '<span class="best">best</span> ' * won + _number(value, digits)
+    return '<span class="best">best</span> ' * won + number(value, digits)
 
 
 def _more(point: RatePoint, ours: RatePoint) -> str:
     """By how much the bytes differ from ours, where that is worth a word."""
     percent = 100 * (point.bytes / max(ours.bytes, 1) - 1)
-    return f"<small>{_signed(percent, 0)} %</small> " if point.bytes and abs(percent) >= 0.5 else ""
+    return f"<small>{signed(percent, 0)} %</small> " if point.bytes and abs(percent) >= 0.5 else ""
 
 
 # --- protocol -----------------------------------------------------------------------------------------
@@ -420,34 +378,10 @@ def _protocol(result: RunResult, original: Video, film: _Film) -> str:
         "Hardware": result.hardware,
         "Versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>\n" for name, text in entries.items() if text)
-    return f"""<section aria-labelledby="how">
-<h2 id="how">How this was measured</h2>
-<dl class="protocol">
-{rows}</dl>
-</section>"""
+    return protocol(entries)
 
 
 _STYLE = """
-:root { --paper: #fff; --card: #f6f8fa; --ink: #1f2328; --soft: #59636e; --faint: #d0d7de; --link: #0072b2;
-  --vermillion: #d55e00; --blue: #0072b2; --sky: #56b4e9; --green: #009e73; --orange: #e69f00;
-  --purple: #cc79a7; --black: #000; --wash: #d55e0014; }
-@media (prefers-color-scheme: dark) { :root { --paper: #0d1117; --card: #161b22; --ink: #e6edf3;
-  --soft: #9aa4af; --faint: #30363d; --link: #56b4e9; --vermillion: #ff8a3d; --blue: #2f81f7;
-  --green: #2fc79a; --purple: #e39ac4; --black: #fff; --wash: #ff8a3d1f; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: clamp(1rem, 4vw, 3rem);
-  font-variant-numeric: tabular-nums; }
-h1 { font-size: clamp(1.8rem, 5vw, 2.6rem); line-height: 1.15; margin: 0; letter-spacing: -.02em;
-  overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .75rem; letter-spacing: -.01em; }
-h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
-small { font-size: .8125rem; color: var(--soft); font-weight: 400; }
-.eyebrow { margin: 0 0 .25rem; color: var(--vermillion); font-weight: 600; }
-.lede { max-width: 60ch; margin: .75rem 0 0; font-size: 1.0625rem; }
-.note { color: var(--soft); font-size: .875rem; max-width: 75ch; }
 .tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; margin: 2rem 0 0;
   background: var(--faint); border: 1px solid var(--faint); border-radius: .5rem; overflow: hidden; }
 .tiles > div { background: var(--paper); padding: .75rem 1rem; }
@@ -468,39 +402,15 @@ small { font-size: .8125rem; color: var(--soft); font-weight: 400; }
 .clip { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); gap: 1rem; }
 .layers { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; }
-figure { margin: 0; }
-figcaption { font-size: .875rem; color: var(--soft); margin-bottom: .25rem; }
 .screen { aspect-ratio: var(--w) / var(--h); max-width: calc(60vh * var(--w) / var(--h));
   border-radius: .25rem; outline: 1px solid var(--faint);
   background: var(--x) var(--y) / var(--size) no-repeat; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { padding: .5rem .75rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--faint); }
-thead th { color: var(--soft); font-size: .8125rem; font-weight: 500; white-space: normal;
-  vertical-align: bottom; }
-th:first-child { text-align: left; padding-left: .5rem; }
-tbody th small { display: block; white-space: normal; }
-tbody th { font-weight: 500; }
-tbody th { position: sticky; left: 0; background: var(--paper); }
-.ours > * { background: linear-gradient(var(--wash), var(--wash)) var(--paper); }
-.ours th { color: var(--vermillion); font-weight: 600; }
 .best { font-size: .75rem; border: 1px solid currentColor; border-radius: 1rem; padding: 0 .4rem; }
-.plot { margin-top: 1.5rem; }
-.plot svg { display: block; width: 100%; min-width: 20rem; max-width: 42rem; height: auto; }
-.protocol { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .375rem 1.5rem;
-  margin: 0; }
-.protocol dt { color: var(--soft); }
-.protocol dd { margin: 0; max-width: 75ch; overflow-wrap: anywhere; }
-:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 @media (max-width: 40rem) {
   .tiles { grid-template-columns: 1fr 1fr; }
   .controls { grid-template-columns: auto 1fr; }
   .controls small { grid-column: 2; grid-row: 1; text-align: left; margin-left: 8px; }
   .controls output { grid-column: 1 / -1; text-align: left; }
-  tbody th { max-width: 9rem; white-space: normal; }
-  .protocol { grid-template-columns: 1fr; gap: 0; }
-  .protocol dd { margin-bottom: .75rem; }
 }
 @media print { .controls { position: static; } .controls button, .controls input { display: none; } }
 """

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coordflow_mini import page as shell
 from coordflow_mini import report
 from coordflow_mini.metrics import psnr_db
 from coordflow_mini.model import Rendering
@@ -96,7 +97,7 @@ def test_nothing_is_loaded_from_anywhere():
 
 
 def test_style_and_script_load_nothing_either():
-    for text in (report._STYLE, report._SCRIPT):
+    for text in (shell.STYLE, report._STYLE, report._SCRIPT):
         assert not re.search(r"https?:|@import|url\(|fetch|XMLHttp|import\s*\(", text)
 
 
@@ -199,7 +200,7 @@ def test_controls_can_be_used_by_keyboard_and_have_names():
         assert all(one.get("aria-label") or one.get("for") for one in shown.all(tag))
     assert shown.all("button")[0]["type"] == "button"
     assert shown.all("html")[0]["lang"] == "en" and len(shown.all("h1")) == 1
-    assert "ArrowLeft" in report._SCRIPT and "prefers-color-scheme: dark" in report._STYLE
+    assert "ArrowLeft" in report._SCRIPT and "prefers-color-scheme: dark" in shell.STYLE
 
 
 # --- honesty ------------------------------------------------------------------------------------------
