@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PSNR_CAP",
     "LayerMatch",
+    "bd_psnr",
     "bd_rate",
     "bits_per_pixel",
     "frame_ms_ssim",
@@ -239,6 +240,34 @@ def bd_rate(
         )
     percent = package_bd_rate(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0)
     return float(percent)
+
+
+def bd_psnr(
+    anchor_rates: Sequence[float],
+    anchor_psnr_db: Sequence[float],
+    rates: Sequence[float],
+    psnr_db: Sequence[float],
+) -> float:
+    """Mean difference in PSNR at equal rate [dB]; positive: better than the anchor.
+
+    As `bd_rate`, with the curves read the other way: PSNR over log(rate), over the rates that both reach.
+    Raises ValueError where the curves share no range of rates, have fewer than two points, or do not rise.
+
+    >>> round(bd_psnr([0.1, 0.2, 0.4, 0.8], [30, 33, 36, 39], [0.05, 0.1, 0.2, 0.4], [30, 33, 36, 39]), 6)
+    3.0
+    """
+    from bjontegaard import bd_psnr as package_bd_psnr
+
+    anchor, curve = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
+    low, high = max(anchor[0][0], curve[0][0]), min(anchor[0][-1], curve[0][-1])
+    if low >= high:
+        raise ValueError(
+            f"the curves share no range of rates: {anchor[0][0]:.4g} to {anchor[0][-1]:.4g} bpp and "
+            f"{curve[0][0]:.4g} to {curve[0][-1]:.4g} bpp; measure both at rates that overlap"
+        )
+    return float(
+        package_bd_psnr(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0)
+    )
 
 
 def _curve(rates: Sequence[float], psnr_db: Sequence[float]) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, SupportsFloat, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, SupportsFloat, TypeAlias, TypeVar
 
 import numpy as np
 from matplotlib import rc_context
@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
+from coordflow_mini.curves import curve_name, curves
 from coordflow_mini.metrics import psnr_db
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "to_pixels",
     "to_png",
     "to_svg",
+    "to_svg_file",
     "training_curve",
     "write_beside",
 ]
@@ -79,6 +81,11 @@ INK, FAINT = "#24292F", "#D0D7DE"
 _SERIES = ("blue", "orange", "green", "purple", "vermillion", "sky", "black")
 _CODEC_LOOK = {"x264": ("sky", "s"), "x265": ("blue", "D"), "av1": ("green", "^"), "svt-av1": ("green", "^")}
 _SPARE_LOOK = [("orange", "v"), ("purple", "P"), ("black", "X"), ("green", ">"), ("blue", "<"), ("sky", "p")]
+_MEASURED: Any = ("-", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (6, 1.5, 1, 1.5, 1, 1.5)))  # line styles
+_QUALITY = {  # field of a RatePoint -> label of the axis, unit, digits, least span of the axis
+    "psnr_db": ("quality [dB RGB PSNR]", " dB", 2, 0.5),
+    "ms_ssim": ("quality [MS-SSIM], 1 is equal", "", 4, 0.002),
+}
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture everywhere
     "font.size": 9,
@@ -152,24 +159,43 @@ def to_html(figure: Figure, *, dpi: int = 144) -> str:
     return f'<img src="{to_data_uri(data)}" alt="{html.escape(alt_text(figure))}" width="{width}">'
 
 
+def _svg(figure: Figure, **options: Any) -> str:
+    """The figure as matplotlib writes it.
+
+    Its ids are hashes of content, salted with what the figure shows: figures of one page never share one.
+    """
+    buffer, salt = io.StringIO(), {"svg.hashsalt": f"{_STYLE['svg.hashsalt']} {alt_text(figure)}"}
+    with rc_context(_STYLE | salt):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, **options)
+    return buffer.getvalue()
+
+
 def to_svg(figure: Figure) -> str:
     """The figure as one `<svg>` element for a web page, with role, label and the page's colors.
 
     Ink becomes `currentColor`, each palette color the CSS variable of its name (`--blue`), so the page
     decides about light and dark; the text takes the page's font.
     """
-    buffer = io.StringIO()
-    with rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = re.sub("(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", "", buffer.getvalue())
+    text = _svg(figure, transparent=True)
+    text = re.sub("(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", "", text)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # names of parts that nothing refers to
     text = re.sub(r"font: (\d+ )?([\d.]+px) [^;\"]*", r"font-size: \2; font-weight: \1", text)  # before 3.9
     text = re.sub(r"font-family: [^;\"]*|font-weight: ;", "font-family: inherit", text)
     themed = {INK: "currentColor", FAINT: f"var(--faint, {FAINT})"}
     themed |= {color: f"var(--{name}, {color})" for name, color in PALETTE.items()}
     for color, value in themed.items():
         text = re.sub(color, value, text, flags=re.IGNORECASE)
+    return _labelled(text, figure)
+
+
+def to_svg_file(figure: Figure) -> str:
+    """The figure as an SVG file of its own, on white, in its own colors and font, with role and label."""
+    return _labelled(_svg(figure), figure)
+
+
+def _labelled(svg: str, figure: Figure) -> str:
     label = f'role="img" aria-label="{html.escape(alt_text(figure))}" stroke-linejoin="round"'
-    return text.replace("<svg ", f"<svg {label} ", 1)
+    return svg.replace("<svg ", f"<svg {label} ", 1)
 
 
 def to_bytes(picture: Pixels, *, quality: int = 92) -> bytes:
@@ -471,16 +497,6 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
     return [base + rank * gap for rank, base in enumerate(flat)]
 
 
-def curve_name(point: RatePoint) -> str:
-    """What a rate point is called in plots and tables: its codec, with preset and tune where it has them.
-
-    Points of one name are one curve; what moves along a curve (CRF, widths) is no part of the name.
-    """
-    words = point.settings.replace(",", " ").split()
-    presets = [word.removeprefix("preset=") for word in words if word.startswith(("preset=", "tune="))]
-    return " ".join([point.codec, *presets, *["accurate chroma"] * ("accurate chroma" in point.settings)])
-
-
 def _looks(codecs: Iterable[str], ours: str) -> dict[str, tuple[str, str]]:
     """Color and marker of each codec: ours always vermillion circles, the rest fixed or in turn."""
     spare = iter(_SPARE_LOOK * 8)
@@ -491,11 +507,12 @@ def _looks(codecs: Iterable[str], ours: str) -> dict[str, tuple[str, str]]:
     return {codec: (PALETTE[color], marker) for codec, (color, marker) in found.items()}
 
 
-def _curves(points: Iterable[RatePoint], name: Callable[[RatePoint], str]) -> dict[str, list[RatePoint]]:
-    """Points by curve, each in order of rate; measured and published ones never share a curve."""
-    found: dict[str, list[RatePoint]] = {}
-    for point in sorted(points, key=lambda point: point.bpp):
-        found.setdefault(name(point) + " (published)" * (not point.measured), []).append(point)
+def _strokes(curves: Mapping[str, Sequence[RatePoint]]) -> dict[str, Any]:
+    """The line of each curve: published ones dashed, measured ones of one codec told apart by their dots."""
+    found, seen = {}, dict.fromkeys((curve[0].codec for curve in curves.values()), 0)
+    for name, curve in sorted(curves.items()):
+        found[name] = _MEASURED[seen[curve[0].codec] % len(_MEASURED)] if curve[0].measured else "--"
+        seen[curve[0].codec] += curve[0].measured
     return found
 
 
@@ -520,44 +537,67 @@ def rate_quality(
     *,
     ours: str = "CoordFlow",
     name: Callable[[RatePoint], str] = curve_name,
+    quality: Literal["psnr_db", "ms_ssim"] = "psnr_db",
     logarithmic: bool = True,
     title: str = "",
     size: tuple[float, float] = (6.4, 3.6),
 ) -> Picture:
     """Quality over rate: one curve per `name`, up and to the left is better.
 
-    Filled markers are measured, hollow ones published by others.  ours: the codec drawn in vermillion.
-    size: width and height [inches].
+    Filled markers are measured, hollow ones on dashed lines published by others.  ours: the codec drawn in
+    vermillion.  quality: what is drawn; points without it are left out.  size: width and height [inches].
     Raises ValueError if there is no point at all.
     """
-    if not points:
-        raise ValueError("points must hold at least one RatePoint, got none; measure a codec first")
-    looks, curves = _looks((point.codec for point in points), ours), _curves(points, name)
+    shown = [point for point in points if getattr(point, quality) is not None]
+    if not shown:
+        raise ValueError(
+            f"points must hold at least one RatePoint with {quality}, got none; measure a codec first"
+        )
+    looks, found = _looks((point.codec for point in points), ours), curves(shown, name)
     figure = Picture(figsize=size, layout="constrained")
     axes = figure.subplots()
-    for curve in curves.values():
-        color, marker = looks[curve[0].codec]
-        line, face = ("-", color) if curve[0].measured else ("--", "none")
-        front = 4 if curve[0].codec == ours else 3
-        rates, quality = [p.bpp for p in curve], [p.psnr_db for p in curve]
-        axes.plot(rates, quality, line, color=color, marker=marker, markerfacecolor=face, zorder=front)
-    low, high = min(p.psnr_db for p in points), max(p.psnr_db for p in points)
-    pad = max(0.08 * (high - low), 0.25)
-    axes.set(ylim=(low - pad, high + pad), ylabel="quality [dB RGB PSNR]", title=title)
-    _rate_axis(axes, [point.bpp for point in points], logarithmic=logarithmic)
-    ends = [(curve[-1].bpp, curve[-1].psnr_db, text) for text, curve in curves.items()]
+    strokes = _strokes(found)
+    for text, curve in found.items():
+        _draw_curve(axes, curve, quality, looks[curve[0].codec], strokes[text], front=curve[0].codec == ours)
+    label, _, _, least = _QUALITY[quality]
+    values = [getattr(point, quality) for point in shown]
+    pad = max(0.08 * (max(values) - min(values)), least / 2)
+    axes.set(ylim=(min(values) - pad, max(values) + pad), ylabel=label, title=title)
+    _rate_axis(axes, [point.bpp for point in shown], logarithmic=logarithmic)
+    ends = [(curve[-1].bpp, getattr(curve[-1], quality), text) for text, curve in found.items()]
     write_beside(axes, ends, lines=round(5 * size[1]), strong=ours)
-    figure.set_label(_rate_alt(curves))
+    figure.set_label(_rate_alt(found, quality))
     return figure
 
 
-def _rate_alt(curves: Mapping[str, Sequence[RatePoint]]) -> str:
+def _draw_curve(
+    axes: Axes, curve: Sequence[RatePoint], quality: str, look: tuple[str, str], stroke: Any, *, front: bool
+) -> None:
+    """One line with its markers: filled and larger where it was measured here."""
+    (color, marker), measured = look, curve[0].measured
+    axes.plot(
+        [point.bpp for point in curve],
+        [getattr(point, quality) for point in curve],
+        linestyle=stroke,
+        color=color,
+        marker=marker,
+        markerfacecolor=color if measured else "none",
+        markersize=None if measured else 4.5,
+        linewidth=None if measured else 1.1,
+        zorder=4 if front else 3,
+    )
+
+
+def _rate_alt(found: Mapping[str, Sequence[RatePoint]], quality: str) -> str:
     """The plot in words: every curve's end points, best quality first."""
+    _, unit, digits, _ = _QUALITY[quality]
     spoken = []
-    for text, curve in sorted(curves.items(), key=lambda item: -item[1][-1].psnr_db):
+    for text, curve in sorted(found.items(), key=lambda item: -getattr(item[1][-1], quality)):
         ends = [curve[0], curve[-1]] if len(curve) > 1 else [curve[0]]
-        spoken.append(f"{text}: " + " to ".join(f"{p.psnr_db:.2f} dB at {p.bpp:.4g} bpp" for p in ends))
-    return f"Quality in dB RGB PSNR over rate in bits per pixel.  {'; '.join(spoken)}."
+        said = (f"{getattr(p, quality):.{digits}f}{unit} at {p.bpp:.4g} bpp" for p in ends)
+        spoken.append(f"{text}: {' to '.join(said)}")
+    what = "dB RGB PSNR" if quality == "psnr_db" else "MS-SSIM"
+    return f"Quality in {what} over rate in bits per pixel.  {'; '.join(spoken)}."
 
 
 @styled
