@@ -7,7 +7,7 @@ measured here; published points stay beside them.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
+from statistics import mean  # exact: the mean of equal numbers is that number
 
 from coordflow_mini import metrics
 from coordflow_mini.results import RatePoint
@@ -129,12 +129,12 @@ def _mean(group: Sequence[RatePoint]) -> RatePoint:
     return RatePoint(
         codec=group[0].codec,
         clip=AVERAGE,
-        bytes=round(fmean(point.bytes for point in group)),
-        bpp=fmean(point.bpp for point in group),
-        psnr_db=fmean(point.psnr_db for point in group),
-        ms_ssim=fmean(ssims) if len(ssims) == len(group) else None,
-        encode_seconds=fmean(point.encode_seconds for point in group),
-        decode_seconds=fmean(point.decode_seconds for point in group),
+        bytes=round(mean(point.bytes for point in group)),
+        bpp=mean(point.bpp for point in group),
+        psnr_db=mean(point.psnr_db for point in group),
+        ms_ssim=mean(ssims) if len(ssims) == len(group) else None,
+        encode_seconds=mean(point.encode_seconds for point in group),
+        decode_seconds=mean(point.decode_seconds for point in group),
         settings=_shared(group),
     )
 

@@ -38,6 +38,7 @@ __all__ = [
     "PALETTE",
     "Panel",
     "Picture",
+    "Quality",
     "alpha_maps",
     "alt_text",
     "compare",
@@ -65,6 +66,7 @@ __all__ = [
 ]
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], or [height, width] for gray
+Quality: TypeAlias = Literal["psnr_db", "ms_ssim"]  # fields of a RatePoint
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -522,8 +524,9 @@ def _rate_axis(axes: Axes, rates: Sequence[float], *, logarithmic: bool) -> None
     if logarithmic:
         axes.set_xscale("log")
         axes.set_xlim(low / 1.35, high * 1.35)
-        narrow = high < 3 * low
-        axes.xaxis.set_major_locator(LogLocator(subs=range(1, 10) if narrow else (1, 1.5, 2, 3, 5, 7)))
+        spans = {3: range(1, 10), 10: (1, 1.5, 2, 3, 5, 7)}  # up to so many times: ticks that have room
+        subs = next((subs for times, subs in spans.items() if high < times * low), (1, 2, 5))
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xlim(0, high * 1.1)
@@ -537,15 +540,17 @@ def rate_quality(
     *,
     ours: str = "CoordFlow",
     name: Callable[[RatePoint], str] = curve_name,
-    quality: Literal["psnr_db", "ms_ssim"] = "psnr_db",
+    quality: Quality = "psnr_db",
     logarithmic: bool = True,
     title: str = "",
     size: tuple[float, float] = (6.4, 3.6),
+    codecs: Sequence[str] = (),
 ) -> Picture:
     """Quality over rate: one curve per `name`, up and to the left is better.
 
     Filled markers are measured, hollow ones on dashed lines published by others.  ours: the codec drawn in
     vermillion.  quality: what is drawn; points without it are left out.  size: width and height [inches].
+    codecs: names to give colors to before the others, so that they keep theirs in a series of figures.
     Raises ValueError if there is no point at all.
     """
     shown = [point for point in points if getattr(point, quality) is not None]
@@ -553,7 +558,8 @@ def rate_quality(
         raise ValueError(
             f"points must hold at least one RatePoint with {quality}, got none; measure a codec first"
         )
-    looks, found = _looks((point.codec for point in points), ours), curves(shown, name)
+    looks = _looks([*codecs, *(point.codec for point in points)], ours)
+    found = curves(shown, name)
     figure = Picture(figsize=size, layout="constrained")
     axes = figure.subplots()
     strokes = _strokes(found)
