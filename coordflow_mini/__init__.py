@@ -16,7 +16,8 @@
 The modules in the order in which a video travels through them: `config`, `video`, `coords`,
 `similarity`, `fetch`, `clips`, `encoding`, `flow`, `color`, `model`, `metrics`, `loss`, `optimizer`, `fit`,
 `quantize`, `finetune`, `entropy`, `bitstream`, `encoder`, `decoder`, `timeline`, `applications`; then what
-looks at the result: `results`, `baselines`, `plots`, `report`, `widgets`, `cli`.
+looks at the result: `results`, `baselines`, `curves`, `anchors`, `spreadsheet`, `plots`, `page`,
+`report`, `survey`, `widgets`, `cli`.
 """
 
 from importlib import import_module

@@ -9,6 +9,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from coordflow_mini import anchors, plots, spreadsheet
@@ -133,9 +134,9 @@ def _drawings(told: Survey) -> list[Drawing]:
     """Two figures a chapter; the one in MS-SSIM only where that was measured."""
     found: list[Drawing] = []
     for chapter, slug in zip(told.chapters, _slugs([c.clip for c in told.chapters]), strict=True):
-        found.append(Drawing(f"{slug}_psnr", chapter.clip, lambda c=chapter: _figure(c, "psnr_db")))
+        found.append(Drawing(f"{slug}_psnr", chapter.clip, partial(_figure, chapter, "psnr_db")))
         if any(point.ms_ssim is not None for point in chapter.points):
-            found.append(Drawing(f"{slug}_ms_ssim", chapter.clip, lambda c=chapter: _figure(c, "ms_ssim")))
+            found.append(Drawing(f"{slug}_ms_ssim", chapter.clip, partial(_figure, chapter, "ms_ssim")))
     return found
 
 
@@ -223,7 +224,7 @@ def _gaps(known: Sequence[Comparison]) -> str:
 
     def named(one: Comparison) -> str:
         mine = f" ({one.curve})" if several else ""
-        return f"{one.against}{mine} by {abs(one.bd_rate_percent or 0):.1f} %"
+        return f"{one.against}{mine} by {abs(one.bd_rate_percent or 0):.1f}\N{NO-BREAK SPACE}%"
 
     fewer = [named(one) for one in ordered if (one.bd_rate_percent or 0) < 0]
     more = [named(one) for one in ordered if (one.bd_rate_percent or 0) >= 0]
@@ -437,6 +438,7 @@ ul { margin: 0; padding-left: 1.25rem; font-size: .875rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1.5rem; }
 .plots svg { display: block; width: 100%; min-width: 26rem; height: auto; }
 td small { display: block; }
+[aria-labelledby="published"] th { text-align: left; }
 td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 10rem; }
 .win { color: var(--green); font-weight: 600; }
 .loss { font-weight: 600; }

@@ -142,6 +142,18 @@ def test_bd_rate_of_a_scaled_curve_is_the_scale(factor):
     assert shuffled == pytest.approx(100 * (factor - 1), abs=1e-6)
 
 
+@pytest.mark.parametrize("gain", [-3.0, 0.0, 0.7])
+def test_bd_psnr_of_a_raised_curve_is_the_rise(gain):
+    raised = [psnr + gain for psnr in QUALITY]
+    assert metrics.bd_psnr(RATES, QUALITY, RATES, raised) == pytest.approx(gain, abs=1e-9)
+    assert metrics.bd_psnr(RATES, raised, RATES, QUALITY) == pytest.approx(-gain, abs=1e-9)
+
+
+def test_bd_psnr_refuses_rates_that_share_nothing():
+    with pytest.raises(ValueError, match="share no range of rates"):
+        metrics.bd_psnr(RATES, QUALITY, [100 * rate for rate in RATES], QUALITY)
+
+
 def test_bd_rate_uses_only_the_shared_range():
     longer = metrics.bd_rate(RATES, QUALITY, [*RATES, 1.6], [*QUALITY, 60.0])
     assert longer == pytest.approx(0, abs=3)  # PCHIP's last slope feels the new point, nothing else does

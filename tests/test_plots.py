@@ -2,9 +2,11 @@
 
 import base64
 import io
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -184,6 +186,30 @@ def test_measured_and_published_points_of_one_codec_are_two_curves():
     assert set(labels_of(plots.rate_quality(both))) == {"x265", "x265 (published)"}
 
 
+def test_presets_of_one_codec_share_its_color_and_differ_in_their_dots():
+    presets = [point("x265", 0.1, 30.0 + i, settings=f"preset={p}") for i, p in enumerate(("slow", "fast"))]
+    lines = plots.rate_quality(presets).axes[0].lines
+    assert len({line.get_color() for line in lines}) == 1
+    assert len({str((line.get_linestyle(), line._unscaled_dash_pattern)) for line in lines}) == 2
+
+
+def test_ms_ssim_is_drawn_where_it_is_known():
+    known = [replace(point("x265", rate, 30.0), ms_ssim=0.9 + rate / 10) for rate in (0.1, 0.2)]
+    figure = plots.rate_quality([*known, point("x264", 0.1, 31.0)], quality="ms_ssim")
+    (line,) = figure.axes[0].lines
+    assert list(line.get_ydata()) == [p.ms_ssim for p in known]
+    assert "MS-SSIM" in figure.axes[0].get_ylabel() and "0.9100 at 0.1 bpp" in plots.alt_text(figure)
+    with pytest.raises(ValueError, match="RatePoint with ms_ssim"):
+        plots.rate_quality(POINTS, quality="ms_ssim")
+
+
+def test_a_codec_can_keep_its_color_where_others_are_missing():
+    names = ["VTM", "HiNeRV"]
+    alone = plots.rate_quality([point("HiNeRV", 0.1, 30.0)], codecs=names)
+    both = plots.rate_quality([point(name, 0.1, 30.0) for name in names], codecs=names)
+    assert alone.axes[0].lines[0].get_color() == both.axes[0].lines[1].get_color()
+
+
 def test_labels_stand_beside_the_plot_and_never_on_each_other():
     crowd = [point(f"codec {i}", 0.1, 30 + 0.001 * i) for i in range(8)]
     for figure in (plots.rate_quality(crowd), plots.rate_quality([*crowd, point("far", 0.5, 40.0)])):
@@ -263,6 +289,15 @@ def test_an_svg_takes_colors_and_font_from_its_page():
     assert "DejaVu" not in text and "<style" not in text
     words = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "<b>&$x^$" in words and "x264 medium" in words
+
+
+def test_an_svg_file_stands_alone_and_pictures_of_one_page_share_no_id():
+    figures = [plots.rate_quality([point("x265", 0.1, psnr)]) for psnr in (30.0, 31.0)]
+    ids = [re.findall(r' id="([^"]*)"', plots.to_svg(figure)) for figure in figures]
+    assert ids[0] and not set(ids[0]) & set(ids[1])
+    alone = plots.to_svg_file(figures[0])
+    assert ElementTree.fromstring(alone.encode()).get("aria-label") == plots.alt_text(figures[0])
+    assert "var(--" not in alone and "currentColor" not in alone and alone.startswith("<?xml")
 
 
 def test_places_without_a_picture_stay_empty():
