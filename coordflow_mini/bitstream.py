@@ -7,7 +7,7 @@
 
 Numbers are varints (little-endian base 128), checksums 4 bytes little-endian.  A section's checksum covers
 its kind and length too, the header's all that stands before it.  Segments follow each other in time and
-cover all frames; each can be found and read alone.  Kinds from 128 on are optional: a reader skips
+cover all frames; each can be found and read alone (`segments`, `segment_tensors`).  Kinds from 128 on are optional: a reader skips
 those that it does not know, and refuses other unknown ones.
 
 No checksum is trusted: every field is bounded before it is used, and every damage becomes one
@@ -40,6 +40,8 @@ __all__ = [
     "read_header",
     "section_bytes",
     "segment_bytes",
+    "segment_tensors",
+    "segments",
     "sizes",
     "write",
 ]
@@ -281,12 +283,15 @@ class _Cursor:
     def __init__(self, data: bytes, position: int, end: int) -> None:
         self.data, self.position, self.end = data, position, end
 
-    def take(self, count: int) -> bytes:
+    def skip(self, count: int) -> None:
         if count > self.end - self.position:
             raise BitstreamError(
                 f"truncated: {count} bytes expected at byte {self.position}, {self.end - self.position} left"
             )
         self.position += count
+
+    def take(self, count: int) -> bytes:
+        self.skip(count)
         return self.data[self.position - count : self.position]
 
     def varint(self) -> int:
@@ -301,22 +306,31 @@ class _Cursor:
     def check_seal(self, start: int, what: str) -> None:
         """Raises BitstreamError if the next 4 bytes are no checksum of all since `start`."""
         found = crc32(self.data[start : self.position])
-        if int.from_bytes(self.take(4), "little") != found:
+        if int.from_bytes(self.take(_SEAL), "little") != found:
             raise BitstreamError(f"damaged: the checksum of the {what} does not match")
+
+
+_SEAL = 4  # bytes of a checksum
 
 
 @dataclass(frozen=True)
 class Section:
-    """Where a section's payload lies in a file: data[start:stop].
+    """Where a section lies in a file: data[at:end], with its payload in data[start:stop].
 
     first, frames: which frames a segment codes; its payload starts after these.  0 for other kinds.
     """
 
+    at: int
     kind: int
     start: int
     stop: int
     first: int = 0
     frames: int = 0
+
+    @property
+    def end(self) -> int:
+        """Where the next section begins."""
+        return self.stop + _SEAL
 
 
 def read_header(data: bytes) -> Header:
@@ -363,34 +377,57 @@ def index(data: bytes) -> tuple[Section, ...]:
 
     Raises BitstreamError if they do not code every frame once, or a mandatory kind is unknown.
     """
+    return _sections(data, _check)
+
+
+def segments(data: bytes) -> tuple[Section, ...]:
+    """The segments, in the order of time; coverage is checked, but no checksum of a sound section.
+
+    Their payloads are not touched, so this is cheap for a file of any size, and what is damaged in one of
+    them keeps nobody from the others.  Raises BitstreamError as `index` does.
+    """
+    found = _sections(data, lambda data, section: None)
+    return tuple(section for section in found if section.kind == SEGMENT)
+
+
+def _sections(data: bytes, check: Callable[[bytes, Section], None]) -> tuple[Section, ...]:
+    """All sections, each checked as it is met; that they code every frame once is always checked."""
     header, position = _open(data)
     sections, next_frame = [], 0
     while position < len(data):
-        section, position = _section(data, position)
+        section = _section(data, position)
+        check(data, section)
+        if OPTIONAL > section.kind != SEGMENT:
+            _check(data, section)
+            raise BitstreamError(f"section kind {section.kind} is unknown: upgrade coordflow-mini")
         if section.kind == SEGMENT:
             if section.first != next_frame or not 0 < section.frames <= header.time - next_frame:
+                _check(data, section)  # damage is called so
                 raise BitstreamError(f"damaged: a segment starts at frame {section.first}, not {next_frame}")
             next_frame += section.frames
         sections.append(section)
+        position = section.end
     if next_frame != header.time:
         raise BitstreamError(f"truncated: {next_frame} of {header.time} frames are coded")
     return tuple(sections)
 
 
-def _section(data: bytes, position: int) -> tuple[Section, int]:
-    """The section at this position, and where the next one begins."""
+def _section(data: bytes, position: int) -> Section:
+    """The section at this position; its checksum is not looked at."""
     cursor = _Cursor(data, position, len(data))
     kind, length = cursor.varint(), cursor.varint()
-    cursor.take(length)
-    stop = cursor.position
-    cursor.check_seal(position, f"section at byte {position}")
-    if kind >= OPTIONAL:
-        return Section(kind, stop - length, stop), cursor.position
+    start, stop = cursor.position, cursor.position + length
+    cursor.skip(length + _SEAL)
     if kind != SEGMENT:
-        raise BitstreamError(f"section kind {kind} is unknown: upgrade coordflow-mini")
-    inner = _Cursor(data, stop - length, stop)
+        return Section(position, kind, start, stop)
+    inner = _Cursor(data, start, stop)
     first, frames = inner.varint(), inner.varint()
-    return Section(kind, inner.position, stop, first, frames), cursor.position
+    return Section(position, kind, inner.position, stop, first, frames)
+
+
+def _check(data: bytes, section: Section) -> None:
+    """Raises BitstreamError if the section is not what was written."""
+    _Cursor(data, section.stop, len(data)).check_seal(section.at, f"section at byte {section.at}")
 
 
 def read(
@@ -404,17 +441,36 @@ def read(
     """
     header = read_header(data)
     chosen = _chosen([section for section in index(data) if section.kind == SEGMENT], segment)
-    steps, *weights = _coded(data, chosen, _checked_shapes(header, shapes_of))
+    return header, segment_tensors(data[chosen.at : chosen.end], header, shapes_of)
+
+
+def segment_tensors(
+    section: bytes, header: Header, shapes_of: Callable[[Header], Sequence[tuple[int, ...]]]
+) -> list[QuantizedTensor]:
+    """The tensors that `segment_bytes` made a section of; nothing else of the file is needed.
+
+    section: data[at:end] of one of the `segments`.
+    Raises BitstreamError if it is damaged, or no section of a segment.
+    """
+    found = _section(section, 0)
+    where = f"segment of frames {found.first} to {found.first + found.frames - 1}"
+    _Cursor(section, found.stop, len(section)).check_seal(0, where)
+    if found.kind != SEGMENT or found.end != len(section):
+        raise BitstreamError(f"not a segment: a section of kind {found.kind}, {found.end} bytes long")
+    steps, *weights = _coded(section, found, _checked_shapes(header, shapes_of))
     indices = steps.integers.tolist()
     if min(indices) < FIRST_INDEX or max(indices) > LAST_INDEX:
         raise BitstreamError(f"damaged: a step index is outside {FIRST_INDEX}..{LAST_INDEX}")
-    return header, [QuantizedTensor(w.integers, i) for w, i in zip(weights, indices, strict=True)]
+    return [QuantizedTensor(w.integers, i) for w, i in zip(weights, indices, strict=True)]
 
 
 def _chosen(segments: Sequence[Section], segment: int | None) -> Section:
     """The segment of that number; without a number, the only one."""
     if segment is None and len(segments) > 1:
-        raise BitstreamError(f"the file has {len(segments)} segments; read them one by one, segment=0 first")
+        raise BitstreamError(
+            f"the file has {len(segments)} segments, each with weights of its own, where a file of one is "
+            f"expected; name one of them, segment=0 for example, or encode without --segment-frames"
+        )
     if not 0 <= (segment or 0) < len(segments):
         raise ValueError(f"segment must be 0 to {len(segments) - 1}, got {segment}")
     return segments[segment or 0]

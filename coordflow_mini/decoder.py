@@ -1,6 +1,11 @@
-"""From a file's bytes back to pictures; needs nothing but the bytes."""
+"""From a file's bytes back to pictures; needs nothing but the bytes.
+
+A file may hold several segments, each with a model of its own: only those whose frames are asked for are
+decoded, one at a time.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -39,12 +44,14 @@ def build_model(header: Header, tensors: Sequence[QuantizedTensor]) -> CoordFlow
     return model
 
 
-def read_model(data: bytes) -> tuple[Header, CoordFlow]:
+def read_model(data: bytes, segment: int | None = None) -> tuple[Header, CoordFlow]:
     """What a file says about itself, and its model on the CPU.
 
-    Raises `BitstreamError` on anything but a good file.  Taught in chapters 00 and 08.
+    segment: whose model, where there are several; its t runs from -1 to 1 over its own frames.
+    Raises `BitstreamError` on anything but a good file, and on one of several segments without a number.
+    Taught in chapters 00 and 08.
     """
-    header, tensors = bitstream.read(data, tensor_shapes)
+    header, tensors = bitstream.read(data, tensor_shapes, segment)
     return header, build_model(header, tensors)
 
 
@@ -74,18 +81,20 @@ def decode_frames(
 ) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
     """Frames one after another, uint8 [height, width, 3]; no more than one is held in memory.
 
-    frames: indices, also between frames (1.5) and in any order; all of them if not given.
+    frames: indices, also between frames (1.5) and in any order; all of them if not given.  Every change
+    of segment decodes one, so a file of several is best read in the order of time.
     scale: of both sides.  layer: show this layer alone instead of the blend.
     dtype: float32 is what the encoder checked; bfloat16 is faster on some hardware and less exact.
     """
-    layers = bitstream.read_header(data).model.layers
-    if layer is not None and not 0 <= layer < layers:
-        raise ValueError(f"layer must be 0 to {layers - 1}, got {layer}")
-    header, model = read_model(data)
-    times, size = _times(header, frames), scaled_size(header.height, header.width, scale)
-    for blend in model.to(device).stills(times, header.height, header.width, scale=scale, dtype=dtype):
-        rgb = blend.rgb if layer is None else blend.layer_rgb[layer]  # [1, pixels, 3]
-        yield to_uint8(rgb[0]).unflatten(0, size).contiguous().cpu().numpy()
+    header = bitstream.read_header(data)
+    if layer is not None and not 0 <= layer < header.model.layers:
+        raise ValueError(f"layer must be 0 to {header.model.layers - 1}, got {layer}")
+    size = scaled_size(header.height, header.width, scale)
+    for model, times in _runs(data, header, frames):
+        stills = model.to(device).stills(times, header.height, header.width, scale=scale, dtype=dtype)
+        for blend in stills:
+            rgb = blend.rgb if layer is None else blend.layer_rgb[layer]  # [1, pixels, 3]
+            yield to_uint8(rgb[0]).unflatten(0, size).contiguous().cpu().numpy()
 
 
 def decode_renderings(
@@ -97,14 +106,37 @@ def decode_renderings(
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Rendering]:
     """Like `decode_frames`, with every layer and its alpha: one `Rendering` per frame."""
-    header, model = read_model(data)
-    times = _times(header, frames)
-    yield from model.to(device).render_frames(times, header.height, header.width, scale=scale, dtype=dtype)
+    header = bitstream.read_header(data)
+    for model, times in _runs(data, header, frames):
+        yield from model.to(device).render_frames(
+            times, header.height, header.width, scale=scale, dtype=dtype
+        )
 
 
-def _times(header: Header, frames: Iterable[float] | None) -> torch.Tensor:
-    """t of the wanted frames, of all if None.  Raises ValueError."""
-    index = torch.arange(header.time) if frames is None else torch.tensor(list(frames), dtype=torch.float32)
-    if len(index) and not (index.min() >= 0 and index.max() <= header.time - 1):
-        raise ValueError(f"frames must lie in 0 to {header.time - 1}, got {index.min():g} to {index.max():g}")
-    return frame_times(header.time, at=index)
+def _runs(
+    data: bytes, header: Header, frames: Iterable[float] | None
+) -> Iterator[tuple[CoordFlow, torch.Tensor]]:
+    """A model, and t of the wanted frames that come next from it; decoded when the first of them is due.
+
+    A position belongs to the segment of the nearest frame.  Between the last frame of one segment and the
+    first of the next, motion so goes on for half a frame beyond t = 1, and begins half a frame before -1.
+    """
+    segments, positions = bitstream.segments(data), _positions(header, frames)
+    firsts = torch.tensor([segment.first for segment in segments])
+    owners = torch.searchsorted(firsts, torch.floor(positions + 0.5), right=True) - 1
+    start = 0
+    for owner, run in groupby(owners.tolist()):
+        segment, stop = segments[owner], start + len(list(run))
+        tensors = bitstream.segment_tensors(data[segment.at : segment.end], header, tensor_shapes)
+        own = positions[start:stop] - segment.first
+        yield build_model(header, tensors), frame_times(segment.frames, at=own)
+        start = stop
+
+
+def _positions(header: Header, frames: Iterable[float] | None) -> torch.Tensor:
+    """The wanted frames, all if None, [frames] float32.  Raises ValueError."""
+    positions = torch.tensor(list(range(header.time) if frames is None else frames), dtype=torch.float32)
+    if len(positions) and not (positions.min() >= 0 and positions.max() <= header.time - 1):
+        low, high = positions.min(), positions.max()
+        raise ValueError(f"frames must lie in 0 to {header.time - 1}, got {low:g} to {high:g}")
+    return positions
