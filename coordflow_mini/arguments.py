@@ -25,6 +25,7 @@ __all__ = [
     "check_factor",
     "check_folder",
     "check_layer",
+    "check_one_segment",
     "check_rate",
     "check_scale",
     "check_source",
@@ -166,6 +167,16 @@ def read_coded(path: Path) -> Coded:
         return Coded(data, bitstream.read_header(data))
     except bitstream.BitstreamError as error:
         raise bitstream.BitstreamError(f"{path}: {error}") from None
+
+
+def check_one_segment(coded: Coded, source: str) -> None:
+    """Refuses a file of several segments, where one model has to stand for all frames."""
+    count = len(bitstream.segments(coded.data))
+    if count > 1:
+        raise ValueError(
+            f"{source} has {count} segments, each with layers of its own, and this needs a file of one; "
+            "encode without --segment-frames, or give a video that `coordflow decode` made of it"
+        )
 
 
 def check_layer(option: str, layer: int, count: int) -> None:

@@ -7,8 +7,8 @@
 
 Numbers are varints (little-endian base 128), checksums 4 bytes little-endian.  A section's checksum covers
 its kind and length too, the header's all that stands before it.  Segments follow each other in time and
-cover all frames; each can be found and read alone (`segments`, `segment_tensors`).  Kinds from 128 on are optional: a reader skips
-those that it does not know, and refuses other unknown ones.
+cover all frames; each can be found and read alone (`segments`, `segment_tensors`).  Kinds from 128 on are
+optional: a reader skips those that it does not know, and refuses other unknown ones.
 
 No checksum is trusted: every field is bounded before it is used, and every damage becomes one
 `BitstreamError`.  PyTorch is not imported.  Taught in chapter 08.

@@ -1,14 +1,14 @@
 """From minutes to training steps: measured on this machine, with this clip, at this width."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
-from coordflow_mini.encoder import checked_frames
+from coordflow_mini.encoder import checked_frames, cut
 from coordflow_mini.finetune import finetune
 from coordflow_mini.fit import FitResult, fit
 from coordflow_mini.video import Video
@@ -46,22 +46,26 @@ def steps_within(
     fit: FitConfig,
     codec: CodecConfig,
     *,
+    segments: Sequence[range] | None = None,
     device: torch.device | str = "cpu",
 ) -> Budget:
     """The budget with which an encode of this clip should last about `seconds`, in all.
 
+    segments: of `encoder.Plan`; they share the seconds, and the first of them is what is timed.
     A few steps of each kind are timed first, and the pictures that an encode renders to check itself; where
     these alone take long, training still gets half of the time.
     The number of steps depends on the machine's mood: give the steps, not the minutes, to repeat a file.
     """
     began = time.perf_counter()
+    count = len(segments or [1])
+    video = cut(video, segments[0]) if segments else video
     share = codec.steps / fit.steps
     fitted = _fit(video, model, fit, 2, device)  # the first steps are slow
     step = _seconds_per_step(lambda steps: _fit(video, model, fit, steps, device), seconds / 50)
     tune = _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), seconds / 50)
-    checks = 2 * _render_seconds(fitted, video)
+    checks = 2 * count * _render_seconds(fitted, video)
     left = max(0.97 * seconds - (time.perf_counter() - began) - checks, seconds / 2)
-    return steps_for(max(1, int(left / (step + share * tune))), fit, codec)
+    return steps_for(max(1, int(left / count / (step + share * tune))), fit, codec)
 
 
 def _seconds_per_step(train: Callable[[int], object], enough: float) -> float:

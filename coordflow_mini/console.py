@@ -15,6 +15,7 @@ __all__ = ["Console", "duration", "table"]
 
 T = TypeVar("T")
 
+_MOST_BARS = 8
 _PAUSE = 5.0  # seconds at least between two lines where there is no terminal to draw bars on
 
 
@@ -41,7 +42,7 @@ class Console:
             def on_step(progress: "Progress") -> None:
                 nonlocal stage, last
                 stopped_early = stage and progress.stage != stage and last[0] < last[1]
-                if stopped_early and progress.stage == "fine-tune":
+                if stopped_early and progress.stage.endswith("fine-tune"):
                     self.say(f"stopped at step {last[0]:,} of {last[1]:,}; fine-tuning what there is")
                 stage, last = progress.stage, (progress.step, progress.steps)
                 show(progress.stage, progress.step, progress.steps, _figures(progress), progress.seconds_left)
@@ -122,11 +123,13 @@ def _lines(say: Callable[[str], None]) -> _Show:
 
 
 def _drawn(bars: "Bars") -> _Show:
-    """Shows stages as bars, one below the other."""
+    """Shows stages as bars, one below the other; the last few, or those in work would leave the screen."""
     tasks = {}
 
     def show(stage: str, done: int, total: int, figures: str, left: float) -> None:
         if stage not in tasks:
+            if len(tasks) == _MOST_BARS:
+                bars.remove_task(tasks.pop(next(iter(tasks))))
             tasks[stage] = bars.add_task(stage, total=total, figures="")
         text = _line(done, total, figures, left)
         bars.update(tasks[stage], completed=done, total=total, figures=text, refresh=True)

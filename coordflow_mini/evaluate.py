@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from coordflow_mini import __version__, bitstream, clips, metrics
-from coordflow_mini.bitstream import Header
+from coordflow_mini.bitstream import Header, Section
 from coordflow_mini.results import RatePoint
 from coordflow_mini.video import RawFormat, Video, VideoError
 
@@ -57,7 +57,8 @@ class Source:
 class Evaluation:
     """What `evaluate` measured.
 
-    parameters: number of weights.  mask_iou: the foreground's, by the layer that shows it best, in [0, 1].
+    parameters: number of weights, of all segments.  mask_iou: the foreground's, by the layer that shows it
+    best in each segment, in [0, 1].
     """
 
     point: RatePoint
@@ -145,8 +146,25 @@ def evaluate(
     )
     iou = None
     if source.mask is not None:
-        iou = metrics.match_layers(np.concatenate(tops, axis=1), source.mask[None]).iou
+        iou = _mask_iou(np.concatenate(tops, axis=1), source.mask, bitstream.segments(data))
     return Evaluation(point, shape, weight_count(data), iou)
+
+
+def _mask_iou(
+    tops: np.ndarray[Any, np.dtype[np.bool_]],
+    mask: np.ndarray[Any, np.dtype[np.bool_]],
+    segments: Sequence[Section],
+) -> float:
+    """IoU of the foreground with, in each segment, the layer that shows it best: layers have no names.
+
+    tops: [layers, time, height, width].  mask: [time, height, width].
+    """
+    found = np.empty_like(mask)
+    for segment in segments:
+        frames = slice(segment.first, segment.first + segment.frames)
+        (layer,) = metrics.match_layers(tops[:, frames], mask[None, frames]).order
+        found[frames] = tops[layer, frames]
+    return metrics.iou(found, mask)
 
 
 def describe(data: bytes) -> dict[str, Any]:
@@ -162,6 +180,10 @@ def describe(data: bytes) -> dict[str, Any]:
         "bpp": metrics.bits_per_pixel(len(data), header.time * header.height * header.width),
         "bits_per_weight": 8 * len(data) / weights,
         "params": weights,
+        "segments": [
+            {"first": segment.first, "frames": segment.frames, "bytes": segment.end - segment.at}
+            for segment in bitstream.segments(data)
+        ],
         "frames": header.time,
         "height": header.height,
         "width": header.width,
@@ -187,6 +209,7 @@ def rate_point(
 ) -> RatePoint:
     """A file's record among those of other codecs; rate and settings are read from the file."""
     header = bitstream.read_header(data)
+    longest = max(segment.frames for segment in bitstream.segments(data))
     return RatePoint(
         codec="CoordFlow",
         clip=clip,
@@ -196,23 +219,28 @@ def rate_point(
         ms_ssim=ms_ssim,
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
-        settings=settings(header),
+        settings=settings(header, longest),
     )
 
 
-def settings(header: Header) -> str:
-    """One line from which, with the number of steps, a file can be made again."""
+def settings(header: Header, segment_frames: int | None = None) -> str:
+    """One line from which, with the number of steps, a file can be made again.
+
+    segment_frames: of the longest segment.
+    """
     model = header.model
     shape = f"layers={model.layers} width={model.width} depth={model.depth} motion={model.motion}"
+    if segment_frames not in (None, header.time):
+        shape += f" segment_frames={segment_frames}"
     return f"{shape}, gamma={header.gamma:g} seed={header.seed}, coordflow-mini {header.version}"
 
 
 def weight_count(data: bytes) -> int:
-    """How many weights a file holds.  Raises BitstreamError if it is none."""
+    """How many weights a file holds, all segments together.  Raises BitstreamError if it is none."""
     from coordflow_mini import decoder
 
     shapes = decoder.tensor_shapes(bitstream.read_header(data))
-    return sum(math.prod(shape) for shape in shapes)
+    return len(bitstream.segments(data)) * sum(math.prod(shape) for shape in shapes)
 
 
 def loss_of_fast(data: bytes, positions: Sequence[float], *, device: "torch.device | str" = "cpu") -> float:

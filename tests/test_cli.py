@@ -303,6 +303,7 @@ REFUSED = [
     ("encode {source} {new}.cfv --steps 9 --minutes 1", "not both"),
     ("encode {source} {new}.cfv --threads 0", "threads"),
     ("encode {source} {new}.cfv --device tpu", "device"),
+    ("encode {source} {new}.cfv --segment-frames 0", "--segment-frames"),
     ("encode {source} {new}.cfv --raw 9", "raw format '9' not understood"),
     ("encode {source} {new}.cfv --no-such-option", "--no-such-option"),
     ("encode {source}", "OUT.cfv"),

@@ -23,6 +23,7 @@ from coordflow_mini.cli.options import (
     Quiet,
     Raw,
     Seed,
+    SegmentFrames,
     Size,
     Steps,
     Threads,
@@ -56,6 +57,7 @@ def encode(
     motion: Motion = "similarity",
     width: Width = None,
     depth: Depth = ModelConfig.depth,
+    segment_frames: SegmentFrames = None,
     seed: Seed = FitConfig.seed,
     device: Device = "auto",
     threads: Threads = None,
@@ -67,13 +69,14 @@ def encode(
     Fits layered networks to the clip, fine-tunes them for few bits, writes their weights.  The same
     steps, seed and threads give the same file.
 
-    Ctrl-C stops the fit and fine-tunes what there is; Ctrl-C again stops that, too.  The file is
-    written either way, with exit code 0.
+    Ctrl-C stops the fit and fine-tunes what there is; Ctrl-C again stops that, too.  Segments that are
+    still to come are then trained for 100 steps.  The file is written either way, with exit code 0.
 
     \b
     coordflow encode clip:cutout cutout.cfv
     coordflow encode clip:bunny bunny.cfv --frames 0:96 --size 192x108 --bpp 0.075
     coordflow encode video.mp4 video.cfv --minutes 10 --layers 3
+    coordflow encode long.mp4 long.cfv --segment-frames 120
     coordflow encode X_1920x1080_120fps_420_8bit_YUV.yuv x.cfv --frames 0:60 --json
     """
     from coordflow_mini import arguments
@@ -92,10 +95,13 @@ def encode(
     from coordflow_mini.fit import default_model
 
     place = device_for(device, threads)
-    plan = encoder.plan(video, bpp=bpp, model=replace(default_model(video), **wanted), codec=codec)
+    model = replace(default_model(video), **wanted)
+    plan = encoder.plan(video, bpp=bpp, model=model, codec=codec, segment_frames=segment_frames)
     chosen = budget.Budget(fit, codec) if steps is None else budget.steps_for(steps, fit, codec)
     if minutes is not None:
-        chosen = budget.steps_within(60 * minutes, video, plan.model, fit, codec, device=place)
+        chosen = budget.steps_within(
+            60 * minutes, video, plan.model, fit, codec, segments=plan.segments, device=place
+        )
     console.say(_intention(video, plan, chosen))
     with console.training() as on_step:
         encoding = encoder.compress(
@@ -104,6 +110,7 @@ def encode(
             model=plan.model,
             fit=chosen.fit,
             codec=chosen.codec,
+            segment_frames=segment_frames,
             device=place,
             on_step=on_step,
         )
@@ -200,6 +207,7 @@ def info(source: Coded, as_json: Json = False) -> None:
     rows = [
         ["video", f"{header.time} frames of {header.width}x{header.height}, {float(header.fps):g} fps"],
         ["source", f"frames {part.start}:{part.stop}:{part.step}, colors {header.matrix}"],
+        ["segments", _segments([segment["frames"] for segment in figures["segments"]])],
         ["model", f"{model.layers} layers, width {model.width}, depth {model.depth}, motion {model.motion}"],
         ["fit", f"gamma {header.gamma:g}, seed {header.seed}, coordflow-mini {header.version}"],
         ["rate", f"{figures['bytes']:,} bytes, {figures['bpp']:.4f} bits per pixel"],
@@ -207,6 +215,19 @@ def info(source: Coded, as_json: Json = False) -> None:
         *([f"  {name}", f"{value:,} bytes"] for name, value in figures["sections"].items()),
     ]
     typer.echo(table(rows, left=2))
+
+
+def _segments(frames: list[int]) -> str:
+    """How many segments there are, and how long they are.
+
+    >>> _segments([24]), _segments([84, 83, 83]), _segments([2] * 20 + [1] * 5)
+    ('1 of 24 frames', '3 of 84, 83 and 83 frames', '25 of 1 to 2 frames')
+    """
+    if len(set(frames)) == 1 or len(frames) > 8:
+        lengths = " to ".join(str(length) for length in sorted({min(frames), max(frames)}))
+    else:
+        lengths = ", ".join(map(str, frames[:-1])) + f" and {frames[-1]}"
+    return f"{len(frames)} of {lengths} frame{'s' if max(frames) > 1 else ''}"
 
 
 def _write(output: Path, data: bytes) -> None:
@@ -219,19 +240,23 @@ def _write(output: Path, data: bytes) -> None:
 
 def _intention(video: "Video", plan: "Plan", chosen: "Budget") -> str:
     """What an encode is about to do, in one line."""
+    several = len(plan.segments) > 1
+    segments = f" in segments: {_segments([len(frames) for frames in plan.segments])}" if several else ""
     return (
         f"{video.name}: {video.time} frames of {video.width}x{video.height} into at most "
-        f"{plan.target_bytes:,} bytes; {plan.model.layers} layers of width {plan.model.width}, "
-        f"{chosen.fit.steps:,} steps and {chosen.codec.steps:,} of fine-tuning"
+        f"{plan.target_bytes:,} bytes{segments}; {plan.model.layers} layers of width {plan.model.width}, "
+        f"{chosen.fit.steps:,} steps and {chosen.codec.steps:,} of fine-tuning{' each' if several else ''}"
     )
 
 
 def _figures(output: Path, encoding: "Encoding") -> dict[str, Any]:
     """What `encode --json` prints."""
+    from coordflow_mini import bitstream
     from coordflow_mini.metrics import bits_per_pixel
 
     header = encoding.header
     model = header.model
+    segments = bitstream.segments(encoding.data)
     return {
         "file": str(output),
         "bytes": len(encoding.data),
@@ -241,6 +266,7 @@ def _figures(output: Path, encoding: "Encoding") -> dict[str, Any]:
         "unquantized_psnr_db": encoding.unquantized_psnr_db,
         "bits_per_weight": encoding.bits_per_weight,
         "params": encoding.parameters,
+        "segments": [segment.frames for segment in segments],
         "layers": model.layers,
         "width": model.width,
         "depth": model.depth,

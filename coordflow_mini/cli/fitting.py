@@ -58,7 +58,9 @@ def open_input(
         )
     from coordflow_mini import arguments
 
-    return arguments.read_coded(Path(source))
+    coded = arguments.read_coded(Path(source))
+    arguments.check_one_segment(coded, source)
+    return coded
 
 
 class Fit(NamedTuple):

@@ -29,6 +29,7 @@ __all__ = [
     "Quiet",
     "Raw",
     "Seed",
+    "SegmentFrames",
     "Size",
     "Steps",
     "Threads",
@@ -57,7 +58,7 @@ Bpp = Annotated[
     typer.Option(
         metavar="RATE",
         help="Bits per pixel that the file may have; it ends within 5 % below.  "
-        "[default: 0.1, and more for short clips: up to 15 kB or 0.8]",
+        "[default: 0.1, and more for short clips: up to 15 kB a segment or 0.8]",
     ),
 ]
 Layers = Annotated[int, typer.Option(metavar="N", help="How many layers.")]
@@ -72,6 +73,16 @@ Minutes = Annotated[
     typer.Option(metavar="M", help="Instead of --steps: as many as take so long, timed at the start."),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Another seed is another try.")]
+SegmentFrames = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Cut the clip into segments of at most N frames, each with networks and layers of its own: "
+        "any frame can then be decoded without the other segments.  Every segment is trained for all "
+        "--steps; they share --minutes and the rate.  [default: one for all frames]",
+    ),
+]
 Frames = Annotated[
     str | None,
     typer.Option(
