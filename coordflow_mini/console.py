@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
     from coordflow_mini.fit import OnStep, Progress
 
@@ -124,7 +125,7 @@ def _lines(say: Callable[[str], None]) -> _Show:
 
 def _drawn(bars: "Bars") -> _Show:
     """Shows stages as bars, one below the other; the last few, or those in work would leave the screen."""
-    tasks = {}
+    tasks: dict[str, TaskID] = {}
 
     def show(stage: str, done: int, total: int, figures: str, left: float) -> None:
         if stage not in tasks:

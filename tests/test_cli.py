@@ -519,6 +519,18 @@ def test_a_terminal_sees_the_time_left(monkeypatch):
     assert "1 min 30 s left" in screen.text
 
 
+def test_many_segments_do_not_push_the_last_one_off_the_screen(monkeypatch):
+    screen = Screen(True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "24")
+    with Console().training() as on_step:
+        for number in range(1, 41):
+            on_step(Progress(f"segment {number} of 40, fit", 50, 100, 31.0, 1.0))
+        assert "segment 40 of 40, fit" in screen.text
+
+
 def test_a_log_gets_few_lines(capsys):
     with Console().training() as on_step:
         for step in range(50, 2001, 50):
