@@ -9,6 +9,7 @@ goes on ends with the very weights of one that was never interrupted.  Files hol
 strings under a checksum, and are read by PyTorch's restricted loader: no code of a file is ever run.
 """
 
+import glob
 import io
 import pickle
 import time
@@ -37,15 +38,27 @@ class Checkpoint:
     """The states of a training's stages, in memory and, now and then, in a file.
 
     path: nothing is there before the first write.  every: seconds between two writes.
+    before: seconds that processes before this one have spent, known once the file has been looked at.
     """
 
     def __init__(self, path: str | Path, *, every: float = 120.0):
         self.path, self.every = Path(path), every
+        self.before = 0.0
         self._stages: dict[str, State] | None = None  # not looked at yet
-        self._written, self._fresh = time.monotonic(), False
+        self._began = self._written = time.monotonic()
+        self._fresh = False
 
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.path)!r}, every {self.every:g} s)"
+
+    def part(self, number: int) -> "Checkpoint":
+        """The checkpoint of a part that is trained by itself, in a file of its own."""
+        return Checkpoint(self.path.with_name(f"{self.path.name}.{number}"), every=self.every)
+
+    def files(self) -> list[Path]:
+        """The files that are there, those of parts too."""
+        pattern = f"{glob.escape(self.path.name)}.[0-9]*"
+        return [path for path in [self.path, *sorted(self.path.parent.glob(pattern))] if path.is_file()]
 
     def restored(self, stage: str, of: Mapping[str, Any]) -> State | None:
         """The last state of a stage; None if it has not begun.
@@ -77,15 +90,17 @@ class Checkpoint:
         if not self._fresh:
             return
         buffer = io.BytesIO()
-        torch.save(self._known(), buffer)
+        seconds = self.before + time.monotonic() - self._began
+        torch.save({"seconds": seconds, "stages": self._known()}, buffer)
         payload = buffer.getvalue()
         with replacing(self.path) as temporary:
             temporary.write_bytes(_MAGIC + crc32(payload).to_bytes(4, "little") + payload)
         self._written, self._fresh = time.monotonic(), False
 
     def remove(self) -> None:
-        """Forget everything: what was trained for is done."""
-        self.path.unlink(missing_ok=True)
+        """Forget everything, parts too: what was trained for is done."""
+        for path in self.files():
+            path.unlink(missing_ok=True)
         self._stages, self._fresh = {}, False
 
     def _known(self) -> dict[str, State]:
@@ -104,15 +119,14 @@ class Checkpoint:
                 f"{self.path} is a damaged checkpoint: its checksum does not match; remove it"
             )
         try:
-            stages = torch.load(io.BytesIO(data[start:]), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            content = torch.load(io.BytesIO(data[start:]), map_location="cpu", weights_only=True)
+            self.before, stages = float(content["seconds"]), dict(content["stages"])
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError) as error:
             reason = str(error).partition("\n")[0][:80]
             raise CheckpointError(
                 f"{self.path} is no checkpoint of tensors and numbers ({reason}); remove it"
             ) from None
-        if not isinstance(stages, dict) or not all(
-            isinstance(stage, dict) and "of" in stage for stage in stages.values()
-        ):
+        if not all(isinstance(stage, dict) and "of" in stage for stage in stages.values()):
             raise CheckpointError(f"{self.path} holds no stages of a training; remove it")
         return stages
 

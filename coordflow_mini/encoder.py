@@ -14,8 +14,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from coordflow_mini import __version__, bitstream
+from coordflow_mini import __version__, bitstream, distributed
 from coordflow_mini.bitstream import Header
+from coordflow_mini.checkpoint import Checkpoint
 from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import build_model, tensor_shapes
@@ -111,17 +112,19 @@ def compress(
     segment_frames: int | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Encoding:
     """`encode`, with the record of what happened on the way.
 
     Ctrl-C ends the training of its segment; those that follow are trained briefly, so that the file is
     whole, and each Ctrl-C more ends one of them, too.
+    checkpoint: go on from what it holds, and keep in it what is reached; the file is the same as without.
+    Remove it once the data is written.  After a Ctrl-C it still leads to the file that was asked for.
     """
-    began = time.perf_counter()
     codec, fit = codec or CodecConfig(), fit or FitConfig()
     planned = plan(video, bpp=bpp, model=model, codec=codec, segment_frames=segment_frames)
     header = header_of(video, planned.model, fit)
-    results = _encode_segments(video, planned, fit, codec, device, on_step)
+    results = _encode_segments(video, planned, fit, codec, device, on_step, checkpoint)
     return Encoding(
         data=join(header, results),
         header=header,
@@ -129,7 +132,7 @@ def compress(
         target_bytes=planned.target_bytes,
         unquantized_psnr_db=_mean(results, lambda result: result.unquantized_psnr_db),
         psnr_db=_mean(results, lambda result: result.psnr_db),
-        seconds=time.perf_counter() - began,
+        seconds=sum(result.seconds for result in results),
         history=tuple(progress for result in results for progress in result.history),
         interrupted=any(result.interrupted for result in results),
     )
@@ -142,6 +145,7 @@ def _encode_segments(
     codec: CodecConfig,
     device: torch.device | str,
     on_step: OnStep | None,
+    checkpoint: Checkpoint | None,
 ) -> "list[SegmentResult]":
     """All segments of a plan, one after the other; briefly from a Ctrl-C on."""
     results: list[SegmentResult] = []
@@ -151,15 +155,22 @@ def _encode_segments(
             try:
                 results.append(
                     encode_segment(
-                        video, planned, index, fit=fit, codec=codec, device=device, on_step=on_step
+                        video,
+                        planned,
+                        index,
+                        fit=fit,
+                        codec=codec,
+                        device=device,
+                        on_step=on_step,
+                        checkpoint=checkpoint and checkpoint.part(index),
                     )
                 )
             except KeyboardInterrupt:
-                if lost == index:
+                if lost == index or distributed.world_size() > 1:
                     raise
                 lost = index
             if lost == index > 0 or results[-1].interrupted:
-                fit, codec = _brief(fit, codec)
+                (fit, codec), checkpoint = _brief(fit, codec), None
     return results
 
 
@@ -201,6 +212,7 @@ def encode_segment(
     codec: CodecConfig | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> SegmentResult:
     """Segment number `index` of a plan, coded within its share of the file.
 
@@ -211,8 +223,10 @@ def encode_segment(
     codec, fit, frames = codec or CodecConfig(), fit or FitConfig(), plan.segments[index]
     header = header_of(video, plan.model, fit)  # before training, because it refuses what no file can hold
     clip, on_step = cut(video, frames), _named(on_step, plan, index)
-    fitted = fit_video(clip, plan.model, fit, device=device, on_step=on_step)
+    fitted = fit_video(clip, plan.model, fit, device=device, on_step=on_step, checkpoint=checkpoint)
+    before = checkpoint.before if checkpoint else 0.0
     if fitted.interrupted:  # by somebody who does not want to wait for all of what follows, either
+        checkpoint = None  # what follows is not what was asked for
         part = fitted.history[-1].step / fit.steps if fitted.history else 0
         codec = replace(codec, steps=max(1, min(codec.steps, _BRIEF), round(part * codec.steps)))
     unquantized = _psnr_db(fitted.model, clip)
@@ -224,7 +238,9 @@ def encode_segment(
     def file_size(tensors: list[QuantizedTensor]) -> int:
         return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
 
-    tuned = finetune(fitted, clip, codec, target, file_size, device=device, on_step=on_step)
+    tuned = finetune(
+        fitted, clip, codec, target, file_size, device=device, on_step=on_step, checkpoint=checkpoint
+    )
     section = bitstream.segment_bytes(frames.start, len(frames), tuned.tensors)
     decoded = _verify(section, header, tuned.tensors).to(device)
     if start + len(section) > target and not tuned.interrupted:
@@ -239,7 +255,7 @@ def encode_segment(
         parameters=decoded.parameter_count,
         unquantized_psnr_db=unquantized,
         psnr_db=_psnr_db(decoded, clip),
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began + before,
         history=tuple(_renamed(progress, plan, index) for progress in fitted.history + tuned.history),
         interrupted=fitted.interrupted or tuned.interrupted,
     )

@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, str] = {
     "entropy": "",
     "bitstream": "config quantize entropy",
     "decoder": "config quantize bitstream model coords video",
-    "encoder": "config video coords metrics model decoder fit finetune bitstream quantize",
+    "encoder": "checkpoint distributed config video coords metrics model decoder fit finetune bitstream "
+    "quantize",
     "timeline": "",
     "applications": "config timeline model fit video coords similarity",
     "results": "",

@@ -13,6 +13,7 @@ import torch
 
 from coordflow_mini import entropy
 from coordflow_mini.checkpoint import Checkpoint, CheckpointError
+from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, finetune
 from coordflow_mini.fit import FitResult, Progress, fit
 from coordflow_mini.video import Video
@@ -131,9 +132,9 @@ def test_a_damaged_or_hostile_file_is_one_line(kind, path, tmp_path):
             "empty": b"",
             "text": b"hello",
             "pickle": pickle.dumps(Payload(trace)),
-            "code": sealed({"fit": {"of": Payload(trace)}}),
+            "code": sealed({"seconds": 1, "stages": {"fit": {"of": Payload(trace)}}}),
             "list": sealed([1, 2]),
-            "stage": sealed({"fit": 3}),
+            "stage": sealed({"seconds": 1, "stages": {"fit": 3}}),
             "cut": good[:-1],
             "more": good + b"0",
         }[kind]
@@ -259,3 +260,54 @@ def test_fine_tuning_towards_another_size_does_not_go_on(path, clip, small_model
     finetune(copy.deepcopy(fitted), clip, codec, 500, coded_size, checkpoint=Checkpoint(path))
     with pytest.raises(CheckpointError, match="another fine-tune: target_bytes was 500, now it is 600"):
         finetune(fitted, clip, codec, 600, coded_size, checkpoint=Checkpoint(path))
+
+
+# --- an encode that goes on -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("segment_frames", [None, 3])
+def test_a_killed_encode_ends_with_the_same_bytes(segment_frames, path, clip, short_fit, short_codec):
+    """Killed in the fit, then in fine-tuning, of each segment."""
+    codec = replace(short_codec, steps=100, rounds=1, bits_per_weight=6)
+    arguments = {"bpp": 6, "fit": short_fit, "codec": codec, "segment_frames": segment_frames}
+    whole = compress(clip, **arguments)
+    stages = ["fit", "fine-tune"]
+    if segment_frames:
+        stages = [f"segment {number} of 2, {stage}" for number in (1, 2) for stage in stages]
+    for stage in stages:
+
+        def kill(progress: Progress, stage: str = stage) -> None:
+            if progress.stage == stage:
+                raise Killed
+
+        with pytest.raises(Killed):
+            compress(clip, **arguments, on_step=kill, checkpoint=Checkpoint(path, every=0))
+    checkpoint = Checkpoint(path)
+    assert checkpoint.files()
+    last = compress(clip, **arguments, checkpoint=checkpoint)
+    assert last.data == whole.data and last.psnr_db == whole.psnr_db
+    assert [p.step for p in last.history] == [p.step for p in whole.history]
+    checkpoint.remove()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_after_ctrl_c_the_checkpoint_leads_to_the_file_that_was_asked_for(path, clip, short_fit, short_codec):
+    def stop(progress: Progress) -> None:
+        if progress.stage == "fit" and progress.step == 50:
+            raise KeyboardInterrupt
+
+    arguments = {"bpp": 4, "fit": short_fit, "codec": short_codec}
+    early = compress(clip, **arguments, on_step=stop, checkpoint=Checkpoint(path))
+    assert early.interrupted
+    late = compress(clip, **arguments, checkpoint=Checkpoint(path))
+    assert not late.interrupted and late.data == compress(clip, **arguments).data
+
+
+def test_seconds_of_earlier_processes_count(path):
+    first = Checkpoint(path)
+    first._began -= 100
+    first.reached("fit", SUBJECT, {"step": 1})
+    first.write()
+    second = Checkpoint(path)
+    second.restored("fit", SUBJECT)
+    assert 100 <= second.before < 110
