@@ -164,7 +164,9 @@ def inpaint(
         raise ValueError("the holes cover every pixel of the clip; nothing is left to learn from")
     model = model or replace(default_model(video), layers=1)
     fitted = fit(video, model, config, weights=~holes, device=device, on_step=on_step)
-    frames = np.where(holes[..., None], _shown(fitted.model, video, counted), video.frames)
+    frames = _shown(fitted.model, video, counted)
+    for shown, hole, own in zip(frames, holes, video.frames, strict=True):
+        shown[~hole] = own[~hole]
     return replace(video, frames=frames, name=f"{video.name}, filled")
 
 
@@ -226,7 +228,7 @@ def stabilize(model: CoordFlow, layer: int, like: Video, *, counted: Counted = _
     device = model.color.space.device
     times = frame_times(like.time).to(device)
     grid = pixel_grid(like.height, like.width, device=device)
-    frames, seen = np.empty_like(like.frames), np.empty(like.frames.shape[:3], bool)
+    frames, seen = np.empty(like.frames.shape, np.uint8), np.empty(like.frames.shape[:3], bool)
     transforms = stabilizing(model, layer, times)
     for index, transform in enumerate(counted(transforms, len(transforms))):
         points = similarity.apply(transform, grid)

@@ -92,7 +92,7 @@ def write_masks(folder: Path, masks: "np.ndarray[Any, np.dtype[np.bool_]]") -> N
             write(temporary / f"layer_{layer}", (frame.astype(np.uint8) * np.uint8(255) for frame in frames))
 
 
-def tinted(frames: Frames, masks: "np.ndarray[Any, np.dtype[np.bool_]]") -> Iterator[Frames]:
+def tinted(frames: Iterable[Frames], masks: "np.ndarray[Any, np.dtype[np.bool_]]") -> Iterator[Frames]:
     """The frames in gray, half covered by the color of the layer that is on top: `LAYER_COLORS` in turn.
 
     frames: uint8 [time, height, width, 3].  masks: bool [layers, time, height, width].

@@ -24,6 +24,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation
 
 from coordflow_mini.config import Selection
+from coordflow_mini.raw import Frames, RawFormat, VideoError, YuvFrames, format_of
 
 __all__ = [
     "MATRICES",
@@ -31,6 +32,7 @@ __all__ = [
     "RawFormat",
     "Video",
     "VideoError",
+    "YuvFrames",
     "area_resize",
     "check_output",
     "check_range",
@@ -39,29 +41,24 @@ __all__ = [
     "write",
 ]
 
-Frames = np.ndarray[Any, np.dtype[np.uint8]]  # [time, height, width, 3], or one frame [height, width, 3]
 Picture = Callable[[], "Frames | av.VideoFrame"]  # one frame of a source, made only when it is wanted
 
 MATRICES = ("rgb", "bt601", "bt709")  # what `Video.matrix` can be
-_BT709, _BT2020 = 1, (9, 10)  # matrix coefficients of ITU-T H.273; all others are read as BT.601
+_BT709, _BT601, _BT2020 = 1, 6, (9, 10)  # matrix coefficients of ITU-T H.273; all others are read as BT.601
 _COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # ffmpeg would show a text file as a film of a terminal
-_SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows
-_RAW_EXPECTED = "expected WIDTHxHEIGHT:LAYOUT:FPS with yuv420p, yuv422p or yuv444p (8 bit, or 10le or 12le)"
 _FRAME = re.compile(r"frame_\d+\.png")
 # Bicubic with swscale's ACCURATE_RND and FULL_CHR_H_INP, which PyAV names from 18 on
 _PRECISE = int(Interpolation.BICUBIC) | 0x40000 | 0x4000
-
-
-class VideoError(ValueError):
-    """A clip cannot be read or written; the message is one line: what came, what was expected."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Video:
     """A clip: uint8 RGB frames [time, height, width, 3] and where they come from.
 
-    frames: C-contiguous.  fps: exact, frames per second.  name: for titles and tables.
+    frames: a C-contiguous array, or `YuvFrames`, which makes a frame when it is asked for: go through them
+    one by one, and 600 frames of 1080p need no memory to speak of.
+    fps: exact, frames per second.  name: for titles and tables.
     selection: which part of the source this is, fully resolved; by default "all of these frames".
     matrix: how YUV became RGB, one of `MATRICES`; "rgb" for sources that were RGB already.
     Raises ValueError if the frames are anything else than uint8 [time, height, width, 3].
@@ -70,7 +67,7 @@ class Video:
     Video('black', 24 frames of 96x64, 25 fps, rgb)
     """
 
-    frames: Frames
+    frames: Frames | YuvFrames
     fps: Fraction = Fraction(25)
     name: str = "video"
     selection: Selection = field(default_factory=Selection)
@@ -78,8 +75,9 @@ class Video:
 
     def __post_init__(self) -> None:
         frames = self.frames
-        kind, shape = getattr(frames, "dtype", type(frames).__name__), np.shape(frames)
-        if not isinstance(frames, np.ndarray) or kind != np.uint8 or len(shape) != 4 or shape[3] != 3:
+        known = isinstance(frames, (np.ndarray, YuvFrames))
+        kind, shape = getattr(frames, "dtype", type(frames).__name__), tuple(getattr(frames, "shape", ()))
+        if not known or kind != np.uint8 or len(shape) != 4 or shape[3] != 3:
             raise ValueError(
                 f"frames must be uint8 [time, height, width, 3], got {kind} {shape}; "
                 f"convert with Video.from_float(frames)"
@@ -90,7 +88,8 @@ class Video:
             raise ValueError(
                 f"matrix must be one of {MATRICES} and fps positive, got {self.matrix!r} and {self.fps}"
             )
-        object.__setattr__(self, "frames", np.ascontiguousarray(frames))
+        if isinstance(frames, np.ndarray):
+            object.__setattr__(self, "frames", np.ascontiguousarray(frames))
         object.__setattr__(self, "fps", Fraction(self.fps))
         if self.selection.stop is None or self.selection.width is None:
             object.__setattr__(self, "selection", Selection(0, self.time, 1, self.width, self.height))
@@ -145,7 +144,7 @@ class Video:
         A step divides fps, so that the clip lasts as long as before.
         Raises VideoError if the selection leaves the clip.
         """
-        part = _collect((partial(_itself, frame) for frame in self.frames), selection, self.name)
+        part = _selected(self.frames, self.matrix, selection, self.name)
         mine, inner = self.selection, part.selection
         outer = replace(
             inner,
@@ -159,81 +158,22 @@ class Video:
 # --- reading ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class RawFormat:
-    """What a headerless .yuv file does not say: the size and layout of its frames."""
-
-    width: int
-    height: int
-    pix_fmt: str = "yuv420p"
-    fps: Fraction = Fraction(25)
-
-    def __post_init__(self) -> None:
-        layout_ok = self.pix_fmt[:7] in _SUBSAMPLING and self.pix_fmt[7:] in ("", "10le", "12le")
-        if min(self.width, self.height) < 1 or self.fps <= 0 or not layout_ok:
-            text = f"{self.width}x{self.height}:{self.pix_fmt}:{self.fps}"
-            raise VideoError(f"cannot read raw frames as {text}; {_RAW_EXPECTED}")
-
-    @classmethod
-    def parse(cls, text: str) -> "RawFormat":
-        """The format that the command line's `--raw WxH:yuv420p:FPS` means; layout and rate are optional.
-
-        >>> RawFormat.parse("1920x1080:yuv420p:120")
-        RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1))
-        """
-        try:
-            size, *more = text.split(":")
-            width, height = (int(part) for part in size.lower().split("x"))
-            pix_fmt, fps = (*more, *("yuv420p", "25")[len(more) :])
-            rate = Fraction(fps)
-        except (ValueError, ZeroDivisionError):
-            raise VideoError(f"raw format {text!r} not understood; {_RAW_EXPECTED}") from None
-        return cls(width, height, pix_fmt, rate)
-
-    @classmethod
-    def from_name(cls, name: str | Path) -> "RawFormat | None":
-        """The format that a UVG-style file name states, or None.
-
-        >>> RawFormat.from_name("Beauty_1920x1080_120fps_420_8bit_YUV.yuv")
-        RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1))
-        """
-        found = re.search(r"_(\d+)x(\d+)_(\d+)fps(?:_(420|422|444))?(?:_(8|10|12)bit)?", Path(name).name)
-        if not found:
-            return None
-        width, height, fps, chroma, bits = found.groups()
-        depth = "" if bits in (None, "8") else f"{bits}le"
-        return cls(int(width), int(height), f"yuv{chroma or 420}p{depth}", Fraction(fps))
-
-    @property
-    def plane_shapes(self) -> list[tuple[int, int]]:
-        """(rows, bytes per row) of the Y, U and V plane."""
-        columns, rows = _SUBSAMPLING[self.pix_fmt[:7]]
-        sample = 2 if self.pix_fmt[7:] else 1
-        chroma = (-(-self.height // rows), -(-self.width // columns) * sample)
-        return [(self.height, self.width * sample), chroma, chroma]
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one frame in the file."""
-        return sum(rows * row_bytes for rows, row_bytes in self.plane_shapes)
-
-
 def read(path: str | Path, selection: Selection | None = None, raw: RawFormat | None = None) -> Video:
     """The selected frames of a file or folder, as RGB, resized by `area_resize`.
 
     path: whatever PyAV decodes (mp4, webm, mkv, mov, avi, gif, y4m, ...), a folder of PNGs in natural
     order (frame_2 before frame_10), a .npy of uint8 [time, height, width, 3], or raw .yuv.
     raw: says that the file is raw and how it is laid out; for .yuv it may be in the name instead.
-    Decoding goes frame by frame and stops after the last wanted one: memory holds the result and little
-    else.  Rotation tags are applied; what is transparent is laid on black; a step divides fps.
+    Raw YUV of 8 bits at its own size is not read but mapped (`YuvFrames`).  Else decoding goes frame by
+    frame and stops after the last wanted one: memory holds the result and little else.  Rotation tags are
+    applied; what is transparent is laid on black; a step divides fps.
     Raises VideoError with a one-line reason.
     """
     path, selection = Path(path), selection or Selection()
     if not path.exists():
         raise VideoError(f"{path} does not exist; give a video file or a folder of PNGs")
     try:
-        fps, pictures = _open(path, raw)
-        part = _collect(pictures, selection, path.name)
+        fps, part = _read(path, selection, raw)
     except (av.FFmpegError, OSError, MemoryError) as error:
         raise VideoError(f"{path} cannot be read as video: {_reason(error)}") from error
     return Video(part.frames, fps / selection.step, path.stem, part.selection, part.matrix)
@@ -244,15 +184,16 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).splitlines()[0]
 
 
-def _open(path: Path, raw: RawFormat | None) -> tuple[Fraction, Iterator[Picture]]:
-    """Frame rate and all pictures of a source, by its kind."""
+def _read(path: Path, selection: Selection, raw: RawFormat | None) -> tuple[Fraction, "_Part"]:
+    """Frame rate and the selected frames of a source, by its kind."""
     if path.is_dir():
-        return Fraction(25), _png_pictures(path)
-    if raw or path.suffix.lower() == ".yuv":
-        return _raw_pictures(path, raw or RawFormat.from_name(path))
+        return Fraction(25), _collect(_png_pictures(path), selection, path.name)
+    if layout := format_of(path, raw):
+        return layout.fps, _raw_part(path, layout, selection)
     if path.suffix.lower() == ".npy":
-        return Fraction(25), _npy_pictures(path)
-    return _stream_pictures(path)
+        return Fraction(25), _collect(_npy_pictures(path), selection, path.name)
+    fps, pictures = _stream_pictures(path)
+    return fps, _collect(pictures, selection, path.name)
 
 
 def _stream_pictures(path: Path) -> tuple[Fraction, Iterator[Picture]]:
@@ -270,6 +211,10 @@ def _stream_pictures(path: Path) -> tuple[Fraction, Iterator[Picture]]:
                 yield partial(_itself, frame)
 
     return Fraction(stream.average_rate or stream.guessed_rate or 25), pictures()
+
+
+def _at(frames: Frames | YuvFrames, index: int) -> Frames:
+    return frames[index]
 
 
 def _itself(frame: "Frames | av.VideoFrame") -> "Frames | av.VideoFrame":
@@ -309,23 +254,18 @@ def _npy_pictures(path: Path) -> Iterator[Picture]:
     return (partial(np.array, frame) for frame in clip)
 
 
-def _raw_pictures(path: Path, raw: RawFormat | None) -> tuple[Fraction, Iterator[Picture]]:
-    """The frames of a raw YUV file; those that are not wanted are not read."""
-    if raw is None:
-        raise VideoError(f"{path} has no header and no size in its name; pass --raw: {_RAW_EXPECTED}")
-    size = path.stat().st_size
-    if size == 0 or size % raw.frame_bytes:
-        raise VideoError(
-            f"{path} has {size} bytes, not a multiple of the {raw.frame_bytes} bytes of one "
-            f"{raw.width}x{raw.height} {raw.pix_fmt} frame; check the raw format"
-        )
-    data = np.memmap(path, np.uint8, mode="r").reshape(-1, raw.frame_bytes)
-    return raw.fps, (partial(_raw_frame, frame, raw) for frame in data)
+def _raw_part(path: Path, raw: RawFormat, selection: Selection) -> "_Part":
+    """The selected frames of a raw YUV file; those that are not wanted are not read."""
+    if raw.pixelwise:
+        return _selected(YuvFrames.open(path, raw), raw.matrix, selection, path.name)
+    pictures = (partial(_raw_frame, frame, raw) for frame in raw.mapped(path))
+    return _collect(pictures, selection, path.name)
 
 
 def _raw_frame(data: Frames, raw: RawFormat) -> av.VideoFrame:
     """One frame of planar YUV; PyAV's rows are padded, the file's are not."""
     frame = av.VideoFrame(raw.width, raw.height, raw.pix_fmt)
+    frame.colorspace = _BT709 if raw.matrix == "bt709" else _BT601
     start = 0
     for plane, (rows, row_bytes) in zip(frame.planes, raw.plane_shapes, strict=True):
         target = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
@@ -338,9 +278,22 @@ def _raw_frame(data: Frames, raw: RawFormat) -> av.VideoFrame:
 class _Part:
     """The selected frames of a source, the matrix they were converted by, the selection resolved."""
 
-    frames: Frames
+    frames: Frames | YuvFrames
     matrix: str
     selection: Selection
+
+
+def _selected(frames: Frames | YuvFrames, matrix: str, selection: Selection, name: str) -> _Part:
+    """Some of the frames that are there; of `YuvFrames` no color is made as long as the size stays."""
+    height, width = frames.shape[1:3]
+    same_size = (selection.height or height, selection.width or width) == (height, width)
+    if not isinstance(frames, YuvFrames) or not same_size:
+        pictures = (partial(_at, frames, index) for index in range(len(frames)))
+        return replace(_collect(pictures, selection, name), matrix=matrix)
+    check_range(selection, len(frames), name)
+    stop = len(frames) if selection.stop is None else selection.stop
+    place = replace(selection, stop=stop, width=width, height=height)
+    return _Part(frames[place.start : place.stop : place.step], matrix, place)
 
 
 def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> _Part:

@@ -127,7 +127,7 @@ def on_film() -> Iterator[dict[str, str | float]]:
         yield _row("cutout", "upsampling of one frame", seed, *_single(config))
         model = fit(film, default_model(film), config, frames=range(0, film.time, 2)).model
         shown = applications.upscale(model, 2, film).frames
-        bicubic, lanczos = (enlarged(film.frames, lanczos=best) for best in (False, True))
+        bicubic, lanczos = (enlarged(np.asarray(film.frames), lanczos=best) for best in (False, True))
         alternatives = [psnr_db(large.frames, other) for other in (bicubic, lanczos)]
         yield _row("bunny", "upsampling", seed, psnr_db(large.frames, shown), *alternatives)
         yield _row("bunny", "interpolation", seed, *_odd(film, model))
@@ -151,7 +151,7 @@ def _single(config: FitConfig) -> tuple[float, float, float]:
     shape = replace(default_model(video), layers=1)
     model = fit(video, shape, replace(config, steps=600), frames=[12]).model
     shown = applications.upscale(model, 2, video).frames
-    others = (enlarged(video.frames, lanczos=best) for best in (False, True))
+    others = (enlarged(np.asarray(video.frames), lanczos=best) for best in (False, True))
     first, second, third = (psnr_db(large.frames[12:13], frames[12:13]) for frames in (shown, *others))
     return first, second, third
 
@@ -161,7 +161,7 @@ def _odd(video: Video, model: Any) -> tuple[float, float]:
     hidden = video.frames[1::2]
     times = frame_times(video.time)[1::2]
     shown = model.render(times, video.height, video.width).rgb.numpy()
-    return psnr_db(hidden, shown), psnr_db(hidden, averaged(video.frames[::2]))
+    return psnr_db(hidden, shown), psnr_db(hidden, averaged(np.asarray(video.frames)[::2]))
 
 
 def crossing(time: int, height: int, width: int) -> Masks:
@@ -175,16 +175,19 @@ def crossing(time: int, height: int, width: int) -> Masks:
 
 def _filled(video: Video, config: FitConfig) -> tuple[float, float, float]:
     holes = crossing(video.time, video.height, video.width)
-    median = gains.temporal_median(torch.from_numpy(video.frames).float() / 255, torch.from_numpy(holes))
+    median = gains.temporal_median(
+        torch.from_numpy(np.asarray(video.frames)).float() / 255, torch.from_numpy(holes)
+    )
     still = np.broadcast_to(_to_uint8(255 * median.numpy()), video.frames.shape)
-    shown = applications.inpaint(video, holes, config=config).frames, still, biharmonic(video.frames, holes)
-    first, second, third = (gains.hole_db(frames, video.frames, holes) for frames in shown)
+    truth, filled = np.asarray(video.frames), applications.inpaint(video, holes, config=config)
+    shown = np.asarray(filled.frames), still, biharmonic(truth, holes)
+    first, second, third = (gains.hole_db(frames, truth, holes) for frames in shown)
     return first, second, third
 
 
 def _denoised(video: Video, config: FitConfig) -> tuple[float, float, float]:
     rough = noisy(video)
     shown = applications.denoise(rough, config=config).frames
-    others = temporal_mean(rough.frames), non_local_means(rough.frames)
+    others = temporal_mean(np.asarray(rough.frames)), non_local_means(np.asarray(rough.frames))
     first, second, third = (psnr_db(video.frames, frames) for frames in (shown, *others))
     return first, second, third
