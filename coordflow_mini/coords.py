@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from coordflow_mini.pixels import Clip, colors_at
+
 __all__ = [
     "PatchBatch",
     "PixelBatch",
@@ -106,14 +108,14 @@ class PixelBatch(NamedTuple):
     color: Tensor  # [frames, pixels, 3] in [0, 1]
 
 
-def random_places(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor) -> Places:
+def random_places(clip: Clip, count: int, generator: torch.Generator, frames: Tensor) -> Places:
     """Where to look: about `count` random pixels, equally many from each frame, on the clip's own device.
 
     Rows of equal length let everything that depends on time alone be computed once per frame and
     broadcast; the equal shares also make the gradient less noisy than independent draws.  With
     more frames than 128 a random subset of them is used.
 
-    clip: uint8 [time, height, width, 3].  frames: [n] int64, the frames to draw from.
+    clip: uint8 [time, height, width, 3], see `pixels`.  frames: [n] int64, the frames to draw from.
     """
     _, height, width, _ = clip.shape
     if len(frames) > _MOST_FRAMES:
@@ -123,17 +125,16 @@ def random_places(clip: Tensor, count: int, generator: torch.Generator, frames: 
     return Places(frames, torch.randint(height * width, shape, generator=generator, device=clip.device))
 
 
-def pixels_at(clip: Tensor, places: Places) -> PixelBatch:
+def pixels_at(clip: Clip, places: Places) -> PixelBatch:
     """The pixels of a clip at some places; only they become floats."""
     _, height, width, _ = clip.shape
     frames, place = places
     row = torch.div(place, width, rounding_mode="floor")
     points = pixel_points((place - row * width).float(), row.float(), height, width)
-    color = clip.view(-1, 3)[place + frames[:, None] * (height * width)]
-    return PixelBatch(points, frames, place, color.float() / 255)
+    return PixelBatch(points, frames, place, colors_at(clip, frames[:, None], place))
 
 
-def random_pixels(clip: Tensor, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
+def random_pixels(clip: Clip, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
     """About `count` random pixels of a clip: see `random_places` and `pixels_at`."""
     return pixels_at(clip, random_places(clip, count, generator, frames))
 
@@ -152,7 +153,7 @@ class PatchBatch(NamedTuple):
 
 
 def random_patches(
-    clip: Tensor, generator: torch.Generator, frames: Tensor, *, count: int = 4, side: int = 48
+    clip: Clip, generator: torch.Generator, frames: Tensor, *, count: int = 4, side: int = 48
 ) -> PatchBatch:
     """`count` patches of side x side pixels (less where the clip is smaller), each from a random frame."""
     _, clip_height, clip_width, _ = clip.shape
@@ -166,5 +167,5 @@ def random_patches(
     columns = draw(clip_width - width + 1) + torch.arange(width, device=device)
     rows, columns = torch.broadcast_tensors(rows, columns)
     points = pixel_points(columns.float(), rows.float(), clip_height, clip_width).flatten(1, 2)
-    color = clip[frame[:, None, None], rows, columns].flatten(1, 2).float() / 255
+    color = colors_at(clip, frame[:, None], (rows * clip_width + columns).flatten(1, 2))
     return PatchBatch(points, frame, color, height, width)

@@ -32,6 +32,7 @@ from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
 from coordflow_mini.machine import compiled, keep_memory, training_dtype
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.pixels import Clip, clip_on
 from coordflow_mini.video import Video
 
 __all__ = [
@@ -92,7 +93,7 @@ class FitResult:
 
 
 class Sampler:
-    """Batches of a clip that lives as uint8 on the training device.
+    """Batches of a clip that lives as bytes on the training device, or in its file: see `pixels`.
 
     weights: [time, height, width], how much each pixel counts; frames: the frames to learn from.
     compiling: see `worth_compiling`.
@@ -108,8 +109,7 @@ class Sampler:
         frames: Iterable[int] | None = None,
         compiling: bool = False,
     ):
-        own = video.frames if video.frames.flags.writeable else video.frames.copy()  # or PyTorch warns
-        self.clip = torch.from_numpy(own).to(device)
+        self.clip = clip_on(video.frames, device)
         self.config = config
         self.times = frame_times(video.time).to(device)
         self.frames = _checked_frames(frames, video).to(device)
@@ -149,7 +149,7 @@ class Sampler:
 
 def _pixel_terms(
     model: nn.Module,
-    clip: Tensor,
+    clip: Clip,
     times: Tensor,
     places: Places,
     weights: Tensor | None,
