@@ -6,7 +6,9 @@ decoded again from those bytes and scored in RGB as our own file is.  The rate i
 CRF, quality "as it comes", so no rate control is in the way.
 
 Frames become yuv420p and RGB again by BT.601, limited range, as ffmpeg's defaults do it: that is how the
-field's numbers are made.  It is not the best these codecs can do in RGB PSNR, see `encode` (pix_fmt) and
+field's numbers are made.  Where the frames are raw yuv420p (`YuvFrames`, BT.601, even sides), the encoder
+gets the very planes of the file, as in the field: no way through RGB costs it anything; `settings` then says
+"source planes".  It is not the best these codecs can do in RGB PSNR, see `encode` (pix_fmt) and
 `decode` (accurate_rgb): quote those, too, before you claim to have passed them.  Odd or very small sides
 are padded by repeating the last row or column, and cropped after decoding.  One thread each: the streams
 do not depend on the machine's number of cores.
@@ -18,7 +20,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import av
 import numpy as np
@@ -26,6 +28,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from coordflow_mini import metrics
+from coordflow_mini.raw import YuvFrames
 from coordflow_mini.results import RatePoint
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ class BaselineStream:
     pix_fmt: str
     crf: float
     encode_seconds: float
+    source_planes: bool = False  # the encoder got the planes of a raw file, not RGB made of them
 
     def __repr__(self) -> str:
         return f"BaselineStream({self.codec}, {len(self.data)} bytes, {self.settings})"
@@ -88,7 +92,8 @@ class BaselineStream:
         """One line from which the stream can be made again."""
         tune = f" tune={self.tune}" if self.tune else ""
         made = f"preset={self.preset}{tune} crf={self.crf:g} {self.pix_fmt}"
-        return f"{made}, BT.601 limited, raw stream, PyAV {av.__version__}"
+        planes = "source planes, " if self.source_planes else ""
+        return f"{made}, {planes}BT.601 limited, raw stream, PyAV {av.__version__}"
 
 
 def available() -> tuple[str, ...]:
@@ -224,11 +229,11 @@ def encode(
     pix_fmt: "yuv420p" stores a quarter of the chroma samples, as nearly all video does and as the
     field's numbers are made; small or saturated frames lose by it, whatever the rate: on `clip:cutout`
     no 4:2:0 stream reaches 31 dB.  "yuv444p" (x264, x265) keeps them all.
-    encode_seconds includes the conversion to YUV.
+    encode_seconds includes the conversion to YUV, if there is one.
     Raises ValueError if a setting is unknown or the encoder refuses the frames.
     """
     known = _codec(codec, preset, tune, pix_fmt)
-    preset = preset or known.preset
+    preset, frames = preset or known.preset, video.frames
     start = time.perf_counter()
     try:
         context = _context(known.encoder, "w")
@@ -236,16 +241,21 @@ def encode(
         context.framerate, context.time_base = video.fps, 1 / video.fps
         context.pix_fmt = pix_fmt
         context.options = _options(codec, crf, preset, tune)
-        pictures = _yuv(video.frames, pix_fmt, context.height, context.width)
+        size = context.height, context.width
+        pictures = (
+            _own_planes(frames) if _has_planes(frames, pix_fmt, *size) else _yuv(frames, pix_fmt, *size)
+        )
         data = b"".join(bytes(packet) for picture in pictures for packet in context.encode(picture))
     except av.FFmpegError as error:
-        size = f"{video.time} frames of {video.width}x{video.height}"
-        raise ValueError(f"{codec} refuses {size} at crf {crf:g}: {error.strerror}") from None
+        clip = f"{video.time} frames of {video.width}x{video.height}"
+        raise ValueError(f"{codec} refuses {clip} at crf {crf:g}: {error.strerror}") from None
     if codec == "x264":
         data = _SIGNATURE.sub(b"", data)
     seconds = time.perf_counter() - start
     shape = (video.time, video.height, video.width)
-    return BaselineStream(codec, data, shape, preset, tune, pix_fmt, crf, seconds)
+    return BaselineStream(
+        codec, data, shape, preset, tune, pix_fmt, crf, seconds, _has_planes(frames, pix_fmt, *size)
+    )
 
 
 def decode(stream: BaselineStream, *, accurate_rgb: bool = False) -> "Frames":
@@ -323,7 +333,31 @@ def _coded(side: int, codec: Codec) -> int:
     return max(codec.min_side, side + side % 2)
 
 
-def _yuv(frames: "Frames", pix_fmt: str, height: int, width: int) -> Iterator[av.VideoFrame | None]:
+def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int) -> TypeGuard[YuvFrames]:
+    """Whether the frames lie on disk as an encoder takes them, with nothing to convert or to pad."""
+    return (
+        isinstance(frames, YuvFrames)
+        and (frames.raw.pix_fmt, frames.raw.matrix) == (pix_fmt, "bt601")
+        and frames.shape[1:3] == (height, width)
+    )
+
+
+def _own_planes(frames: YuvFrames) -> Iterator[av.VideoFrame | None]:
+    """The planes of a raw file, frame by frame, and None at the end (which flushes the encoder)."""
+    for index in range(len(frames)):
+        planes = frames.planes(index)
+        picture = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], frames.raw.pix_fmt)
+        for plane, target in zip(planes, picture.planes, strict=True):
+            rows, columns = plane.shape
+            np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)[:rows, :columns] = plane
+        picture.pts = index
+        yield picture
+    yield None
+
+
+def _yuv(
+    frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int
+) -> Iterator[av.VideoFrame | None]:
     """The frames as an encoder takes them, padded, one by one, and None at the end (which flushes it)."""
     more = ((0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
     for index, frame in enumerate(frames):
