@@ -17,7 +17,8 @@ import numpy as np
 from coordflow_mini import bitstream, clips, video
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import Selection
-from coordflow_mini.video import RawFormat, Video
+from coordflow_mini.raw import RawFormat, format_of
+from coordflow_mini.video import Video
 
 __all__ = [
     "Coded",
@@ -51,9 +52,12 @@ def selection(frames: str | None, size: str | None) -> Selection:
     return chosen
 
 
-def raw_format(text: str | None) -> RawFormat | None:
-    """What `--raw` says."""
-    return None if text is None else RawFormat.parse(text)
+def raw_format(source: str, text: str | None, matrix: str | None = None) -> RawFormat | None:
+    """What `--raw` and `--matrix` say about a source; a matrix for what is not raw YUV is refused."""
+    if source.startswith("clip:") and (text or matrix):
+        raise ValueError(f"{source} is no raw YUV; leave out --raw and --matrix")
+    raw = None if text is None else RawFormat.parse(text)
+    return raw if matrix is None else format_of(source, raw, matrix)
 
 
 def check_rate(bpp: float | None) -> None:
@@ -210,7 +214,8 @@ def holes(mask: str, clip: Video) -> "np.ndarray[Any, np.dtype[np.bool_]]":
         raise ValueError(
             f"--mask {mask} has {given.time} pictures, the clip {clip.time} frames; expected {pictures}"
         )
-    marked = np.broadcast_to(given.frames.mean(axis=-1) >= 128, clip.frames.shape[:3])
+    white = np.stack([picture.mean(axis=-1) >= 128 for picture in given.frames])
+    marked = np.broadcast_to(white, clip.frames.shape[:3])
     if not marked.any():
         raise ValueError(f"--mask {mask} has no white pixel; what is white is filled")
     if marked.all():

@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,8 +18,9 @@ import numpy as np
 
 from coordflow_mini import __version__, bitstream, clips, metrics
 from coordflow_mini.bitstream import Header, Section
+from coordflow_mini.raw import RawFormat, format_of
 from coordflow_mini.results import RatePoint
-from coordflow_mini.video import RawFormat, Video, VideoError
+from coordflow_mini.video import Video, VideoError
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,7 @@ class Evaluation:
 
 
 def source_of(data: bytes, name: str | Path, raw: RawFormat | None = None) -> Source:
-    """The frames of a source that a file holds: those it names, at its size.
+    """The frames of a source that a file holds: those it names, at its size, raw YUV by its matrix.
 
     Raises VideoError if the source does not have them, or became RGB by another matrix, so that even its
     own frames would differ; BitstreamError if the file is none.
@@ -101,6 +102,9 @@ def source_of(data: bytes, name: str | Path, raw: RawFormat | None = None) -> So
     if str(name).startswith("clip:cutout"):
         scene = clips.scene(str(name), header.selection)
         return Source(scene.video, scene.masks)
+    raw = format_of(name, raw)
+    if raw is not None and header.matrix != "rgb":
+        raw = replace(raw, matrix=header.matrix)
     video = clips.load(name, header.selection, raw)
     if {video.matrix, header.matrix} == {"bt601", "bt709"}:
         raise VideoError(

@@ -222,6 +222,25 @@ def test_evaluate_refuses_another_matrix(coded, monkeypatch, tmp_path):
     assert "tagged bt709" in bad("evaluate", coded.with_suffix(".npy"), coded)
 
 
+def test_raw_yuv_is_read_by_the_matrix_that_is_asked_for(tmp_path, one_thread):
+    """encode --matrix is in the file, from where evaluate has it; baseline and export see the same colors."""
+    path, out = tmp_path / "A_16x12_50fps_420_8bit_YUV.yuv", tmp_path / "x.cfv"
+    path.write_bytes(bytes([120] * 192 + [90] * 48 + [180] * 48) * 3)
+    good("encode", path, out, "--matrix", "bt709", *BRIEF)
+    assert bitstream.read_header(out.read_bytes()).matrix == "bt709"
+    assert json.loads(good("evaluate", path, out, "--json").stdout)["frames"] == 3
+    good("export", path, tmp_path / "seven", "--matrix", "bt709")
+    good("export", path, tmp_path / "six")
+    for name, color in (("seven", (214, 101, 40)), ("six", (203, 92, 44))):
+        seen = pictures(tmp_path / name / "frames").astype(int)
+        assert np.abs(seen - np.array(color)).max() <= 1
+    words = ["baseline", path, "--codec", "x264", "--bpp", "8", "--json"]
+    settings = [
+        json.loads(good(*words, "--matrix", matrix).stdout)["settings"] for matrix in ("bt601", "bt709")
+    ]
+    assert "source planes" in settings[0] and "source planes" not in settings[1]
+
+
 def test_clips_are_listed_with_their_license():
     text = good("clips").stdout
     assert all(info.name in text and info.license in text for info in clips.catalog())
@@ -305,6 +324,10 @@ REFUSED = [
     ("encode {source} {new}.cfv --device tpu", "device"),
     ("encode {source} {new}.cfv --segment-frames 0", "--segment-frames"),
     ("encode {source} {new}.cfv --raw 9", "raw format '9' not understood"),
+    ("encode {source} {new}.cfv --matrix bt709", "is not raw YUV"),
+    ("encode {source} {new}.cfv --matrix bt2020", "bt601"),
+    ("encode clip:cutout {new}.cfv --raw 8x4", "leave out --raw and --matrix"),
+    ("export clip:cutout {new} --matrix bt601", "leave out --raw and --matrix"),
     ("encode {source} {new}.cfv --no-such-option", "--no-such-option"),
     ("encode {source}", "OUT.cfv"),
     ("decode no.cfv {new}.npy", "no.cfv does not exist"),

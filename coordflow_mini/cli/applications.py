@@ -16,6 +16,7 @@ from coordflow_mini.cli.options import (
     Frames,
     Input,
     Json,
+    Matrix,
     Minutes,
     Out,
     Quiet,
@@ -68,6 +69,7 @@ def segment(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     width: Width = None,
     steps: Steps = None,
@@ -96,7 +98,7 @@ def segment(
         arguments.check_video_output(output, Path(source))
     else:
         arguments.check_folder(output, source, export.LAYERS)
-    subject = open_input(source, frames, size, raw, wanted)
+    subject = open_input(source, frames, size, raw, matrix, wanted)
 
     from coordflow_mini import applications, decoder, video
 
@@ -139,6 +141,7 @@ def inpaint(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Annotated[
         int | None,
         typer.Option(
@@ -177,7 +180,7 @@ def inpaint(
     arguments.check_video_output(output, Path(source))
     if mask is not None:
         arguments.check_video_output(output, Path(mask))
-    clip = load(source, frames, size, raw)
+    clip = load(source, frames, size, raw, matrix)
     holes = None if mask is None else arguments.holes(mask, clip)
 
     from coordflow_mini import applications, video
@@ -232,6 +235,7 @@ def upscale(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     width: Width = None,
     steps: Steps = None,
@@ -255,7 +259,7 @@ def upscale(
 
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
-    subject = open_input(source, frames, size, raw, wanted)
+    subject = open_input(source, frames, size, raw, matrix, wanted)
     place = subject.header if isinstance(subject, arguments.Coded) else subject
     arguments.check_scale(scale, place.width, place.height)
 
@@ -275,6 +279,7 @@ def interpolate(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     width: Width = None,
     steps: Steps = None,
@@ -298,7 +303,7 @@ def interpolate(
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_factor("--factor", factor)
     arguments.check_video_output(output, Path(source))
-    subject = open_input(source, frames, size, raw, wanted)
+    subject = open_input(source, frames, size, raw, matrix, wanted)
 
     from coordflow_mini import applications, video
 
@@ -323,6 +328,7 @@ def stabilize(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     width: Width = None,
     steps: Steps = None,
@@ -347,7 +353,7 @@ def stabilize(
 
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
-    subject = open_input(source, frames, size, raw, wanted)
+    subject = open_input(source, frames, size, raw, matrix, wanted)
     if isinstance(subject, arguments.Coded):
         layers = subject.header.model.layers
         if subject.header.model.motion == "none":
@@ -378,8 +384,10 @@ def stabilize(
 
 def _cropped(steady: "Stabilized") -> "Video":
     """What the camera saw in every frame; the whole picture where that is nothing."""
+    import numpy as np
+
     rows, columns = steady.crop
-    frames = steady.video.frames[:, rows, columns]
+    frames = np.asarray(steady.video.frames)[:, rows, columns]
     return replace(steady.video, frames=frames) if frames.size else steady.video
 
 
@@ -401,6 +409,7 @@ def denoise(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     width: Annotated[
         int | None,
@@ -430,7 +439,7 @@ def denoise(
 
     wanted = Wanted(layers, ModelConfig.width // 2 if width is None else width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
-    clip = load(source, frames, size, raw)
+    clip = load(source, frames, size, raw, matrix)
 
     from coordflow_mini import applications, metrics, video
 

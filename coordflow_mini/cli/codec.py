@@ -17,6 +17,7 @@ from coordflow_mini.cli.options import (
     Input,
     Json,
     Layers,
+    Matrix,
     Minutes,
     Motion,
     Out,
@@ -52,6 +53,7 @@ def encode(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     gamma: Gamma = FitConfig.gamma,
     motion: Motion = "similarity",
@@ -89,7 +91,7 @@ def encode(
     ModelConfig(**wanted)  # refuses what is out of bounds
     fit, codec = FitConfig(gamma=gamma, seed=seed), CodecConfig(choose_width=width is None)
     arguments.check_coded_output(output, source)
-    video = load(source, frames, size, raw)
+    video = load(source, frames, size, raw, matrix)
 
     from coordflow_mini import budget, encoder
     from coordflow_mini.fit import default_model

@@ -46,15 +46,20 @@ class Wanted:
 
 
 def open_input(
-    source: str, frames: str | None, size: str | None, raw: str | None, wanted: Wanted
+    source: str,
+    frames: str | None,
+    size: str | None,
+    raw: str | None,
+    matrix: str | None,
+    wanted: Wanted,
 ) -> "Video | Coded":
     """The frames that the arguments select, or an encoded file, about which nothing is to be said."""
     if source.startswith("clip:") or Path(source).suffix.lower() != ".cfv":
-        return load(source, frames, size, raw)
-    if (frames, size, raw, wanted) != (None, None, None, Wanted()):
+        return load(source, frames, size, raw, matrix)
+    if (frames, size, raw, matrix, wanted) != (None, None, None, None, Wanted()):
         raise ValueError(
             f"{source} is fitted already; leave out what says how to fit: "
-            "--frames, --size, --raw, --layers, --width, --steps, --minutes, --seed"
+            "--frames, --size, --raw, --matrix, --layers, --width, --steps, --minutes, --seed"
         )
     from coordflow_mini import arguments
 

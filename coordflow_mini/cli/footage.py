@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from coordflow_mini.cli.figures import print_json
-from coordflow_mini.cli.options import Folder, Frames, Input, Json, Quiet, Raw, Size, load
+from coordflow_mini.cli.options import Folder, Frames, Input, Json, Matrix, Quiet, Raw, Size, load
 from coordflow_mini.console import table
 
 __all__ = ["clips", "export"]
@@ -43,6 +43,7 @@ def export(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     quiet: Quiet = False,
 ) -> None:
     """Write the frames of a clip as PNGs, with its truth.
@@ -61,11 +62,12 @@ def export(
 
     arguments.check_folder(output, source, folders.PARTS)
     if source.startswith(("clip:cutout", "clip:pan")):
+        arguments.raw_format(source, raw, matrix)  # refuses them
         scene = library.scene(source, arguments.selection(frames, size))
         folders.write_scene(output, scene)
         video = scene.video
     else:
-        video = load(source, frames, size, raw)
+        video = load(source, frames, size, raw, matrix)
         folders.write_clip(output, video)
     if not quiet:
         typer.echo(f"{output}: {video.time} frames of {video.width}x{video.height}")

@@ -13,6 +13,7 @@ from coordflow_mini.cli.options import (
     Frames,
     Input,
     Json,
+    Matrix,
     Minutes,
     Quiet,
     Raw,
@@ -49,7 +50,7 @@ def evaluate(
 
     arguments.check_source(source)
     file = arguments.read_coded(coded)
-    original = evaluation.source_of(file.data, source, arguments.raw_format(raw))
+    original = evaluation.source_of(file.data, source, arguments.raw_format(source, raw))
     place = device_for(device, threads)
     figures = evaluation.evaluate(file.data, original, device=place).to_json()
     if as_json:
@@ -73,6 +74,7 @@ def baseline(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     as_json: Json = False,
 ) -> None:
     """Measure x264, x265 or SVT-AV1 at the same rate.
@@ -88,7 +90,7 @@ def baseline(
     arguments.check_rate(bpp)
     if preset is not None and preset not in (known := baselines.CODECS[codec].presets):
         raise ValueError(f"--preset of {codec} must be one of {', '.join(known)}, got {preset!r}")
-    video = load(source, frames, size, raw)
+    video = load(source, frames, size, raw, matrix)
 
     from coordflow_mini import encoder
 

@@ -23,6 +23,7 @@ __all__ = [
     "Input",
     "Json",
     "Layers",
+    "Matrix",
     "Minutes",
     "Motion",
     "Out",
@@ -99,6 +100,10 @@ Raw = Annotated[
         help="Layout of raw YUV, such as 1920x1080:yuv420p:120.  [default: what the file's name says]",
     ),
 ]
+Matrix = Annotated[
+    Literal["bt601", "bt709"] | None,
+    typer.Option(help="How raw YUV becomes RGB, limited range.  [default: bt601, as ffmpeg has it]"),
+]
 Width = Annotated[
     int | None,
     typer.Option(
@@ -122,14 +127,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, o
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
 
-def load(source: str, frames: str | None, size: str | None, raw: str | None) -> "Video":
+def load(
+    source: str, frames: str | None, size: str | None, raw: str | None, matrix: str | None = None
+) -> "Video":
     """The frames that the arguments select."""
     from coordflow_mini import arguments
     from coordflow_mini import clips as library
 
-    selection, raw_format = arguments.selection(frames, size), arguments.raw_format(raw)
+    selection = arguments.selection(frames, size)
     arguments.check_source(source)
-    return library.load(source, selection, raw_format)
+    return library.load(source, selection, arguments.raw_format(source, raw, matrix))
 
 
 def device_for(name: str, threads: int | None) -> "torch.device":
