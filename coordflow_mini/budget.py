@@ -1,4 +1,4 @@
-"""From minutes to training steps: measured on this machine, with this clip, at this width."""
+"""From minutes to training steps, and back: timed on this machine, with this clip and width."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +11,10 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
 from coordflow_mini.finetune import finetune
 from coordflow_mini.fit import FitResult, fit
+from coordflow_mini.model import weight_count
 from coordflow_mini.video import Video
 
-__all__ = ["Budget", "steps_for", "steps_within"]
+__all__ = ["Budget", "Pace", "guessed_seconds", "pace", "steps_for", "steps_within"]
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,63 @@ def steps_within(
     count = len(segments or [1])
     video = cut(video, segments[0]) if segments else video
     share = codec.steps / fit.steps
-    fitted = _fit(video, model, fit, 2, device)  # the first steps are slow
-    step = _seconds_per_step(lambda steps: _fit(video, model, fit, steps, device), seconds / 50)
-    tune = _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), seconds / 50)
-    checks = 2 * count * _render_seconds(fitted, video)
+    timed = pace(video, model, fit, codec, enough=seconds / 50, device=device)
+    checks = count * timed.check_seconds
     left = max(0.97 * seconds - (time.perf_counter() - began) - checks, seconds / 2)
-    return steps_for(max(1, int(left / count / (step + share * tune))), fit, codec)
+    return steps_for(max(1, int(left / count / (timed.fit_seconds + share * timed.tune_seconds))), fit, codec)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What training costs here: a step of the fit, one of fine-tuning, the pictures of the checks [s]."""
+
+    fit_seconds: float
+    tune_seconds: float
+    check_seconds: float
+
+    def seconds(self, budget: Budget) -> float:
+        """How long an encode with this budget takes.
+
+        >>> Pace(0.25, 0.5, 3).seconds(Budget(FitConfig(steps=100), CodecConfig(steps=50)))
+        53.0
+        """
+        tuning = self.tune_seconds * budget.codec.steps
+        return self.fit_seconds * budget.fit.steps + tuning + self.check_seconds
+
+
+def pace(
+    video: Video,
+    model: ModelConfig,
+    fit: FitConfig,
+    codec: CodecConfig,
+    *,
+    enough: float = 1.0,
+    device: torch.device | str = "cpu",
+) -> Pace:
+    """What a step costs, from runs of up to 64 steps or `enough` seconds.
+
+    Without compiling, which would take longer than the rest: a long fit is compiled, and then faster.
+    Raises KeyboardInterrupt.
+    """
+    plain = replace(fit, compile=False) if fit.compile is None else fit
+    fitted = _fit(video, model, plain, 2, device)  # the first steps are slow
+    return Pace(
+        _seconds_per_step(lambda steps: _fit(video, model, plain, steps, device), enough),
+        _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), enough),
+        2 * _render_seconds(fitted, video),
+    )
+
+
+def guessed_seconds(model: ModelConfig, budget: Budget) -> float:
+    """Seconds of training from arithmetic alone, right within a factor of a few on two CPU cores.
+
+    Good enough to decide whether timing it is worth the wait.
+    """
+    steps = budget.fit.steps + 2 * budget.codec.steps
+    return 6 * weight_count(model) * budget.fit.batch * steps / _FLOPS
+
+
+_FLOPS = 1e11  # per second: 14 ms for a step of 8,192 pixels of 27,000 weights
 
 
 def _seconds_per_step(train: Callable[[int], object], enough: float) -> float:

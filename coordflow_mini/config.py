@@ -6,7 +6,7 @@ ours, and the reason stands beside it.  γ = 0.1 and the similarity motion are t
 
 from dataclasses import dataclass
 
-__all__ = ["CodecConfig", "FitConfig", "ModelConfig", "Selection"]
+__all__ = ["PRESETS", "CodecConfig", "FitConfig", "ModelConfig", "Preset", "Selection"]
 
 
 @dataclass(frozen=True)
@@ -169,3 +169,38 @@ class CodecConfig:
                 raise ValueError(f"{name} must be finite and positive, got {getattr(self, name)}")
         if not 0 < self.floor <= self.aim <= 1:
             raise ValueError(f"expected 0 < floor <= aim <= 1, got floor {self.floor} and aim {self.aim}")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model and its training by one name, for clips of hundreds of 1080p frames.
+
+    The width counts where no rate is asked for; where one is, the width follows from it, and depth and
+    training stay.  Batches grow with the model, since a wide one has more to average; nobody has tuned
+    these numbers on UVG itself.
+    """
+
+    width: int
+    depth: int
+    batch: int  # pixels per step
+    steps: int  # of the fit
+    tuning: int  # steps of fine-tuning
+
+    @property
+    def fit(self) -> FitConfig:
+        """How it is fitted; the opening is as long a part of the fit as usual."""
+        part = self.steps / FitConfig.steps
+        opening = {name: round(part * getattr(FitConfig, name)) for name in ("warm_up", "grow", "static")}
+        return FitConfig(steps=self.steps, batch=self.batch, **opening)
+
+    @property
+    def codec(self) -> CodecConfig:
+        """How it is fine-tuned."""
+        return CodecConfig(steps=self.tuning)
+
+
+PRESETS = {  # about 0.5, 1.5 and 3 million weights
+    "uvg-s": Preset(width=280, depth=4, batch=32_768, steps=20_000, tuning=5_000),
+    "uvg-m": Preset(width=488, depth=4, batch=65_536, steps=40_000, tuning=8_000),
+    "uvg-l": Preset(width=696, depth=4, batch=131_072, steps=60_000, tuning=10_000),
+}

@@ -24,14 +24,17 @@ class Console:
     """Speaks on stderr, so that stdout stays clean; says nothing at all if quiet.
 
     In a terminal a bar moves; elsewhere (a log, a pipe) a line appears every few seconds.
+    to: takes the lines instead of stderr, for a log of their own.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, to: Callable[[str], None] | None = None) -> None:
+        self.quiet, self.to = quiet, to
 
     def say(self, text: str) -> None:
         """One line."""
-        if not self.quiet:
+        if self.to:
+            self.to(text)
+        elif not self.quiet:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     @contextmanager
@@ -82,7 +85,7 @@ class Console:
         """How one stage after the other is shown here."""
         if self.quiet:
             yield lambda *_: None
-        elif not sys.stderr.isatty():
+        elif self.to or not sys.stderr.isatty():
             yield _lines(self.say)
         else:
             from rich import console, progress
@@ -141,12 +144,14 @@ def _drawn(bars: "Bars") -> _Show:
 def duration(seconds: float) -> str:
     """A time for a reader.
 
-    >>> duration(7.26), duration(42.4), duration(95)
-    ('7.3 s', '42 s', '1 min 35 s')
+    >>> duration(7.26), duration(42.4), duration(95), duration(12_010)
+    ('7.3 s', '42 s', '1 min 35 s', '3 h 20 min')
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60:,} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 

@@ -12,10 +12,19 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-__all__ = ["compiled", "keep_memory", "sine", "training_dtype"]
+__all__ = ["compiled", "device_named", "keep_memory", "sine", "training_dtype"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _log = logging.getLogger("coordflow_mini")
+
+
+def device_named(name: str) -> torch.device:
+    """The device "cpu" or "cuda"; "auto" is a GPU where there is one.  Raises ValueError if there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

@@ -143,10 +143,8 @@ def device_for(name: str, threads: int | None) -> "torch.device":
     """The device of that name; sets the number of threads on the way."""
     import torch
 
+    from coordflow_mini.machine import device_named
+
     if threads is not None:
         torch.set_num_threads(threads)
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: PyTorch finds no GPU here; use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return device_named(name)
