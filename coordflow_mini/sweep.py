@@ -1,0 +1,320 @@
+"""Many jobs: every clip through every codec at every rate, over any executor, until all have ended.
+
+experiment = sweep.run("runs/small", sweep.plan(["clip:bunny"], [0.03, 0.06], [Reference("x265")]))
+
+A sweep lives in its folder: jobs/NAME/ is a job each, see `jobs`.  Run it again, and what is finished is
+not repeated, what failed is tried again, and what another process is doing is left to it.  Workers of a
+cluster need this package, and a file system that shows them the folder and the clips under the same names.
+"""
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from coordflow_mini import jobs
+from coordflow_mini.config import Selection
+from coordflow_mini.jobs import Job, Outcome, Recipe, Reference, Task
+from coordflow_mini.results import Experiment, FailedJob, RatePoint, RunResult
+
+__all__ = ["UVG", "OnJob", "OnNews", "Standing", "collect", "plan", "run"]
+
+UVG = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide")
+_JOBS = "jobs"  # the folder in a sweep's folder
+_TRIES = 3  # of a job whose process died, before it counts as failed
+_PATIENCE = 5.0  # seconds that a worker waits for a job that another process is doing
+_LOOK = 5.0  # seconds between two looks at the logs
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a sweep is.  jobs: of this call, without those that were finished before."""
+
+    done: int
+    jobs: int
+    seconds_left: float
+
+
+OnJob = Callable[[Outcome, Standing], None]
+OnNews = Callable[[str], None]
+
+
+def plan(
+    clips: Sequence[str],
+    rates: Sequence[float],
+    references: Sequence[Reference] = (),
+    recipe: Recipe | None = None,
+    *,
+    selection: Selection | None = None,
+    raw: str | None = None,
+) -> tuple[Job, ...]:
+    """The jobs of a sweep: of each clip, at each rate [bits per pixel], CoordFlow and the references.
+
+    clips: for `clips.load`; "uvg" is its seven sequences.  Raises ValueError if there is nothing to do,
+    or something twice.
+
+    >>> [job.name for job in plan(["clip:pan"], [0.5], [Reference("x264")])]
+    ['clip-pan-coordflow-0.5', 'clip-pan-x264-0.5']
+    """
+    names = [name for clip in clips for name in ([f"uvg:{n}" for n in UVG] if clip == "uvg" else [clip])]
+    wanted = tuple(
+        Job(_lasting(name), name, rate, coder, selection or Selection(), raw)
+        for name in names
+        for rate in rates
+        for coder in (recipe or Recipe(), *references)
+    )
+    if not wanted:
+        raise ValueError("a sweep needs at least one clip and one rate")
+    seen: set[str] = set()
+    for job in wanted:
+        if job.name in seen:
+            raise ValueError(f"{job.title} with {job.coder.label} at {job.bpp:g} bpp is asked for twice")
+        seen.add(job.name)
+    return wanted
+
+
+def run(
+    folder: str | Path,
+    wanted: Sequence[Job],
+    *,
+    executor: Executor | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_job: OnJob | None = None,
+    on_news: OnNews | None = None,
+) -> Experiment:
+    """What the jobs measured, and those of earlier calls in the same folder.
+
+    Waits until each has ended, wherever it runs; without an executor, here, one after the other.
+    device: "cpu", "cuda" or "auto", for each worker.  threads: of PyTorch, in each worker.
+    on_job: called after each job.  on_news: called with a line now and then about what is running.
+    Jobs that fail are in the result's `failed`; raises ValueError if a folder holds a job with other
+    settings, before any begins.
+    """
+    root = Path(folder).absolute() / _JOBS
+    for job in wanted:
+        jobs.prepare(root / job.name, job)
+    tasks = [
+        Task(job, str(root / job.name), device, threads, 0.0, jobs.failure_of(root / job.name))
+        for job in wanted
+        if not _is_done(root / job.name)
+    ]
+    outcomes = _here(tasks, on_news) if executor is None else _there(tasks, executor, on_news)
+    clock = _Clock(tasks)
+    for outcome in outcomes:
+        standing = clock.after(outcome)
+        if on_job:
+            on_job(outcome, standing)
+    return collect(folder)
+
+
+def collect(folder: str | Path) -> Experiment:
+    """What the jobs of a sweep measured so far; damaged files are failed jobs, with one line each.
+
+    Raises ValueError if the folder holds no sweep.
+    """
+    root = Path(folder) / _JOBS
+    places = sorted(place for place in root.iterdir() if place.is_dir()) if root.is_dir() else []
+    if not places:
+        raise ValueError(f"{folder} holds no sweep; make one with: coordflow sweep INPUT --out {folder}")
+    points, failed, pending = [], [], []
+    hardware: dict[str, None] = {}  # in the order of appearance
+    versions: dict[str, str] = {}
+    for place in places:
+        try:
+            point = _measured(place)
+            if point is None:
+                pending.append(place.name)
+                continue
+            points.append(point)
+            machine = _machine(place)
+            hardware[machine.hardware] = None
+            versions |= machine.versions
+        except ValueError as error:
+            failed.append(FailedJob(place.name, " ".join(str(error).split())))
+    known = tuple(name for name in hardware if name)
+    return Experiment(tuple(points), tuple(failed), tuple(pending), known, versions)
+
+
+# --- one folder ---------------------------------------------------------------------------------------
+
+
+def _lasting(clip: str) -> str:
+    """The clip's name, or its path from the root: a worker may have another working folder."""
+    return clip if clip.startswith(("clip:", "uvg:")) else os.path.abspath(clip)
+
+
+def _is_done(place: Path) -> bool:
+    """Whether a job has a result that can be read."""
+    with suppress(ValueError):
+        return jobs.result_of(place) is not None
+    return False
+
+
+def _measured(place: Path) -> RatePoint | None:
+    """The point of a job, None if it has not run.  Raises ValueError with the reason if it failed."""
+    wanted = jobs.read_object(place / "job.json")
+    result = jobs.result_of(place)
+    if result is None:
+        if jobs.failure_of(place) is None:
+            return None
+        reason = jobs.read_object(place / "failure.json").get("reason")
+        raise ValueError(
+            reason if isinstance(reason, str) and reason else "no reason is known; see its log.txt"
+        )
+    point = result.point if isinstance(result, RunResult) else result
+    if (point.clip, point.codec) != (wanted.get("title"), wanted.get("codec")):
+        raise ValueError(
+            f"{place / 'result.json'} is of {point.codec} on {point.clip!r:.60}, not of this job"
+        )
+    return point
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """Where a job was measured."""
+
+    hardware: str
+    versions: dict[str, str]
+
+
+def _machine(place: Path) -> _Machine:
+    """Where a job was measured; nothing if that is not known, for the figures are good without it."""
+    try:
+        data = jobs.read_object(place / "machine.json")
+    except ValueError:
+        data = {}
+    versions = data.get("versions")
+    pairs = versions.items() if isinstance(versions, dict) else ()
+    return _Machine(str(data.get("hardware", "")), {name: str(text) for name, text in pairs})
+
+
+# --- many ---------------------------------------------------------------------------------------------
+
+
+class _Clock:
+    """The time that is left, from what jobs of the same codec have taken."""
+
+    def __init__(self, tasks: Sequence[Task]):
+        self.began = time.perf_counter()
+        self.left = {task.job.name: task.job.codec for task in tasks}
+        self.jobs = len(tasks)
+        self.taken: dict[str, list[float]] = {}
+
+    def after(self, outcome: Outcome) -> Standing:
+        """How far the sweep is, now that this job has ended."""
+        self.left.pop(outcome.name, None)
+        self.taken.setdefault(outcome.codec, []).append(outcome.seconds)
+        everything = [seconds for part in self.taken.values() for seconds in part]
+        expected = sum(
+            sum(known) / len(known)
+            for codec in self.left.values()
+            for known in [self.taken.get(codec, everything)]
+        )
+        speed = sum(everything) / max(time.perf_counter() - self.began, 1e-9)  # about the number of workers
+        return Standing(self.jobs - len(self.left), self.jobs, expected / max(speed, 1e-9))
+
+
+def _here(tasks: Sequence[Task], on_news: OnNews | None) -> Iterator[Outcome]:
+    """The outcomes of jobs that are done in this process, one after the other."""
+    queue = deque(tasks)
+    while queue:
+        task = queue.popleft()
+        outcome = jobs.run(task, _named(on_news, task))
+        if outcome.state == "busy":
+            queue.append(replace(task, patience=_PATIENCE))
+        else:
+            yield outcome
+
+
+def _named(on_news: OnNews | None, task: Task) -> OnNews | None:
+    """Says which job a line is about."""
+    return None if on_news is None else lambda line: on_news(f"{task.job.name}: {line}")
+
+
+def _there(tasks: Sequence[Task], executor: Executor, on_news: OnNews | None) -> Iterator[Outcome]:
+    """The outcomes of jobs as workers finish them."""
+    crew = _Crew(executor)
+    for task in tasks:
+        crew.submit(task)
+    try:
+        while crew.waiting:
+            ended, _ = wait(crew.waiting, _LOOK, FIRST_COMPLETED)
+            for future in ended:
+                outcome = crew.outcome(future)
+                if outcome:
+                    yield outcome
+            if on_news and not ended:
+                crew.tell(on_news)
+    finally:
+        for future in crew.waiting:
+            future.cancel()
+
+
+class _Crew:
+    """Jobs that workers have or wait for.  What a worker held when it died goes to another one."""
+
+    def __init__(self, executor: Executor):
+        self.executor = executor
+        self.waiting: dict[Future[Outcome], Task] = {}
+        self.tries: Counter[str] = Counter()
+        self.deaths = 0  # in a row, of workers that had not begun anything
+        self.begun: dict[str, int] = {}  # sizes of logs when their jobs were submitted
+        self.told: dict[str, str] = {}
+
+    def submit(self, task: Task) -> None:
+        """Give a job to the executor."""
+        self.begun[task.job.name] = _log_size(task)
+        self.waiting[self.executor.submit(jobs.run, task)] = task
+
+    def outcome(self, future: "Future[Outcome]") -> Outcome | None:
+        """The outcome of a job, or None if it was given to a worker once more."""
+        task = self.waiting.pop(future)
+        error = CancelledError() if future.cancelled() else future.exception()
+        if error is not None:
+            return self._died(task, error)
+        self.deaths = 0
+        outcome = future.result()
+        if outcome.state != "busy":
+            return outcome
+        self.submit(replace(task, patience=_PATIENCE))
+        return None
+
+    def _died(self, task: Task, error: BaseException) -> Outcome | None:
+        """Another try, unless it had enough of them; one that had not begun loses none."""
+        name = task.job.name
+        if isinstance(error, BrokenExecutor) and _log_size(task) == self.begun[name]:
+            self.deaths += 1
+            if self.deaths > _TRIES * (len(self.waiting) + 1):
+                raise OSError(f"the workers die before they begin a job: {error}")
+        else:
+            self.deaths = 0
+            self.tries[name] += 1
+        if self.tries[name] < _TRIES:
+            self.submit(task)
+            return None
+        text = " ".join(str(error).split()) or type(error).__name__
+        reason = f"given up after {_TRIES} tries, as its process ended each time: {text}"
+        jobs.give_up(Path(task.folder), reason)
+        return Outcome(name, "failed", task.job.codec, reason=reason)
+
+    def tell(self, on_news: OnNews) -> None:
+        """The last line of each log that has a new one."""
+        for task in self.waiting.values():
+            if _log_size(task) != self.begun[task.job.name]:
+                line = jobs.last_words(Path(task.folder))
+                if line and line != self.told.get(task.job.name):
+                    self.told[task.job.name] = line
+                    on_news(f"{task.job.name}: {line}")
+
+
+def _log_size(task: Task) -> int:
+    """Bytes of a job's log: it grows as soon as the job begins."""
+    try:
+        return os.path.getsize(os.path.join(task.folder, "log.txt"))
+    except OSError:
+        return 0
