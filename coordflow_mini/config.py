@@ -188,15 +188,13 @@ class Preset:
 
     @property
     def fit(self) -> FitConfig:
-        """How it is fitted; the opening is as long a part of the fit as usual."""
-        part = self.steps / FitConfig.steps
-        opening = {name: round(part * getattr(FitConfig, name)) for name in ("warm_up", "grow", "static")}
-        return FitConfig(steps=self.steps, batch=self.batch, **opening)
+        """How it is fitted, if it were for the usual number of steps, which `budget.steps_for` changes."""
+        return FitConfig(batch=self.batch)
 
     @property
     def codec(self) -> CodecConfig:
-        """How it is fine-tuned."""
-        return CodecConfig(steps=self.tuning)
+        """How it is fine-tuned after so many steps: for the preset's share of them."""
+        return CodecConfig(steps=round(FitConfig.steps * self.tuning / self.steps))
 
 
 PRESETS = {  # about 0.5, 1.5 and 3 million weights

@@ -21,7 +21,7 @@ from coordflow_mini.config import Selection
 from coordflow_mini.jobs import Job, Outcome, Recipe, Reference, Task
 from coordflow_mini.results import Experiment, FailedJob, RatePoint, RunResult
 
-__all__ = ["UVG", "OnJob", "OnNews", "Standing", "collect", "plan", "run"]
+__all__ = ["UVG", "OnJob", "OnNews", "Standing", "collect", "plan", "run", "unfinished"]
 
 UVG = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide")
 _JOBS = "jobs"  # the folder in a sweep's folder
@@ -61,11 +61,12 @@ def plan(
     ['clip-pan-coordflow-0.5', 'clip-pan-x264-0.5']
     """
     names = [name for clip in clips for name in ([f"uvg:{n}" for n in UVG] if clip == "uvg" else [clip])]
+    coders: tuple[Recipe | Reference, ...] = (recipe or Recipe(), *references)
     wanted = tuple(
         Job(_lasting(name), name, rate, coder, selection or Selection(), raw)
         for name in names
         for rate in rates
-        for coder in (recipe or Recipe(), *references)
+        for coder in coders
     )
     if not wanted:
         raise ValueError("a sweep needs at least one clip and one rate")
@@ -100,8 +101,7 @@ def run(
         jobs.prepare(root / job.name, job)
     tasks = [
         Task(job, str(root / job.name), device, threads, 0.0, jobs.failure_of(root / job.name))
-        for job in wanted
-        if not _is_done(root / job.name)
+        for job in unfinished(folder, wanted)
     ]
     outcomes = _here(tasks, on_news) if executor is None else _there(tasks, executor, on_news)
     clock = _Clock(tasks)
@@ -110,6 +110,12 @@ def run(
         if on_job:
             on_job(outcome, standing)
     return collect(folder)
+
+
+def unfinished(folder: str | Path, wanted: Sequence[Job]) -> tuple[Job, ...]:
+    """The jobs that have no result in this folder yet."""
+    root = Path(folder) / _JOBS
+    return tuple(job for job in wanted if not _is_done(root / job.name))
 
 
 def collect(folder: str | Path) -> Experiment:

@@ -3,8 +3,8 @@
 Every command first looks at its arguments, then at its files, and only then imports PyTorch: what is
 wrong is said at once, in one line, with exit code 2.  Results go to stdout, progress to stderr.
 
-The commands: `codec`, `applications`, `measuring`, `surveying`, `footage`, `fetching`, `course`.  What they
-share: `options`, `fitting`, `figures`.
+The commands: `codec`, `applications`, `measuring`, `sweeping`, `surveying`, `footage`, `fetching`, `course`.
+What they share: `options`, `fitting`, `estimates`, `figures`.
 """
 
 import os
@@ -24,6 +24,7 @@ from coordflow_mini.cli.fetching import fetch
 from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
 from coordflow_mini.cli.surveying import report
+from coordflow_mini.cli.sweeping import sweep
 
 __all__ = ["app", "main"]
 
@@ -128,7 +129,7 @@ def _root(
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(encode, decode, info, evaluate),
     *(segment, inpaint, upscale, interpolate, stabilize, denoise),
-    *(clips, fetch, export, baseline, demo, report),
+    *(clips, fetch, export, baseline, sweep, demo, report),
 )
 for _command in _COMMANDS:
     app.command()(_command)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coordflow_mini.cli.estimates import timed
 from coordflow_mini.cli.figures import print_json
 from coordflow_mini.cli.options import (
     Bpp,
@@ -21,6 +22,7 @@ from coordflow_mini.cli.options import (
     Minutes,
     Motion,
     Out,
+    PresetName,
     Quiet,
     Raw,
     Seed,
@@ -32,6 +34,7 @@ from coordflow_mini.cli.options import (
     Width,
     device_for,
     load,
+    preset_named,
 )
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.console import Console, duration, table
@@ -58,7 +61,8 @@ def encode(
     gamma: Gamma = FitConfig.gamma,
     motion: Motion = "similarity",
     width: Width = None,
-    depth: Depth = ModelConfig.depth,
+    depth: Depth = None,
+    preset: PresetName = None,
     segment_frames: SegmentFrames = None,
     seed: Seed = FitConfig.seed,
     device: Device = "auto",
@@ -79,6 +83,7 @@ def encode(
     coordflow encode clip:bunny bunny.cfv --frames 0:96 --size 192x108 --bpp 0.075
     coordflow encode video.mp4 video.cfv --minutes 10 --layers 3
     coordflow encode long.mp4 long.cfv --segment-frames 120
+    coordflow encode film.mp4 film.cfv --preset uvg-m --bpp 0.02
     coordflow encode X_1920x1080_120fps_420_8bit_YUV.yuv x.cfv --frames 0:60 --json
     """
     from coordflow_mini import arguments
@@ -86,10 +91,18 @@ def encode(
     console = Console(quiet=quiet)
     arguments.check_rate(bpp)
     arguments.check_training(steps, minutes, gamma, seed)
+    named = preset_named(preset)
+    if named and bpp is None and width is None:
+        width = named.width
+    if depth is None:
+        depth = named.depth if named else ModelConfig.depth
+    if named and steps is None and minutes is None:
+        steps = named.steps
     wanted: dict[str, Any] = {"layers": layers, "depth": depth, "motion": motion}
     wanted |= {} if width is None else {"width": width}
     ModelConfig(**wanted)  # refuses what is out of bounds
-    fit, codec = FitConfig(gamma=gamma, seed=seed), CodecConfig(choose_width=width is None)
+    fit, codec = (named.fit, named.codec) if named else (FitConfig(), CodecConfig())
+    fit, codec = replace(fit, gamma=gamma, seed=seed), replace(codec, choose_width=width is None)
     arguments.check_coded_output(output, source)
     video = load(source, frames, size, raw, matrix)
 
@@ -105,6 +118,8 @@ def encode(
             60 * minutes, video, plan.model, fit, codec, segments=plan.segments, device=place
         )
     console.say(_intention(video, plan, chosen))
+    if minutes is None and (named or budget.guessed_seconds(plan.model, chosen) > 60) and not quiet:
+        console.say(f"at most about {timed(video, plan.model, chosen, place).text}")
     with console.training() as on_step:
         encoding = encoder.compress(
             video,

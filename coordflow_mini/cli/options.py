@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from coordflow_mini.config import FitConfig
+from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Preset
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ __all__ = [
     "Minutes",
     "Motion",
     "Out",
+    "PresetName",
     "Quiet",
     "Raw",
     "Seed",
@@ -38,6 +39,7 @@ __all__ = [
     "Width",
     "device_for",
     "load",
+    "preset_named",
 ]
 
 Input = Annotated[
@@ -112,10 +114,24 @@ Width = Annotated[
         "[default: what the rate has room for]",
     ),
 ]
-Depth = Annotated[int, typer.Option(metavar="N", help="Hidden layers of each layer's network.")]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help=f"Hidden layers of each layer's network.  [default: {ModelConfig.depth}, or the preset's]",
+    ),
+]
 Motion = Annotated[
     Literal["similarity", "none"],
     typer.Option(help="How layers move: shift, turn and zoom; or not, as in a plain (x, y, t) network."),
+]
+PresetName = Annotated[
+    Literal["uvg-s", "uvg-m", "uvg-l"] | None,
+    typer.Option(
+        help="Depth and training for hundreds of 1080p frames, and, without --bpp, a width of about 0.5, 1.5 "
+        "or 3 million weights; made for a GPU.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: on a GPU where there is one.")
@@ -137,6 +153,11 @@ def load(
     selection = arguments.selection(frames, size)
     arguments.check_source(source)
     return library.load(source, selection, arguments.raw_format(source, raw, matrix))
+
+
+def preset_named(name: str | None) -> Preset | None:
+    """The preset of that name."""
+    return None if name is None else PRESETS[name]
 
 
 def device_for(name: str, threads: int | None) -> "torch.device":

@@ -1,0 +1,433 @@
+"""Sweeps: every job ends once, whatever is killed, broken, named strangely or started twice."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import bad, good
+
+from coordflow_mini import clips, decoder, executors, jobs, sweep
+from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.jobs import Job, Recipe, Reference, Task
+from coordflow_mini.metrics import psnr_db
+from coordflow_mini.results import Experiment, RunResult
+
+SMALL = Selection(0, 4, 1, 24, 16)
+QUICK = Recipe(1, 1, FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1), CodecConfig(steps=3))
+LONG = replace(QUICK, fit=replace(QUICK.fit, steps=1500))  # about two seconds
+WORDS = ["--frames", "0:4", "--size", "24x16", "--layers", "1", "--threads", "1"]
+WIDE = Selection(0, 4, 1, 64, 48)
+
+
+def planned(inputs=("clip:cutout",), rates=(4.0, 6.0), references=(Reference("x264"),), recipe=QUICK):
+    return sweep.plan(list(inputs), list(rates), references, recipe, selection=SMALL)
+
+
+def run(folder, wanted, **more) -> Experiment:
+    return sweep.run(folder, wanted, device="cpu", threads=1, **more)
+
+
+def log(folder: Path, name: str) -> str:
+    path = folder / "jobs" / name / "log.txt"
+    return path.read_text() if path.exists() else ""
+
+
+def ends(folder: Path) -> dict[str, int]:
+    """How often each job came to its end."""
+    return {place.name: log(folder, place.name).count("  done: ") for place in (folder / "jobs").iterdir()}
+
+
+def until(true, seconds: float = 60) -> None:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, one_thread) -> Path:
+    folder = tmp_path_factory.mktemp("sweep") / "new" / "folder"
+    run(folder, planned())
+    return folder
+
+
+# --- what a sweep measures ----------------------------------------------------------------------------
+
+
+def test_every_codec_is_measured_at_every_rate(folder):
+    experiment = sweep.collect(folder)
+    assert not experiment.failed and not experiment.pending and experiment.hardware
+    assert experiment.versions["torch"]
+    pixels = 4 * 16 * 24
+    assert Counter(point.codec for point in experiment.points) == {"CoordFlow": 2, "x264": 2}
+    for point in experiment.points:
+        assert point.clip == "clip:cutout" and point.measured and point.encode_seconds > 0
+        assert point.bytes <= (4.0 if point.bpp <= 4 else 6.0) * pixels / 8
+
+
+def test_the_figures_are_those_of_the_file(folder):
+    place = folder / "jobs" / "clip-cutout-coordflow-4"
+    data = (place / "video.cfv").read_bytes()
+    result = RunResult.from_json(json.loads((place / "result.json").read_text()))
+    original = clips.load("clip:cutout", SMALL)
+    assert result.point.bytes == len(data)
+    assert result.point.psnr_db == pytest.approx(
+        psnr_db(original.frames, decoder.decode(data).frames), abs=0.01
+    )
+    assert "3+3 steps" in result.point.settings
+
+
+def test_what_is_finished_is_not_done_again(folder):
+    before = {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
+    called = []
+    experiment = run(folder, planned(), on_job=lambda *ended: called.append(ended))
+    assert not called and len(experiment.points) == 4
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
+
+
+def test_other_settings_need_another_folder(folder):
+    other = replace(QUICK, layers=2, fit=replace(QUICK.fit, steps=4))
+    with pytest.raises(
+        ValueError, match="other settings: settings.fit.steps 3, not 4, settings.layers 1, not 2"
+    ):
+        run(folder, planned(recipe=other))
+
+
+def test_a_larger_sweep_grows_from_a_smaller_one(tmp_path, one_thread):
+    x264 = planned(rates=(4.0,))[1:]
+    run(tmp_path, x264)
+    seen = []
+    more = (*x264, *planned(rates=(6.0,))[1:])
+    experiment = run(tmp_path, more, on_job=lambda outcome, standing: seen.append((outcome.name, standing)))
+    assert len(experiment.points) == 2
+    (name, standing), *rest = seen
+    assert not rest and name == "clip-cutout-x264-6"
+    assert (standing.done, standing.jobs, standing.seconds_left) == (1, 1, 0)
+
+
+def test_a_file_that_is_finished_is_measured_but_not_made_again(tmp_path, one_thread):
+    (job,) = planned(references=(), rates=(4.0,))
+    run(tmp_path, [job])
+    place = tmp_path / "jobs" / job.name
+    made, first = (place / "video.cfv").stat().st_mtime_ns, sweep.collect(tmp_path).points
+    (place / "result.json").unlink()
+    (point,) = run(tmp_path, [job]).points
+    assert (place / "video.cfv").stat().st_mtime_ns == made
+    assert replace(point, decode_seconds=first[0].decode_seconds) == first[0]
+    (place / "result.json").unlink()
+    (place / "video.cfv").write_bytes(b"damaged")
+    (again,) = run(tmp_path, [job]).points
+    assert again.bytes == first[0].bytes == (place / "video.cfv").stat().st_size
+
+
+def test_minutes_become_steps_once(tmp_path, one_thread):
+    (job,) = planned(references=(), rates=(4.0,), recipe=replace(QUICK, minutes=0.002))
+    run(tmp_path, [job])
+    place = tmp_path / "jobs" / job.name
+    steps = json.loads((place / "steps.json").read_text())["steps"]
+    assert f", {steps}+" in json.loads((place / "result.json").read_text())["point"]["settings"]
+    (place / "steps.json").write_text('{"steps": 2}')
+    for left in ("result.json", "video.cfv"):
+        (place / left).unlink()
+    (point,) = run(tmp_path, [job]).points
+    assert ", 2+2 steps" in point.settings
+
+
+# --- failures -----------------------------------------------------------------------------------------
+
+
+def test_failed_jobs_are_reported_the_others_done_and_all_tried_again(tmp_path, one_thread):
+    source = tmp_path / "clip.npy"
+    wanted = planned([str(source), "clip:pan"], rates=(4.0,))
+    out = tmp_path / "out"
+    experiment = run(out, wanted)
+    assert len(experiment.points) == len(experiment.failed) == 2 and not experiment.pending
+    for failed in experiment.failed:
+        assert "does not exist" in failed.reason and "\n" not in failed.reason
+        assert "Traceback" in log(out, failed.name) and log(out, failed.name).count("failed: ") == 1
+    np.save(source, clips.cutout(16, 24, 4).video.frames)
+    experiment = run(out, wanted)
+    assert len(experiment.points) == 4 and not experiment.failed
+    assert set(ends(out).values()) == {1}
+
+
+def test_a_failure_of_another_process_is_not_repeated_in_the_same_round(tmp_path, one_thread):
+    (job,) = planned([str(tmp_path / "none.npy")], rates=(4.0,), references=())
+    place = tmp_path / "out"
+    jobs.prepare(place, job)
+    task = Task(job, str(place), "cpu", 1)
+    first = jobs.run(task)
+    assert first.state == "failed" and jobs.run(task).reason == first.reason
+    assert (place / "log.txt").read_text().count("begun") == 1
+    assert jobs.run(replace(task, known_failure=jobs.failure_of(place))).state == "failed"
+    assert (place / "log.txt").read_text().count("begun") == 2
+
+
+def test_a_job_that_somebody_holds_is_busy(tmp_path):
+    from filelock import FileLock
+
+    (job,) = planned(rates=(4.0,), references=())
+    jobs.prepare(tmp_path, job)
+    with FileLock(tmp_path / "lock"):
+        assert jobs.run(Task(job, str(tmp_path), patience=0.1)).state == "busy"
+
+
+def test_ctrl_c_leaves_a_job_unfinished(tmp_path, one_thread, monkeypatch):
+    from coordflow_mini import encoder
+
+    whole = encoder.compress
+    monkeypatch.setattr(encoder, "compress", lambda *a, **k: replace(whole(*a, **k), interrupted=True))
+    (job,) = planned(rates=(4.0,), references=())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [job])
+    experiment = sweep.collect(tmp_path)
+    assert experiment.pending == (job.name,) and not experiment.failed and not experiment.points
+
+
+class Deadly(Executor):
+    """Its worker dies of each task as often as it is told to, having begun it or not."""
+
+    def __init__(self, deaths: int, begun: bool = True):
+        self.deaths, self.begun, self.calls = deaths, begun, 0
+
+    def submit(self, fn, task):
+        future: Future = Future()
+        self.calls += 1
+        if self.calls <= self.deaths:
+            if self.begun:
+                with open(Path(task.folder) / "log.txt", "a") as file:
+                    file.write("begun\n")
+            future.set_exception(BrokenExecutor("a process died"))
+        else:
+            future.set_result(fn(task))
+        return future
+
+
+@pytest.mark.parametrize(("deaths", "points"), [(2, 1), (3, 0)])
+def test_what_a_dying_worker_held_is_tried_three_times(tmp_path, one_thread, deaths, points):
+    wanted = planned(rates=(4.0,))[1:]
+    experiment = run(tmp_path, wanted, executor=Deadly(deaths))
+    assert len(experiment.points) == points
+    assert all("given up after 3 tries" in failed.reason for failed in experiment.failed)
+
+
+def test_workers_that_never_begin_end_the_sweep(tmp_path):
+    with pytest.raises(OSError, match="the workers die before they begin"):
+        run(tmp_path, planned(rates=(4.0,))[1:], executor=Deadly(1000, begun=False))
+
+
+# --- names and damage ---------------------------------------------------------------------------------
+
+STRANGE = [
+    "<script>alert(1)</script>",
+    "../../../etc/passwd",
+    "a b\tc\nd.mp4",
+    "è" * 200,
+    "CON",
+    "-rf",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("clip", STRANGE)
+def test_a_jobs_name_is_safe_in_every_file_system(clip):
+    name = Job(os.path.abspath(clip), clip, 0.015, Reference("x265", "veryslow", "psnr")).name
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name)
+    assert name.endswith("-x265-veryslow-psnr-0.015")
+
+
+def test_clips_of_one_name_in_two_folders_are_two_jobs():
+    first, second = planned(["a/clip.mp4", "b/clip.mp4"], rates=(1.0,), references=())
+    assert first.name != second.name and first.title != second.title
+    assert os.path.isabs(first.clip)
+
+
+def test_the_same_twice_is_refused():
+    with pytest.raises(ValueError, match="asked for twice"):
+        planned(["clip:pan", "clip:pan"])
+    with pytest.raises(ValueError, match="x264-medium at 1 bpp is asked for twice"):
+        planned(rates=(1.0,), references=(Reference("x264", "medium"), Reference("x264", "medium")))
+
+
+def test_uvg_is_seven_clips():
+    titles = {job.title for job in planned(["uvg"])}
+    assert len(titles) == 7 and "uvg:Beauty" in titles
+
+
+DAMAGE = [
+    "",
+    "{",
+    "[]",
+    "null",
+    '{"point": 1}',
+    '{"codec": "x264"}',
+    "[" * 100_000,
+    "\udcff",
+    '{"a": 1}' + " " * (1 << 21),
+]
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+@pytest.mark.parametrize("file", ["result.json", "job.json"])
+def test_damaged_files_are_told_in_one_line(tmp_path, one_thread, folder, text, file):
+    place = tmp_path / "jobs" / "clip-cutout-x264-4"
+    place.mkdir(parents=True)
+    good_one = folder / "jobs" / place.name
+    for name in ("job.json", "result.json", "machine.json"):
+        (place / name).write_bytes((good_one / name).read_bytes())
+    (place / file).write_bytes(text.encode("utf-8", "surrogateescape"))
+    experiment = sweep.collect(tmp_path)
+    (failed,) = experiment.failed
+    assert not experiment.points and failed.name == place.name
+    assert "\n" not in failed.reason and len(failed.reason) < 500
+    if file == "result.json":  # it is made again
+        assert len(run(tmp_path, planned(rates=(4.0,))[1:]).points) == 1
+
+
+def test_a_result_of_another_job_is_refused(tmp_path, folder):
+    for name, other in [("job.json", "clip-cutout-x264-4"), ("result.json", "clip-cutout-coordflow-4")]:
+        (tmp_path / "jobs" / "x").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "jobs" / "x" / name).write_bytes((folder / "jobs" / other / name).read_bytes())
+    (failed,) = sweep.collect(tmp_path).failed
+    assert "not of this job" in failed.reason
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no sweep"):
+        sweep.collect(tmp_path)
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+def started(out: Path, *words: str) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "-m",
+        "coordflow_mini",
+        "sweep",
+        "clip:cutout",
+        "--out",
+        str(out),
+        *WORDS,
+        *words,
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "1500"]  # x264 between two long ones
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
+    process = started(tmp_path, *SLOW)
+    until(lambda: "fit" in log(tmp_path, "clip-cutout-coordflow-5"))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = ends(tmp_path)
+    assert before["clip-cutout-coordflow-4"] == before["clip-cutout-x264-4"] == 1
+    assert before["clip-cutout-coordflow-5"] == 0
+    again = [started(tmp_path, *SLOW) for _ in range(2)]  # two at once, and the job of the dead one is free
+    said = [process.communicate(timeout=100) for process in again]
+    assert [process.returncode for process in again] == [0, 0], said
+    assert set(ends(tmp_path).values()) == {1}
+    assert all(output[0].count("CoordFlow") == 2 for output in said)
+    assert any("done already" in output[1] for output in said)
+
+
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path):
+    process = started(tmp_path, "--bpp", "4", "--against", "none", "--steps", "100000")
+    until(lambda: "fit" in log(tmp_path, "clip-cutout-coordflow-4"))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and "give the same command to go on" in said and "Traceback" not in said
+    assert sweep.collect(tmp_path).pending == ("clip-cutout-coordflow-4",)
+
+
+def test_a_local_worker_that_dies_is_replaced(tmp_path, one_thread):
+    wanted = planned(recipe=LONG)
+    killed = []
+
+    def kill(line: str) -> None:
+        pid = re.search(r"begun by process (\d+)", log(tmp_path, wanted[0].name))
+        if pid and not killed:
+            killed.append(int(pid[1]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch, executors.opened("local", 2) as pool:
+        patch.setattr(sweep, "_LOOK", 0.1)
+        experiment = run(tmp_path, wanted, executor=pool, on_news=kill)
+    assert killed and len(experiment.points) == 4 and not experiment.failed
+    assert set(ends(tmp_path).values()) == {1}
+
+
+def test_two_workers_of_a_cluster_one_of_which_is_killed(tmp_path, one_thread):
+    distributed = pytest.importorskip("distributed")
+    wanted = planned(recipe=LONG)
+    killed = []
+
+    def kill(line: str) -> None:
+        begun = re.search(r"begun by process (\d+)", log(tmp_path, wanted[0].name))
+        if begun and not killed:
+            killed.append(int(begun[1]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        executors.opened(cluster.scheduler_address.replace("tcp", "dask")) as pool,
+    ):
+        patch.setattr(sweep, "_LOOK", 0.1)
+        experiment = run(tmp_path, wanted, executor=pool, on_news=kill)
+    assert killed and len(experiment.points) == 4 and not experiment.failed and not experiment.pending
+    assert set(ends(tmp_path).values()) == {1}
+    assert log(tmp_path, wanted[0].name).count("begun by process") == 2
+
+
+# --- the command --------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_what_it_measured_as_json(tmp_path):
+    words = ["--bpp", "4", "--against", "x264:veryslow:psnr", "--steps", "3", "--json", "--quiet"]
+    result = good("sweep", "clip:cutout", *words, "--out", tmp_path, *WORDS)
+    figures = json.loads(result.stdout)
+    assert [point["codec"] for point in figures["points"]] == ["CoordFlow", "x264"]
+    assert "preset=veryslow tune=psnr" in figures["points"][1]["settings"]
+    assert result.stderr == "" and not figures["failed"] and not figures["pending"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none.mp4", "--bpp", "1"], "none.mp4 does not exist"),
+        (["clip:pan", "--bpp", "1;2"], "--bpp must be rates with commas"),
+        (["clip:pan", "--bpp", "0"], "--bpp must lie above 0"),
+        (["clip:pan", "--bpp", "1", "--against", "x266"], "--against must name x264, x265, av1"),
+        (["clip:pan", "--bpp", "1", "--against", "av1:medium"], "preset of av1 must be one of 0, 1"),
+        (["clip:pan", "--bpp", "1", "--against", "x264:slow:ssim"], "tune must be psnr"),
+        (["clip:pan", "--bpp", "1", "--against", "x264:slow:psnr:1"], "takes CODEC:PRESET:TUNE"),
+        (["clip:pan", "--bpp", "1", "--executor", "cloud"], "--executor must be local or dask://HOST:PORT"),
+        (["clip:pan", "--bpp", "1", "--workers", "0"], "--workers must be 1 or more"),
+        (["clip:pan", "--bpp", "1", "--steps", "3", "--minutes", "1"], "--steps or --minutes"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_made(tmp_path, words, said):
+    assert said in bad("sweep", *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_dask_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"pip install 'coordflow-mini\[scale\]'"):
+        executors.check("dask://localhost:8786", 1)
