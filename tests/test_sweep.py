@@ -24,12 +24,14 @@ from coordflow_mini.results import Experiment, RunResult
 
 SMALL = Selection(0, 4, 1, 24, 16)
 QUICK = Recipe(1, 1, FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1), CodecConfig(steps=3))
-LONG = replace(QUICK, fit=replace(QUICK.fit, steps=1500))  # about two seconds
+LONG = replace(QUICK, fit=replace(QUICK.fit, steps=600))  # about a second
 WORDS = ["--frames", "0:4", "--size", "24x16", "--layers", "1", "--threads", "1"]
-WIDE = Selection(0, 4, 1, 64, 48)
 
 
-def planned(inputs=("clip:cutout",), rates=(4.0, 6.0), references=(Reference("x264"),), recipe=QUICK):
+X264 = (Reference("x264"),)
+
+
+def planned(inputs=("clip:cutout",), rates=(4.0, 6.0), references=X264, recipe=QUICK):
     return sweep.plan(list(inputs), list(rates), references, recipe, selection=SMALL)
 
 
@@ -310,6 +312,21 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
 # --- processes ----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def start():
+    """Begins sweeps in processes of their own, which end with the test."""
+    processes = []
+
+    def begin(*arguments: str) -> subprocess.Popen:
+        processes.append(started(*arguments))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 def started(out: Path, *words: str) -> subprocess.Popen:
     command = [
         sys.executable,
@@ -325,18 +342,19 @@ def started(out: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "1500"]  # x264 between two long ones
+SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "60"]  # x264 between two long ones
 
 
-def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
-    process = started(tmp_path, *SLOW)
-    until(lambda: "fit" in log(tmp_path, "clip-cutout-coordflow-5"))
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, start):
+    process = start(tmp_path, *SLOW)
+    until(lambda: "frames of" in log(tmp_path, "clip-cutout-coordflow-5"))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = ends(tmp_path)
     assert before["clip-cutout-coordflow-4"] == before["clip-cutout-x264-4"] == 1
     assert before["clip-cutout-coordflow-5"] == 0
-    again = [started(tmp_path, *SLOW) for _ in range(2)]  # two at once, and the job of the dead one is free
+    again = [start(tmp_path, *SLOW) for _ in range(2)]  # two at once, and the job of the dead one is free
     said = [process.communicate(timeout=100) for process in again]
     assert [process.returncode for process in again] == [0, 0], said
     assert set(ends(tmp_path).values()) == {1}
@@ -344,15 +362,16 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
     assert any("done already" in output[1] for output in said)
 
 
-def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path):
-    process = started(tmp_path, "--bpp", "4", "--against", "none", "--steps", "100000")
-    until(lambda: "fit" in log(tmp_path, "clip-cutout-coordflow-4"))
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, start):
+    process = start(tmp_path, "--bpp", "4", "--against", "none", "--steps", "100000")
+    until(lambda: "frames of" in log(tmp_path, "clip-cutout-coordflow-4"))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130 and "give the same command to go on" in said and "Traceback" not in said
     assert sweep.collect(tmp_path).pending == ("clip-cutout-coordflow-4",)
 
 
+@pytest.mark.slow
 def test_a_local_worker_that_dies_is_replaced(tmp_path, one_thread):
     wanted = planned(recipe=LONG)
     killed = []
@@ -370,6 +389,7 @@ def test_a_local_worker_that_dies_is_replaced(tmp_path, one_thread):
     assert set(ends(tmp_path).values()) == {1}
 
 
+@pytest.mark.slow
 def test_two_workers_of_a_cluster_one_of_which_is_killed(tmp_path, one_thread):
     distributed = pytest.importorskip("distributed")
     wanted = planned(recipe=LONG)

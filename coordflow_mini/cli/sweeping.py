@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -174,15 +175,14 @@ def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, worker
     from coordflow_mini.jobs import Recipe
     from coordflow_mini.video import RawFormat
 
-    ours = [job for job in wanted if isinstance(job.coder, Recipe)]
-    first = ours[0]
+    ours = [(job, job.coder) for job in wanted if isinstance(job.coder, Recipe)]
+    first, recipe = ours[0]
     video = clips.load(first.clip, first.selection, RawFormat.parse(first.raw) if first.raw else None)
     seconds = 0.0
-    for rate in sorted({job.bpp for job in ours}):
-        same = [job for job in ours if job.bpp == rate]
-        found = estimate(video, rate, same[0].coder, device)
-        console.say(f"{count(len(same), 'encode')} at {rate:g} bpp, each at most {found.text}")
-        seconds += len(same) * found.seconds
+    for rate, same in sorted(Counter(job.bpp for job, _ in ours).items()):
+        found = estimate(video, rate, recipe, device)
+        console.say(f"{count(same, 'encode')} at {rate:g} bpp, each at most {found.text}")
+        seconds += same * found.seconds
     many = f" with {workers} workers" if workers > 1 else ""
     console.say(f"about {duration(seconds / workers)} on this machine{many}, plus the other codecs")
 
