@@ -363,7 +363,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, start):
 
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, start):
-    process = start(tmp_path, "--bpp", "4", "--against", "none", "--steps", "100000")
+    process = start(tmp_path, "--bpp", "4", "--against", "none", "--steps", "20000")
     until(lambda: "frames of" in log(tmp_path, "clip-cutout-coordflow-4"))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
