@@ -16,14 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coordflow_mini import jobs
+from coordflow_mini import fetch, jobs
 from coordflow_mini.config import Selection
 from coordflow_mini.jobs import Job, Outcome, Recipe, Reference, Task
 from coordflow_mini.results import Experiment, FailedJob, RatePoint, RunResult
 
-__all__ = ["UVG", "OnJob", "OnNews", "Standing", "collect", "plan", "run", "unfinished"]
+__all__ = ["OnJob", "OnNews", "Standing", "collect", "plan", "run", "unfinished"]
 
-UVG = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySteadyGo", "ShakeNDry", "YachtRide")
 _JOBS = "jobs"  # the folder in a sweep's folder
 _TRIES = 3  # of a job whose process died, before it counts as failed
 _PATIENCE = 5.0  # seconds that a worker waits for a job that another process is doing
@@ -60,7 +59,11 @@ def plan(
     >>> [job.name for job in plan(["clip:pan"], [0.5], [Reference("x264")])]
     ['clip-pan-coordflow-0.5', 'clip-pan-x264-0.5']
     """
-    names = [name for clip in clips for name in ([f"uvg:{n}" for n in UVG] if clip == "uvg" else [clip])]
+    names = [
+        name
+        for clip in clips
+        for name in ([source.name for source in fetch.uvg()] if clip == "uvg" else [clip])
+    ]
     coders: tuple[Recipe | Reference, ...] = (recipe or Recipe(), *references)
     wanted = tuple(
         Job(_lasting(name), name, rate, coder, selection or Selection(), raw)

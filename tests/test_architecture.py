@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, str] = {
     "console": "fit",
     "jobs": "checkpoint config raw video clips fit encoder budget evaluate baselines results machine console",
     "executors": "",
-    "sweep": "config jobs results",
+    "sweep": "config fetch jobs results",
     "demo": "*",
     "cli": "*",
     "__main__": "cli",

@@ -103,7 +103,7 @@ def sweep(
     chosen, raw_format = arguments.selection(frames, size), arguments.raw_format(raw)
     executors.check(executor, workers)
     for source in inputs:
-        if not source.startswith("uvg"):
+        if source != "uvg":
             arguments.check_source(source)
     ModelConfig(layers=layers)
     _check_out(out)
