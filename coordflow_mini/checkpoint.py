@@ -7,6 +7,7 @@ A stage of training ("fit", "fine-tune") offers its state after every report; it
 and when the stage ends or breaks off.  On the same machine with the same number of threads, a training that
 goes on ends with the very weights of one that was never interrupted.  Files hold tensors, numbers and
 strings under a checksum, and are read by PyTorch's restricted loader: no code of a file is ever run.
+PyTorch is imported late, so that a command can look for checkpoints before it.
 """
 
 import glob
@@ -17,9 +18,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
-
-import torch
-from torch import Tensor
 
 from coordflow_mini.video import replacing
 
@@ -60,6 +58,11 @@ class Checkpoint:
         pattern = f"{glob.escape(self.path.name)}.[0-9]*"
         return [path for path in [self.path, *sorted(self.path.parent.glob(pattern))] if path.is_file()]
 
+    def subject(self, stage: str) -> State | None:
+        """What a stage that has begun depends on, as it was given to `reached`."""
+        state = self._known().get(stage)
+        return None if state is None else dict(state["of"])
+
     def restored(self, stage: str, of: Mapping[str, Any]) -> State | None:
         """The last state of a stage; None if it has not begun.
 
@@ -89,6 +92,8 @@ class Checkpoint:
         """Write what was reached since the last time; a reader finds the old file or the new one."""
         if not self._fresh:
             return
+        import torch
+
         buffer = io.BytesIO()
         seconds = self.before + time.monotonic() - self._began
         torch.save({"seconds": seconds, "stages": self._known()}, buffer)
@@ -110,6 +115,8 @@ class Checkpoint:
         return self._stages
 
     def _read(self) -> dict[str, State]:
+        import torch
+
         data = self.path.read_bytes()
         start = len(_MAGIC) + 4
         if data[: len(_MAGIC)] != _MAGIC:
@@ -133,7 +140,9 @@ class Checkpoint:
 
 def _copied(value: Any) -> Any:
     """The same with tensors of its own, on the CPU: training goes on, what is remembered stays."""
-    if isinstance(value, Tensor):
+    import torch
+
+    if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
         return {name: _copied(inner) for name, inner in value.items()}

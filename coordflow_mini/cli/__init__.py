@@ -3,8 +3,8 @@
 Every command first looks at its arguments, then at its files, and only then imports PyTorch: what is
 wrong is said at once, in one line, with exit code 2.  Results go to stdout, progress to stderr.
 
-The commands: `codec`, `applications`, `measuring`, `sweeping`, `surveying`, `footage`, `fetching`, `course`.
-What they share: `options`, `fitting`, `estimates`, `figures`.
+The commands: `encoding`, `codec`, `applications`, `measuring`, `sweeping`, `surveying`, `footage`,
+`fetching`, `course`.  What they share: `options`, `fitting`, `estimates`, `figures`.
 """
 
 import os
@@ -18,8 +18,9 @@ from typer.core import TyperGroup
 
 from coordflow_mini import __version__
 from coordflow_mini.cli.applications import denoise, inpaint, interpolate, segment, stabilize, upscale
-from coordflow_mini.cli.codec import decode, encode, info
+from coordflow_mini.cli.codec import decode, info
 from coordflow_mini.cli.course import app as course
+from coordflow_mini.cli.encoding import encode
 from coordflow_mini.cli.fetching import fetch
 from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
@@ -56,8 +57,10 @@ class _Group(TyperGroup):
         except (ValueError, OSError, MemoryError) as error:
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except RuntimeError as error:
-            fit = sys.modules.get("coordflow_mini.fit")
-            if fit is None or not isinstance(error, fit.DivergenceError):
+            if type(error).__name__ not in (
+                "DivergenceError",
+                "PeerLostError",
+            ):  # their modules import PyTorch
                 raise
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["count", "figure", "print_json"]
+__all__ = ["count", "figure", "lengths", "print_json"]
 
 
 def count(number: int, noun: str) -> str:
@@ -27,3 +27,16 @@ def figure(value: Any) -> str:
 def print_json(figures: Any) -> None:
     """As a program reads them."""
     typer.echo(json.dumps(figures, indent=2))
+
+
+def lengths(frames: list[int]) -> str:
+    """How many segments there are, and how long they are.
+
+    >>> lengths([24]), lengths([84, 83, 83]), lengths([2] * 20 + [1] * 5)
+    ('1 of 24 frames', '3 of 84, 83 and 83 frames', '25 of 1 to 2 frames')
+    """
+    if len(set(frames)) == 1 or len(frames) > 8:
+        text = " to ".join(str(length) for length in sorted({min(frames), max(frames)}))
+    else:
+        text = ", ".join(map(str, frames[:-1])) + f" and {frames[-1]}"
+    return f"{len(frames)} of {text} frame{'s' if max(frames) > 1 else ''}"
