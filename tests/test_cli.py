@@ -35,7 +35,7 @@ class SmallBatch(FitConfig):
 @pytest.fixture(scope="module", autouse=True)
 def _small_batches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.codec, "FitConfig", SmallBatch)
+        patch.setattr(cli.encoding, "FitConfig", SmallBatch)
         yield
 
 

@@ -31,7 +31,7 @@ BRIEF = ["--steps", "20", "--width", "8", "--threads", "1"]
 def _small_batches(one_thread):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli.fitting, "FitConfig", SmallBatch)
-        patch.setattr(cli.codec, "FitConfig", SmallBatch)
+        patch.setattr(cli.encoding, "FitConfig", SmallBatch)
         yield
 
 

@@ -412,7 +412,7 @@ def run(*words: object) -> str:
 
 
 def test_the_command_line_makes_shows_and_reads_segments(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.codec, "FitConfig", lambda **given: FitConfig(**given, batch=256))
+    monkeypatch.setattr(cli.encoding, "FitConfig", lambda **given: FitConfig(**given, batch=256))
     np.save(tmp_path / "clip.npy", clip.frames)
     out, part = tmp_path / "clip.cfv", tmp_path / "part.npy"
     words = ["--steps", 10, "--width", 4, "--depth", 1, "--threads", 1, "--segment-frames", 4]
