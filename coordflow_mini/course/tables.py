@@ -8,6 +8,7 @@ reader waits; what needs more, several seeds above all, is measured here once.
 
 import argparse
 import csv
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from coordflow_mini import clips
-from coordflow_mini.config import FitConfig, ModelConfig, Selection
+from coordflow_mini import clips, sweep
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import alternatives, canonical, ladder, owners, scenes
 from coordflow_mini.course.announce import announce
 from coordflow_mini.course.layers import alone_db
 from coordflow_mini.course.lesson import CHAPTERS
+from coordflow_mini.curves import curve_name
 from coordflow_mini.fit import fit
+from coordflow_mini.jobs import Recipe, Reference
 from coordflow_mini.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.results import data_file
+from coordflow_mini.results import RatePoint, data_file
 from coordflow_mini.video import Video
 
-__all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "read", "write"]
+__all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "rates", "read", "write"]
 
 Row = dict[str, str | float]
 
@@ -147,6 +150,46 @@ def _gamma_clips() -> dict[str, tuple[Video, Any]]:
     }
 
 
+RATES = (0.03, 0.05, 0.075, 0.12)
+RIVALS = ("x264:medium", "x264:veryslow:psnr", "x265:medium", "x265:veryslow:psnr", "av1:6", "av1:2")
+
+
+def rates() -> Iterator[Row]:
+    """Chapter 09: bunny at four rates, against the everyday codecs; a quarter of an hour on two cores.
+
+    A sweep in runs/rates, which goes on where it was stopped.  codec: with preset and tune.
+    """
+    wanted = sweep.plan(
+        ["clip:bunny"],
+        RATES,
+        [Reference.parse(rival) for rival in RIVALS],
+        Recipe(fit=FitConfig(steps=8000), codec=CodecConfig(steps=3000)),
+        selection=Selection(0, 96, 1, 192, 108),
+    )
+    folder = CHAPTERS.parent / "runs" / "rates"
+    experiment = sweep.run(
+        folder, wanted, on_job=lambda outcome, standing: announce(f"{outcome.name}: {outcome.state}")
+    )
+    if experiment.failed:
+        raise RuntimeError(f"{experiment.failed[0].name} failed: {experiment.failed[0].reason}")
+    for point in sorted(experiment.points, key=lambda point: (_curve(point), point.bpp)):
+        yield {
+            "codec": _curve(point),
+            "bpp": round(point.bpp, 5),
+            "bytes": point.bytes,
+            "psnr_db": round(point.psnr_db, 2),
+            "ms_ssim": round(point.ms_ssim or math.nan, 4),
+            "encode_seconds": round(point.encode_seconds, 2),
+            "decode_seconds": round(point.decode_seconds, 2),
+            "settings": point.settings,
+        }
+
+
+def _curve(point: RatePoint) -> str:
+    """The name of a point's curve; how its pictures became RGB stays in its settings."""
+    return curve_name(point).replace(" accurate RGB", "")
+
+
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "one_layer.csv": one_layer,
     "followed.csv": followed,
@@ -154,6 +197,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "gamma.csv": gamma,
     "on_film.csv": alternatives.on_film,
     "ladder.csv": ladder.measure,
+    "rates.csv": rates,
 }
 
 
