@@ -94,7 +94,7 @@ class ModelConfig:
 MOTIONS = ("similarity", "none")
 MODEL_LIMITS = {  # beyond these nobody has tried, and a hostile file must not allocate without bound
     "layers": (1, 16),
-    "width": (1, 2048),
+    "width": (1, 4096),
     "depth": (1, 16),
     "space_frequencies": (1, 256),
     "lowest_frequency": (2**-6, 2.0**12),

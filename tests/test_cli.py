@@ -313,7 +313,7 @@ REFUSED = [
     ),
     ("encode {source} {new}.cfv --layers 0", "layers must be 1 to 16"),
     ("encode {source} {new}.cfv --layers 1000000", "layers must be 1 to 16"),
-    ("encode {source} {new}.cfv --width 0", "width must be 1 to 2048"),
+    ("encode {source} {new}.cfv --width 0", "width must be 1 to 4096"),
     ("encode {source} {new}.cfv --depth 99", "depth must be 1 to 16"),
     ("encode {source} {new}.cfv --gamma nan", "gamma"),
     ("encode {source} {new}.cfv --seed -1", "seed"),

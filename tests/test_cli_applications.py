@@ -320,7 +320,7 @@ REFUSED = [
     ("segment {source} {new} --steps 0", "--steps"),
     ("segment {source} {new} --steps 9 --minutes 1", "not both"),
     ("segment {source} {new} --layers 0", "layers must be 1 to 16"),
-    ("segment {source} {new} --width 0", "width must be 1 to 2048"),
+    ("segment {source} {new} --width 0", "width must be 1 to 4096"),
     ("segment {source} {new} --seed -1", "seed"),
     ("segment {source} {new} --frames 5:99", "do not exist"),
     ("segment {source} {new} --size 0x0", "size"),

@@ -12,7 +12,7 @@ from coordflow_mini import bitstream, encoder
 from coordflow_mini.bitstream import BitstreamError
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.decoder import decode, tensor_shapes
-from coordflow_mini.encoder import EncodeError, compress, encode, model_for, target_bytes
+from coordflow_mini.encoder import EncodeError, compress, encode, model_for, plan, target_bytes
 from coordflow_mini.fit import Progress
 from coordflow_mini.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
@@ -198,6 +198,15 @@ def test_what_no_header_holds_is_refused_before_training(change, clip, no_traini
     """A seed or γ that the file cannot store is refused at once, not after the fit."""
     with pytest.raises((ValueError, BitstreamError), match=next(iter(change))):
         encode(clip, bpp=2, fit=FitConfig(**change))
+
+
+@pytest.mark.parametrize("bpp", [0.015, 0.12])
+def test_the_rates_of_the_field_have_a_plan(bpp):
+    """600 frames of 1080p in one segment, without making them: what a sweep over UVG asks for."""
+
+    sequence = SimpleNamespace(time=600, height=1080, width=1920, pixels=600 * 1080 * 1920)
+    planned = plan(sequence, bpp=bpp)
+    assert 5 < 8 * planned.target_bytes / weight_count(planned.model) < 6
 
 
 def test_a_model_beyond_the_format_is_refused(clip, no_training):
