@@ -346,7 +346,7 @@ def test_steps_beyond_the_grid_are_refused(step_index, monkeypatch):
 @pytest.mark.parametrize(
     ("shapes", "reason"),
     [
-        ([(2**12, 2**12 + 1)], "this header asks for 1 and"),
+        ([(2**13, 2**12 + 1)], "this header asks for 1 and"),
         ([(1,)] * 5000, "5000"),
         ([], "asks for 0"),
         ([(2**10, 2**10)], "cannot hold"),
