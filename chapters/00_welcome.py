@@ -613,6 +613,7 @@ which_cure = {
 # | [06 · The layer loss](06_the_layer_loss.ipynb) | the loss that gives every pixel one owner: k-means, made of networks |
 # | [07 · What layers give](07_what_layers_give.ipynb) | masks, removed objects, more pixels and frames, a camera held still, each beside its simple alternative |
 # | [08 · From weights to bits](08_from_weights_to_bits.ipynb) | rounding, entropy, a range coder, and every byte of a file |
+# | [09 · Compress UVG](09_compress_uvg.ipynb) | a fair race against x264 and x265, and how to read a claim |
 #
 # Each one stands alone; in this order they tell one story.
 

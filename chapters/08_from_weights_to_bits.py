@@ -1251,6 +1251,8 @@ figure
 # * A range coder writes a message as one number and reaches the entropy. Whole numbers only.
 # * Side information counts. Rate is the size of the file, and quality is measured on what another process decodes
 #   from it.
+#
+# Is such a file any good? Only rivals can say: chapter 09 runs the race.
 
 # %%
 progress()
