@@ -29,7 +29,7 @@ from coordflow_mini.page import listing, number, page, protocol, seconds, signed
 from coordflow_mini.results import Experiment, RatePoint
 from coordflow_mini.video import replacing
 
-__all__ = ["Drawing", "Survey", "survey", "survey_html", "verdict", "write_survey"]
+__all__ = ["Chapter", "Drawing", "Survey", "survey", "survey_html", "verdict", "write_survey"]
 
 REPORT, POINTS, AVERAGES, BD_RATE, FIGURES = (
     "report.html",
