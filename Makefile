@@ -79,8 +79,8 @@ test-solved: setup  ## run every notebook with the solutions filled in
 data: setup  ## encode the files that lessons open (data/*.cfv): four minutes on 2 cores; FILM=bbb.mp4 for the squirrel
 	$(BIN)/python -m coordflow_mini.course.trained $(if $(FILM),--film $(FILM))
 
-tables: setup  ## measure what lessons read from tables (data/*.csv): half an hour on 2 cores
-	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.tables
+tables: setup  ## measure what lessons read from tables (data/*.csv): 45 minutes on 2 cores; ONLY=rates.csv for one (15)
+	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.tables $(ONLY)
 
 time-chapters: setup  ## time every chapter on 2 threads, stamp it, rebuild; ONLY="3 4" for some
 	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.timing $(ONLY)
