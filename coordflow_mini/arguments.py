@@ -17,7 +17,7 @@ import numpy as np
 from coordflow_mini import bitstream, clips, video
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import Selection
-from coordflow_mini.raw import RawFormat, format_of
+from coordflow_mini.raw import RawFormat
 from coordflow_mini.video import Video
 
 __all__ = [
@@ -57,7 +57,7 @@ def raw_format(source: str, text: str | None, matrix: str | None = None) -> RawF
     if source.startswith("clip:") and (text or matrix):
         raise ValueError(f"{source} is no raw YUV; leave out --raw and --matrix")
     raw = None if text is None else RawFormat.parse(text)
-    return raw if matrix is None else format_of(source, raw, matrix)
+    return clips.layout(source, raw, matrix)
 
 
 def check_rate(bpp: float | None) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 
 from coordflow_mini import fetch, video
 from coordflow_mini.config import Selection
-from coordflow_mini.video import Frames, RawFormat, Video, VideoError
+from coordflow_mini.raw import RawFormat, format_of
+from coordflow_mini.video import Frames, Video, VideoError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,6 +129,15 @@ def check_name(name: str) -> bool:
     if source is not None:
         fetch.find(source)
     return source is not None or name.startswith("clip:")
+
+
+def layout(name: str, raw: RawFormat | None = None, matrix: str | None = None) -> RawFormat | None:
+    """How a clip or path is read as raw YUV, with this matrix; None if that is left to its own name.
+
+    Raises VideoError if a matrix is given for what is not raw.
+    """
+    source = fetch.named(name) if matrix else None
+    return format_of(fetch.find(source) if source else name, raw, matrix) if matrix else raw
 
 
 def load(name: str | Path, selection: Selection | None = None, raw: RawFormat | None = None) -> Video:

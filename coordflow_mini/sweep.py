@@ -3,8 +3,9 @@
 experiment = sweep.run("runs/small", sweep.plan(["clip:bunny"], [0.03, 0.06], [Reference("x265")]))
 
 A sweep lives in its folder: jobs/NAME/ is a job each, see `jobs`.  Run it again, and what is finished is
-not repeated, what failed is tried again, and what another process is doing is left to it.  Workers of a
-cluster need this package, and a file system that shows them the folder and the clips under the same names.
+not repeated, what was under way goes on, what failed is tried again, and what another process is doing is
+left to it.  A clip that is cut into segments is a job of many tasks, which any worker can take.  Workers of
+a cluster need this package, and a file system that shows them the folder and the clips under the same names.
 """
 
 import os
@@ -16,29 +17,33 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coordflow_mini import fetch, jobs
+from coordflow_mini import fetch, jobs, worker
 from coordflow_mini.config import Selection
-from coordflow_mini.jobs import Job, Outcome, Recipe, Reference, Task
+from coordflow_mini.jobs import Job, Recipe, Reference
 from coordflow_mini.results import Experiment, FailedJob, RatePoint, RunResult
+from coordflow_mini.worker import Outcome, Task
 
-__all__ = ["OnJob", "OnNews", "Standing", "collect", "plan", "run", "unfinished"]
+__all__ = ["OnNews", "OnTask", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
 
 _JOBS = "jobs"  # the folder in a sweep's folder
-_TRIES = 3  # of a job whose process died, before it counts as failed
+_TRIES = 3  # of a task whose process died, before it counts as failed
 _PATIENCE = 5.0  # seconds that a worker waits for a job that another process is doing
 _LOOK = 5.0  # seconds between two looks at the logs
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a sweep is.  jobs: of this call, without those that were finished before."""
+    """How far a sweep is.
+
+    tasks: of this call, without what was finished before: jobs, and segments of those that are cut.
+    """
 
     done: int
-    jobs: int
+    tasks: int
     seconds_left: float
 
 
-OnJob = Callable[[Outcome, Standing], None]
+OnTask = Callable[[Outcome, Standing], None]
 OnNews = Callable[[str], None]
 
 
@@ -50,23 +55,20 @@ def plan(
     *,
     selection: Selection | None = None,
     raw: str | None = None,
+    matrix: str | None = None,
 ) -> tuple[Job, ...]:
     """The jobs of a sweep: of each clip, at each rate [bits per pixel], CoordFlow and the references.
 
-    clips: for `clips.load`; "uvg" is its seven sequences.  Raises ValueError if there is nothing to do,
-    or something twice.
+    clips: for `clips.load`; "uvg" is its seven sequences.  raw, matrix: see `Job`.
+    Raises ValueError if there is nothing to do, or something twice.
 
     >>> [job.name for job in plan(["clip:pan"], [0.5], [Reference("x264")])]
     ['clip-pan-coordflow-0.5', 'clip-pan-x264-0.5']
     """
-    names = [
-        name
-        for clip in clips
-        for name in ([source.name for source in fetch.uvg()] if clip == "uvg" else [clip])
-    ]
+    names = clips_of(clips)
     coders: tuple[Recipe | Reference, ...] = (recipe or Recipe(), *references)
     wanted = tuple(
-        Job(_lasting(name), name, rate, coder, selection or Selection(), raw)
+        Job(_lasting(name), name, rate, coder, selection or Selection(), raw, matrix)
         for name in names
         for rate in rates
         for coder in coders
@@ -81,6 +83,12 @@ def plan(
     return wanted
 
 
+def clips_of(inputs: Sequence[str]) -> list[str]:
+    """The clips that are meant: "uvg" is its seven sequences."""
+    uvg = [source.name for source in fetch.uvg()]
+    return [clip for name in inputs for clip in (uvg if name == "uvg" else [name])]
+
+
 def run(
     folder: str | Path,
     wanted: Sequence[Job],
@@ -88,14 +96,16 @@ def run(
     executor: Executor | None = None,
     device: str = "auto",
     threads: int | None = None,
-    on_job: OnJob | None = None,
+    checkpoint_seconds: float = 120.0,
+    on_task: OnTask | None = None,
     on_news: OnNews | None = None,
 ) -> Experiment:
     """What the jobs measured, and those of earlier calls in the same folder.
 
     Waits until each has ended, wherever it runs; without an executor, here, one after the other.
     device: "cpu", "cuda" or "auto", for each worker.  threads: of PyTorch, in each worker.
-    on_job: called after each job.  on_news: called with a line now and then about what is running.
+    checkpoint_seconds: between two checkpoints of a training.  on_task: called after each job, and each
+    segment of one.  on_news: called with a line now and then about what is running.
     Jobs that fail are in the result's `failed`; raises ValueError if a folder holds a job with other
     settings, before any begins.
     """
@@ -103,15 +113,16 @@ def run(
     for job in wanted:
         jobs.prepare(root / job.name, job)
     tasks = [
-        Task(job, str(root / job.name), device, threads, 0.0, jobs.failure_of(root / job.name))
+        Task(job, str(place), device, threads, 0.0, jobs.failures(place), checkpoint_seconds)
         for job in unfinished(folder, wanted)
+        for place in [root / job.name]
     ]
     outcomes = _here(tasks, on_news) if executor is None else _there(tasks, executor, on_news)
     clock = _Clock(tasks)
     for outcome in outcomes:
         standing = clock.after(outcome)
-        if on_job:
-            on_job(outcome, standing)
+        if on_task and outcome.state != "cut":
+            on_task(outcome, standing)
     return collect(folder)
 
 
@@ -166,20 +177,18 @@ def _is_done(place: Path) -> bool:
 
 def _measured(place: Path) -> RatePoint | None:
     """The point of a job, None if it has not run.  Raises ValueError with the reason if it failed."""
-    wanted = jobs.read_object(place / "job.json")
+    wanted = jobs.read_object(place / jobs.JOB)
     result = jobs.result_of(place)
     if result is None:
         if jobs.failure_of(place) is None:
             return None
-        reason = jobs.read_object(place / "failure.json").get("reason")
+        reason = jobs.read_object(place / jobs.FAILURE).get("reason")
         raise ValueError(
             reason if isinstance(reason, str) and reason else "no reason is known; see its log.txt"
         )
     point = result.point if isinstance(result, RunResult) else result
     if (point.clip, point.codec) != (wanted.get("title"), wanted.get("codec")):
-        raise ValueError(
-            f"{place / 'result.json'} is of {point.codec} on {point.clip!r:.60}, not of this job"
-        )
+        raise ValueError(f"{place / jobs.RESULT} is of {point.codec} on {point.clip!r:.60}, not of this job")
     return point
 
 
@@ -194,7 +203,7 @@ class _Machine:
 def _machine(place: Path) -> _Machine:
     """Where a job was measured; nothing if that is not known, for the figures are good without it."""
     try:
-        data = jobs.read_object(place / "machine.json")
+        data = jobs.read_object(place / jobs.MACHINE)
     except ValueError:
         data = {}
     versions = data.get("versions")
@@ -206,47 +215,82 @@ def _machine(place: Path) -> _Machine:
 
 
 class _Clock:
-    """The time that is left, from what jobs of the same codec have taken."""
+    """The time that is left, from what tasks of the same kind have taken."""
 
     def __init__(self, tasks: Sequence[Task]):
         self.began = time.perf_counter()
-        self.left = {task.job.name: task.job.codec for task in tasks}
-        self.jobs = len(tasks)
+        self.left = {task.name: task.job.codec for task in tasks}
+        self.done = 0
         self.taken: dict[str, list[float]] = {}
 
     def after(self, outcome: Outcome) -> Standing:
-        """How far the sweep is, now that this job has ended."""
-        self.left.pop(outcome.name, None)
-        self.taken.setdefault(outcome.codec, []).append(outcome.seconds)
+        """How far the sweep is, now that this task has ended."""
+        kind = self.left.pop(outcome.name, "")
+        if outcome.state == "cut":
+            self.left[outcome.name] = "join"
+            self.left |= {segment.named(outcome.name): "segment" for segment in outcome.missing}
+        else:
+            self.done += 1
+            self.taken.setdefault(kind, []).append(outcome.seconds)
+        return Standing(self.done, self.done + len(self.left), self._seconds_left())
+
+    def _seconds_left(self) -> float:
         everything = [seconds for part in self.taken.values() for seconds in part]
         expected = sum(
-            sum(known) / len(known)
-            for codec in self.left.values()
-            for known in [self.taken.get(codec, everything)]
+            sum(known) / max(len(known), 1)
+            for kind in self.left.values()
+            for known in [self.taken.get(kind, everything)]
         )
         speed = sum(everything) / max(time.perf_counter() - self.began, 1e-9)  # about the number of workers
-        return Standing(self.jobs - len(self.left), self.jobs, expected / max(speed, 1e-9))
+        return expected / max(speed, 1e-9)
+
+
+class _Course:
+    """What comes next: a task that is busy once more, the segments of a job that is cut, then the job."""
+
+    def __init__(self) -> None:
+        self.cut: dict[str, Task] = {}  # jobs that wait for their segments
+        self.open: dict[str, int] = {}  # how many of them have not ended
+        self.cuts: Counter[str] = Counter()
+
+    def after(self, task: Task, outcome: Outcome) -> list[Task]:
+        """The tasks to do now that this one has ended."""
+        name = task.job.name
+        if outcome.state == "busy":
+            return [replace(task, patience=_PATIENCE)]
+        if outcome.state == "cut":
+            self.cuts[name] += 1
+            if self.cuts[name] > _TRIES:  # what is written there does not stay: the job is left pending
+                return []
+            self.cut[name], self.open[name] = task, len(outcome.missing)
+            return [task.of_segment(segment) for segment in outcome.missing]
+        if task.segment:
+            self.open[name] -= 1
+            return [] if self.open[name] else [self.cut[name]]
+        return []
 
 
 def _here(tasks: Sequence[Task], on_news: OnNews | None) -> Iterator[Outcome]:
-    """The outcomes of jobs that are done in this process, one after the other."""
-    queue = deque(tasks)
+    """The outcomes of tasks that are done in this process, one after the other."""
+    queue, course = deque(tasks), _Course()
     while queue:
         task = queue.popleft()
-        outcome = jobs.run(task, _named(on_news, task))
+        outcome = worker.run(task, _named(on_news, task))
+        following = course.after(task, outcome)
         if outcome.state == "busy":
-            queue.append(replace(task, patience=_PATIENCE))
+            queue.extend(following)
         else:
+            queue.extendleft(reversed(following))
             yield outcome
 
 
 def _named(on_news: OnNews | None, task: Task) -> OnNews | None:
-    """Says which job a line is about."""
-    return None if on_news is None else lambda line: on_news(f"{task.job.name}: {line}")
+    """Says which task a line is about."""
+    return None if on_news is None else lambda line: on_news(f"{task.name}: {line}")
 
 
 def _there(tasks: Sequence[Task], executor: Executor, on_news: OnNews | None) -> Iterator[Outcome]:
-    """The outcomes of jobs as workers finish them."""
+    """The outcomes of tasks as workers finish them."""
     crew = _Crew(executor)
     for task in tasks:
         crew.submit(task)
@@ -265,41 +309,45 @@ def _there(tasks: Sequence[Task], executor: Executor, on_news: OnNews | None) ->
 
 
 class _Crew:
-    """Jobs that workers have or wait for.  What a worker held when it died goes to another one."""
+    """Tasks that workers have or wait for.  What a worker held when it died goes to another one."""
 
     def __init__(self, executor: Executor):
         self.executor = executor
         self.waiting: dict[Future[Outcome], Task] = {}
+        self.course = _Course()
         self.tries: Counter[str] = Counter()
         self.deaths = 0  # in a row, of workers that had not begun anything
-        self.begun: dict[str, int] = {}  # sizes of logs when their jobs were submitted
+        self.begun: dict[str, int] = {}  # sizes of logs when their tasks were submitted
         self.told: dict[str, str] = {}
 
     def submit(self, task: Task) -> None:
-        """Give a job to the executor."""
-        self.begun[task.job.name] = _log_size(task)
-        self.waiting[self.executor.submit(jobs.run, task)] = task
+        """Give a task to the executor."""
+        self.begun[task.name] = _log_size(task)
+        self.waiting[self.executor.submit(worker.run, task)] = task
 
     def outcome(self, future: "Future[Outcome]") -> Outcome | None:
-        """The outcome of a job, or None if it was given to a worker once more."""
+        """The outcome of a task, or None if it was given to a worker once more."""
         task = self.waiting.pop(future)
         error = CancelledError() if future.cancelled() else future.exception()
         if error is not None:
             return self._died(task, error)
         self.deaths = 0
         outcome = future.result()
-        if outcome.state != "busy":
-            return outcome
-        self.submit(replace(task, patience=_PATIENCE))
-        return None
+        return self._follow(task, outcome)
+
+    def _follow(self, task: Task, outcome: Outcome) -> Outcome | None:
+        """Submit what comes next."""
+        for following in self.course.after(task, outcome):
+            self.submit(following)
+        return None if outcome.state == "busy" else outcome
 
     def _died(self, task: Task, error: BaseException) -> Outcome | None:
         """Another try, unless it had enough of them; one that had not begun loses none."""
-        name = task.job.name
+        name = task.name
         if isinstance(error, BrokenExecutor) and _log_size(task) == self.begun[name]:
             self.deaths += 1
             if self.deaths > _TRIES * (len(self.waiting) + 1):
-                raise OSError(f"the workers die before they begin a job: {error}")
+                raise OSError(f"the workers die before they begin anything: {error}")
         else:
             self.deaths = 0
             self.tries[name] += 1
@@ -308,22 +356,22 @@ class _Crew:
             return None
         text = " ".join(str(error).split()) or type(error).__name__
         reason = f"given up after {_TRIES} tries, as its process ended each time: {text}"
-        jobs.give_up(Path(task.folder), reason)
-        return Outcome(name, "failed", task.job.codec, reason=reason)
+        jobs.give_up(task.place, reason)
+        return self._follow(task, Outcome(name, "failed", reason=reason))
 
     def tell(self, on_news: OnNews) -> None:
         """The last line of each log that has a new one."""
         for task in self.waiting.values():
-            if _log_size(task) != self.begun[task.job.name]:
-                line = jobs.last_words(Path(task.folder))
-                if line and line != self.told.get(task.job.name):
-                    self.told[task.job.name] = line
-                    on_news(f"{task.job.name}: {line}")
+            if _log_size(task) != self.begun[task.name]:
+                line = jobs.last_words(task.place)
+                if line and line != self.told.get(task.name):
+                    self.told[task.name] = line
+                    on_news(f"{task.name}: {line}")
 
 
 def _log_size(task: Task) -> int:
-    """Bytes of a job's log: it grows as soon as the job begins."""
+    """Bytes of a task's log: it grows as soon as the task begins."""
     try:
-        return os.path.getsize(os.path.join(task.folder, "log.txt"))
+        return os.path.getsize(task.place / jobs.LOG)
     except OSError:
         return 0

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from test_cli import bad, good
 
-from coordflow_mini import clips, decoder, executors, jobs, sweep
+from coordflow_mini import bitstream, clips, decoder, encoder, executors, jobs, sweep, worker
 from coordflow_mini.config import CodecConfig, FitConfig, Selection
-from coordflow_mini.jobs import Job, Recipe, Reference, Task
+from coordflow_mini.fit import default_model
+from coordflow_mini.jobs import Job, Recipe, Reference
 from coordflow_mini.metrics import psnr_db
 from coordflow_mini.results import Experiment, RunResult
+from coordflow_mini.worker import Task
 
 SMALL = Selection(0, 4, 1, 24, 16)
 QUICK = Recipe(1, 1, FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1), CodecConfig(steps=3))
@@ -92,7 +94,7 @@ def test_the_figures_are_those_of_the_file(folder):
 def test_what_is_finished_is_not_done_again(folder):
     before = {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
     called = []
-    experiment = run(folder, planned(), on_job=lambda *ended: called.append(ended))
+    experiment = run(folder, planned(), on_task=lambda *ended: called.append(ended))
     assert not called and len(experiment.points) == 4
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
 
@@ -110,11 +112,11 @@ def test_a_larger_sweep_grows_from_a_smaller_one(tmp_path, one_thread):
     run(tmp_path, x264)
     seen = []
     more = (*x264, *planned(rates=(6.0,))[1:])
-    experiment = run(tmp_path, more, on_job=lambda outcome, standing: seen.append((outcome.name, standing)))
+    experiment = run(tmp_path, more, on_task=lambda outcome, standing: seen.append((outcome.name, standing)))
     assert len(experiment.points) == 2
     (name, standing), *rest = seen
     assert not rest and name == "clip-cutout-x264-6"
-    assert (standing.done, standing.jobs, standing.seconds_left) == (1, 1, 0)
+    assert (standing.done, standing.tasks, standing.seconds_left) == (1, 1, 0)
 
 
 def test_a_file_that_is_finished_is_measured_but_not_made_again(tmp_path, one_thread):
@@ -145,6 +147,186 @@ def test_minutes_become_steps_once(tmp_path, one_thread):
     assert ", 2+2 steps" in point.settings
 
 
+def test_the_matrix_of_raw_yuv_goes_with_the_job(tmp_path, one_thread):
+    raw = tmp_path / "noise_24x16_25fps_420_8bit_YUV.yuv"
+    raw.write_bytes(np.random.default_rng(0).integers(0, 256, 2 * 576, np.uint8).tobytes())
+    (job,) = sweep.plan([str(raw)], [8.0], recipe=QUICK, matrix="bt709")
+    assert len(run(tmp_path, [job]).points) == 1
+    data = (tmp_path / "jobs" / job.name / "video.cfv").read_bytes()
+    assert bitstream.read_header(data).matrix == "bt709"
+    with pytest.raises(ValueError, match="other settings: matrix 'bt709', not None"):
+        run(tmp_path, sweep.plan([str(raw)], [8.0], recipe=QUICK))
+
+
+# --- going on -----------------------------------------------------------------------------------------
+
+LONGER = replace(QUICK, fit=replace(QUICK.fit, steps=120), codec=CodecConfig(steps=120))
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of ours catches this."""
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Where trainings are when they say so, (stage, step), and where the next one is to be killed."""
+
+    class Seen(list):
+        deadly: tuple[str, int] | None = None
+
+    seen, whole = Seen(), encoder.encode_segment
+
+    def encode_segment(*arguments, on_step, **more):
+        def watched(progress):
+            seen.append((progress.stage, progress.step))
+            if seen[-1] == seen.deadly:
+                raise Killed
+            on_step(progress)
+
+        return whole(*arguments, on_step=watched, **more)
+
+    monkeypatch.setattr(encoder, "encode_segment", encode_segment)
+    return seen
+
+
+def coded(folder: Path, job: Job) -> bytes:
+    return (folder / "jobs" / job.name / "video.cfv").read_bytes()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*checkpoint*") if path.is_file()]
+
+
+def test_a_job_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=LONGER)
+    run(tmp_path / "whole", [job])
+    for seen.deadly in [("fit", 100), ("fine-tune", 100)]:
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", [job], checkpoint_seconds=0)
+        assert checkpoints(tmp_path)
+    seen.deadly = None
+    seen.clear()
+    run(tmp_path / "killed", [job], checkpoint_seconds=0)
+    assert seen and "fit" not in dict(seen)  # it is not begun anew
+    assert coded(tmp_path / "killed", job) == coded(tmp_path / "whole", job)
+    assert log(tmp_path / "killed", job.name).count("goes on from its checkpoint") == 2
+    assert not checkpoints(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_told_of_and_removed(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=LONGER)
+    seen.deadly = ("fit", 100)
+    with pytest.raises(Killed):
+        run(tmp_path, [job], checkpoint_seconds=0)
+    (path,) = checkpoints(tmp_path)
+    path.write_bytes(path.read_bytes()[:-9])
+    seen.deadly = None
+    assert len(run(tmp_path, [job]).points) == 1
+    assert "begins anew" in log(tmp_path, job.name) and not checkpoints(tmp_path)
+
+
+# --- segments -----------------------------------------------------------------------------------------
+
+CUT = replace(QUICK, segment_frames=2)  # two segments
+
+
+def of_segment(folder: Path, job: Job, number: int, file: str = "log.txt") -> Path:
+    return folder / "jobs" / job.name / "segments" / f"000{number}" / file
+
+
+def test_segments_are_made_by_two_workers_into_the_file_of_one(tmp_path, one_thread):
+    (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
+    names, standings = [], []
+
+    def on_task(outcome, standing) -> None:
+        names.append(outcome.name)
+        standings.append((standing.done, standing.tasks))
+
+    with executors.opened("local", 2) as pool:
+        experiment = run(tmp_path, [job], executor=pool, on_task=on_task)
+    video = clips.load("clip:cutout", SMALL)
+    expected = encoder.compress(
+        video,
+        bpp=4.0,
+        model=replace(default_model(video), layers=1, depth=1),
+        fit=CUT.fit,
+        codec=CUT.codec,
+        segment_frames=2,
+    )
+    assert coded(tmp_path, job) == expected.data
+    (point,) = experiment.points
+    assert point.bytes == len(expected.data) and "2 segments of 3+3 steps" in point.settings
+    assert sorted(names[:2]) == [f"{job.name}, segment {number} of 2" for number in (1, 2)]
+    assert names[2] == job.name and standings == [(1, 3), (2, 3), (3, 3)]
+    record = json.loads((tmp_path / "jobs" / job.name / "encoded.json").read_text())
+    assert record["unquantized_psnr_db"] == pytest.approx(expected.unquantized_psnr_db)
+
+
+def test_segments_that_are_there_are_not_made_again(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
+    run(tmp_path, [job])
+    data, place = coded(tmp_path, job), tmp_path / "jobs" / job.name
+    for name in ("result.json", "video.cfv"):
+        (place / name).unlink()
+    of_segment(tmp_path, job, 2, "section.bin").write_bytes(b"damaged")
+    seen.clear()
+    assert len(run(tmp_path, [job]).points) == 1
+    assert {stage for stage, _ in seen} == {"segment 2 of 2, fit", "segment 2 of 2, fine-tune"}
+    assert coded(tmp_path, job) == data
+
+
+def test_a_segment_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=replace(LONGER, segment_frames=2))
+    run(tmp_path / "whole", [job])
+    seen.deadly = ("segment 2 of 2, fit", 100)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", [job], checkpoint_seconds=0)
+    seen.deadly = None
+    seen.clear()
+    run(tmp_path / "killed", [job])
+    assert seen[0] == ("segment 2 of 2, fit", 120)
+    assert coded(tmp_path / "killed", job) == coded(tmp_path / "whole", job)
+    assert not checkpoints(tmp_path)
+
+
+def test_a_segment_that_fails_fails_the_job_and_the_others_are_kept(tmp_path, one_thread, monkeypatch):
+    whole, calls = encoder.encode_segment, []
+
+    def encode_segment(video, plan, index, **more):
+        calls.append(index)
+        if index == 0 and len(calls) < 3:
+            raise ValueError("it diverged")
+        return whole(video, plan, index, **more)
+
+    monkeypatch.setattr(encoder, "encode_segment", encode_segment)
+    (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
+    (failed,) = run(tmp_path, [job]).failed
+    assert failed.reason == "segment 1 of 2: it diverged" and calls == [0, 1]
+    assert "Traceback" in of_segment(tmp_path, job, 1).read_text()
+    assert len(run(tmp_path, [job]).points) == 1 and calls == [0, 1, 0]
+
+
+def test_minutes_of_segments_become_steps_once(tmp_path, one_thread, monkeypatch):
+    from coordflow_mini import budget
+
+    whole, calls = budget.steps_within, []
+    monkeypatch.setattr(budget, "steps_within", lambda *a, **k: calls.append(k) or whole(*a, **k))
+    (job,) = planned(references=(), rates=(4.0,), recipe=replace(CUT, minutes=0.002))
+    assert len(run(tmp_path, [job]).points) == 1
+    assert [call["segments"] for call in calls] == [(range(2), range(2, 4))]
+
+
+def test_two_sweeps_at_once_make_each_segment_once(tmp_path, one_thread, seen):
+    wanted = planned(references=(), rates=(4.0, 6.0), recipe=CUT)
+    with ThreadPoolExecutor(2) as pool:
+        experiments = [pool.submit(run, tmp_path, wanted) for _ in range(2)]
+    assert all(len(experiment.result().points) == 2 for experiment in experiments)
+    assert Counter(stage for stage, _ in seen if stage.endswith("fit")) == {
+        "segment 1 of 2, fit": 2,
+        "segment 2 of 2, fit": 2,
+    }
+
+
 # --- failures -----------------------------------------------------------------------------------------
 
 
@@ -168,10 +350,10 @@ def test_a_failure_of_another_process_is_not_repeated_in_the_same_round(tmp_path
     place = tmp_path / "out"
     jobs.prepare(place, job)
     task = Task(job, str(place), "cpu", 1)
-    first = jobs.run(task)
-    assert first.state == "failed" and jobs.run(task).reason == first.reason
+    first = worker.run(task)
+    assert first.state == "failed" and worker.run(task).reason == first.reason
     assert (place / "log.txt").read_text().count("begun") == 1
-    assert jobs.run(replace(task, known_failure=jobs.failure_of(place))).state == "failed"
+    assert worker.run(replace(task, known_failures=jobs.failures(place))).state == "failed"
     assert (place / "log.txt").read_text().count("begun") == 2
 
 
@@ -181,14 +363,12 @@ def test_a_job_that_somebody_holds_is_busy(tmp_path):
     (job,) = planned(rates=(4.0,), references=())
     jobs.prepare(tmp_path, job)
     with FileLock(tmp_path / "lock"):
-        assert jobs.run(Task(job, str(tmp_path), patience=0.1)).state == "busy"
+        assert worker.run(Task(job, str(tmp_path), patience=0.1)).state == "busy"
 
 
 def test_ctrl_c_leaves_a_job_unfinished(tmp_path, one_thread, monkeypatch):
-    from coordflow_mini import encoder
-
-    whole = encoder.compress
-    monkeypatch.setattr(encoder, "compress", lambda *a, **k: replace(whole(*a, **k), interrupted=True))
+    whole = encoder.encode_segment
+    monkeypatch.setattr(encoder, "encode_segment", lambda *a, **k: replace(whole(*a, **k), interrupted=True))
     (job,) = planned(rates=(4.0,), references=())
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, [job])
@@ -207,7 +387,7 @@ class Deadly(Executor):
         self.calls += 1
         if self.calls <= self.deaths:
             if self.begun:
-                with open(Path(task.folder) / "log.txt", "a") as file:
+                with open(task.place / "log.txt", "a") as file:
                     file.write("begun\n")
             future.set_exception(BrokenExecutor("a process died"))
         else:
@@ -419,12 +599,52 @@ def test_two_workers_of_a_cluster_one_of_which_is_killed(tmp_path, one_thread):
 
 
 def test_the_command_prints_what_it_measured_as_json(tmp_path):
-    words = ["--bpp", "4", "--against", "x264:veryslow:psnr", "--steps", "3", "--json", "--quiet"]
+    words = [
+        "--bpp",
+        "4",
+        "--against",
+        "x264:veryslow:psnr",
+        "--steps",
+        "3",
+        "--json",
+        "--quiet",
+        "--segment-frames",
+        "2",
+    ]
     result = good("sweep", "clip:cutout", *words, "--out", tmp_path, *WORDS)
     figures = json.loads(result.stdout)
     assert [point["codec"] for point in figures["points"]] == ["CoordFlow", "x264"]
     assert "preset=veryslow tune=psnr" in figures["points"][1]["settings"]
     assert result.stderr == "" and not figures["failed"] and not figures["pending"]
+
+
+def test_a_report_is_made_of_a_sweeps_folder(folder):
+    before = sweep.collect(folder)
+    result = good("report", folder, "--json", "--quiet")
+    (figures,) = [json.loads(result.stdout)]
+    assert figures["report"].endswith("report.html") and not figures["failed"] and not figures["pending"]
+    text = (folder / "report.html").read_text()
+    for expected in ("clip:cutout", "x264", "CoordFlow", "BD-rate"):
+        assert expected in text
+    assert (folder / "points.csv").read_text().count("clip:cutout") == 4
+    assert sweep.collect(folder) == before
+
+
+def test_the_estimate_counts_segments(one_thread, monkeypatch):
+    from coordflow_mini import budget
+    from coordflow_mini.cli.estimates import estimate
+
+    timed = []
+
+    def pace(video, *arguments, **more):
+        timed.append(video.time)
+        return budget.Pace(1.0, 2.0, 0.5)
+
+    monkeypatch.setattr(budget, "pace", pace)
+    video = clips.load("clip:cutout", SMALL)
+    one, two = (estimate(video, 4.0, recipe, "cpu") for recipe in (QUICK, CUT))
+    assert (one.seconds, two.seconds) == (3 + 6 + 0.5, 2 * (3 + 6 + 0.5))
+    assert timed == [4, 2] and two.text.endswith("for each of 2 segments")
 
 
 @pytest.mark.parametrize(
@@ -440,6 +660,7 @@ def test_the_command_prints_what_it_measured_as_json(tmp_path):
         (["clip:pan", "--bpp", "1", "--executor", "cloud"], "--executor must be local or dask://HOST:PORT"),
         (["clip:pan", "--bpp", "1", "--workers", "0"], "--workers must be 1 or more"),
         (["clip:pan", "--bpp", "1", "--steps", "3", "--minutes", "1"], "--steps or --minutes"),
+        (["clip:pan", "--bpp", "1", "--matrix", "bt709"], "leave out --raw and --matrix"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_made(tmp_path, words, said):

@@ -7,6 +7,8 @@ from coordflow_mini.config import ModelConfig
 from coordflow_mini.console import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from coordflow_mini.budget import Budget
@@ -32,16 +34,27 @@ def estimate(video: "Video", bpp: float, recipe: "Recipe", device: str) -> Estim
     from coordflow_mini.machine import device_named
 
     model = replace(default_model(video), layers=recipe.layers, depth=recipe.depth)
-    planned = encoder.plan(video, bpp=bpp, model=model, codec=recipe.codec)
-    return timed(video, planned.model, Budget(recipe.fit, recipe.codec), device_named(device))
+    planned = encoder.plan(
+        video, bpp=bpp, model=model, codec=recipe.codec, segment_frames=recipe.segment_frames
+    )
+    chosen = Budget(recipe.fit, recipe.codec)
+    return timed(video, planned.model, chosen, device_named(device), planned.segments)
 
 
-def timed(video: "Video", model: ModelConfig, chosen: "Budget", device: "torch.device") -> Estimate:
-    """What this training takes, from a few steps of it."""
-    from coordflow_mini import budget
+def timed(
+    video: "Video",
+    model: ModelConfig,
+    chosen: "Budget",
+    device: "torch.device",
+    segments: "Sequence[range] | None" = None,
+) -> Estimate:
+    """What this encode takes, from a few steps of its first segment; see `encoder.Plan`."""
+    from coordflow_mini import budget, encoder
 
-    pace = budget.pace(video, model, chosen.fit, chosen.codec, device=device)
-    seconds = pace.seconds(chosen)
+    first, count = encoder.cut(video, segments[0]) if segments else video, len(segments or [1])
+    pace = budget.pace(first, model, chosen.fit, chosen.codec, device=device)
+    seconds = count * pace.seconds(chosen)
     steps = f"{chosen.fit.steps:,} steps of {1000 * pace.fit_seconds:.3g} ms"
     tuning = f"{chosen.codec.steps:,} of fine-tuning of {1000 * pace.tune_seconds:.3g} ms"
-    return Estimate(seconds, f"{duration(seconds)}: {steps}, {tuning}")
+    each = f", for each of {count} segments" if count > 1 else ""
+    return Estimate(seconds, f"{duration(seconds)}: {steps}, {tuning}{each}")

@@ -16,11 +16,13 @@ from coordflow_mini.cli.options import (
     Frames,
     Json,
     Layers,
+    Matrix,
     Minutes,
     PresetName,
     Quiet,
     Raw,
     Seed,
+    SegmentFrames,
     Size,
     Steps,
     Threads,
@@ -33,9 +35,10 @@ from coordflow_mini.console import Console, duration, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from coordflow_mini.jobs import Job, Outcome, Recipe, Reference
+    from coordflow_mini.jobs import Job, Recipe, Reference
     from coordflow_mini.results import Experiment
     from coordflow_mini.sweep import OnNews, Standing
+    from coordflow_mini.worker import Outcome
 
 __all__ = ["sweep"]
 
@@ -66,9 +69,11 @@ def sweep(
     frames: Frames = None,
     size: Size = None,
     raw: Raw = None,
+    matrix: Matrix = None,
     layers: Layers = ModelConfig.layers,
     steps: Steps = None,
     minutes: Minutes = None,
+    segment_frames: SegmentFrames = None,
     seed: Seed = FitConfig.seed,
     executor: Annotated[
         str, typer.Option(metavar="WHERE", help="local, or dask://HOST:PORT, with shared files.")
@@ -85,7 +90,8 @@ def sweep(
 
     Every clip, codec and rate is a job in DIR/jobs, with its log, its file and its figures.  Run the same
     command again after an interruption, or on a second machine at the same time: what is finished stays,
-    what failed is tried again.  --minutes are those of each encode.  Exit code 2 if a job failed.
+    what was under way goes on, what failed is tried again.  --minutes are those of each encode.  With
+    --segment-frames, the segments of a clip are encoded by as many --workers.  Exit code 2 if a job failed.
 
     A Dask cluster (pip install 'coordflow-mini[scale]') needs one thread per worker, this package, and
     DIR and the clips under the same paths.
@@ -93,6 +99,7 @@ def sweep(
     \b
     coordflow sweep clip:bunny --frames 0:96 --size 192x108 --bpp 0.03,0.06 --out runs/bunny
     coordflow sweep uvg --preset uvg-m --bpp 0.015,0.03 --against x265:veryslow:psnr,av1 --out runs/uvg
+    coordflow sweep long.mp4 --segment-frames 120 --bpp 0.05 --workers 8 --out runs/long
     coordflow sweep a.mp4 b.mp4 --bpp 0.1 --out runs/ab --executor dask://10.0.0.1:8786
     """
     from coordflow_mini import arguments, executors
@@ -100,18 +107,16 @@ def sweep(
 
     console = Console(quiet=quiet)
     arguments.check_training(steps, minutes, FitConfig.gamma, seed)
-    chosen, raw_format = arguments.selection(frames, size), arguments.raw_format(raw)
+    chosen = arguments.selection(frames, size)
     executors.check(executor, workers)
-    for source in inputs:
-        if source != "uvg":
-            arguments.check_source(source)
+    for source in sweeps.clips_of(inputs):
+        arguments.check_source(source)
+        arguments.raw_format(source, raw, matrix)
     ModelConfig(layers=layers)
     _check_out(out)
     references = _references(against)
-    recipe = _recipe(preset, layers, steps, minutes, seed)
-    wanted = sweeps.plan(
-        inputs, _rates(bpp), references, recipe, selection=chosen, raw=None if raw_format is None else raw
-    )
+    recipe = replace(_recipe(preset, layers, steps, minutes, seed), segment_frames=segment_frames)
+    wanted = sweeps.plan(inputs, _rates(bpp), references, recipe, selection=chosen, raw=raw, matrix=matrix)
     if executor == "local" and workers > 1 and threads is None:
         threads = max(1, (os.cpu_count() or 1) // workers)
     if preset and minutes is None:
@@ -173,11 +178,10 @@ def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, worker
     """How long our own jobs take: each rate is timed on the first clip, the others are taken to be alike."""
     from coordflow_mini import clips
     from coordflow_mini.jobs import Recipe
-    from coordflow_mini.video import RawFormat
 
     ours = [(job, job.coder) for job in wanted if isinstance(job.coder, Recipe)]
     first, recipe = ours[0]
-    video = clips.load(first.clip, first.selection, RawFormat.parse(first.raw) if first.raw else None)
+    video = clips.load(first.clip, first.selection, first.raw_format())
     seconds = 0.0
     for rate, same in sorted(Counter(job.bpp for job, _ in ours).items()):
         found = estimate(video, rate, recipe, device)
@@ -202,11 +206,11 @@ def _run(
 
     last: Standing | None = None
 
-    def on_job(outcome: "Outcome", standing: "Standing") -> None:
+    def on_task(outcome: "Outcome", standing: "Standing") -> None:
         nonlocal last
         last = standing
-        left = f", {duration(standing.seconds_left)} left" if standing.done < standing.jobs else ""
-        console.say(f"[{standing.done}/{standing.jobs}] {_line(outcome)}{left}")
+        left = f", {duration(standing.seconds_left)} left" if standing.done < standing.tasks else ""
+        console.say(f"[{standing.done}/{standing.tasks}] {_line(outcome)}{left}")
 
     finished = len(wanted) - len(sweeps.unfinished(out, wanted))
     console.say(f"{count(len(wanted), 'job')} in {out}, {finished:,} of them done already")
@@ -218,11 +222,11 @@ def _run(
                 executor=pool,
                 device=device,
                 threads=threads,
-                on_job=on_job,
+                on_task=on_task,
                 on_news=_paced(console),
             )
     except KeyboardInterrupt:
-        done = f"{last.done} of {last.jobs} jobs ended" if last else "no job ended"
+        done = f"{last.done} of {count(last.tasks, 'task')} done" if last else "nothing is finished"
         typer.echo(f"\ninterrupted: {done}; give the same command to go on", err=True)
         raise typer.Exit(130) from None
 
@@ -241,11 +245,12 @@ def _paced(console: Console) -> "OnNews":
 
 
 def _line(outcome: "Outcome") -> str:
-    """How a job ended."""
-    if outcome.point is None:
+    """How a job or a segment ended."""
+    if outcome.state == "failed":
         return f"{outcome.name}: FAILED: {outcome.reason}"
     point = outcome.point
-    return f"{outcome.name}: {point.bpp:.4f} bpp, {point.psnr_db:.2f} dB, {duration(outcome.seconds)}"
+    figures = f"{point.bpp:.4f} bpp, {point.psnr_db:.2f} dB, " if point else ""
+    return f"{outcome.name}: {figures}{duration(outcome.seconds)}"
 
 
 def _report(
