@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["check", "opened"]
 
 _DASK = "dask://"
 _PATIENCE = 20  # seconds for a scheduler to answer
+_GRACE = 2.0  # seconds for a process to end by itself
 
 
 def check(where: str, workers: int) -> None:
@@ -40,8 +42,8 @@ def check(where: str, workers: int) -> None:
 def opened(where: str = "local", workers: int = 1) -> Iterator[Executor]:
     """The executor "local", of so many processes, or "dask://HOST:PORT", with the workers that are there.
 
-    Left by an exception, such as Ctrl-C, local processes are ended at once; on a cluster, tasks that did
-    not begin are canceled, and the others go on to their end.
+    Left by an exception, such as Ctrl-C, local processes get two seconds to write what they have reached,
+    and are ended; on a cluster, tasks that did not begin are canceled, and the others go on to their end.
     Raises ValueError as `check` does, or if no scheduler answers.
     """
     check(where, workers)
@@ -77,7 +79,10 @@ def _dask(where: str) -> Iterator[Executor]:
 
 
 class _Processes(Executor):
-    """A pool of spawned processes that is renewed when one of them dies, and that dies with this process."""
+    """A pool of spawned processes that is renewed when one of them dies, and that dies with this process.
+
+    Each leads a group of its own, so that the compilers that PyTorch starts there end with it.
+    """
 
     def __init__(self, count: int):
         self._count = count
@@ -86,27 +91,36 @@ class _Processes(Executor):
 
     def _new(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork would copy locks of PyTorch's threads
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_end_with_parent)
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_begin)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """As `ProcessPoolExecutor.submit`."""
         with _interrupts_ignored():  # what is spawned inherits that: Ctrl-C is for this process alone
             try:
-                return self._pool.submit(fn, *args, **kwargs)
+                return self._pool.submit(_task, fn, *args, **kwargs)
             except BrokenExecutor:
                 self._pool.shutdown(wait=True)
                 self._pool = self._new()
-                return self._pool.submit(fn, *args, **kwargs)
+                return self._pool.submit(_task, fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `ProcessPoolExecutor.shutdown`."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def end(self) -> None:
-        """End the processes, whatever they do."""
+        """End the processes, whatever they do, with all that they have started."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - self._before:
-            process.terminate()
+        processes = set(multiprocessing.active_children()) - self._before
+        until = time.monotonic() + _GRACE
+        try:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.join(max(0.0, until - time.monotonic()))
+        finally:  # also of somebody who cannot wait even so long
+            for process in processes:
+                _kill_group(process.pid)
+                process.kill()
 
 
 @contextmanager
@@ -122,13 +136,37 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end_with_parent() -> None:
-    """Let this process die when the one that spawned it does: a pool's processes would wait forever."""
+def _begin() -> None:
+    """What a new process does first: it leads a group, ends when it is told to, or when its parent dies."""
+    if hasattr(os, "setsid"):
+        with suppress(OSError):
+            os.setsid()
+    signal.signal(signal.SIGTERM, _end)
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent is not None:  # a pool's processes would wait forever
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit  # a training that is under way writes its checkpoint
+
+
+def _task(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """What the function returns; a process that is told to end ends here, and begins nothing more."""
+    try:
+        return fn(*args, **kwargs)
+    except SystemExit:
+        os._exit(1)
 
 
 def _watch(sentinel: int) -> None:
     connection.wait([sentinel])
+    _kill_group(os.getpid())
     os._exit(1)
+
+
+def _kill_group(leader: int | None) -> None:
+    """End a process with all that it has started, if it leads a group."""
+    if leader is not None and hasattr(os, "killpg"):
+        with suppress(OSError):  # it leads none, or it is gone
+            os.killpg(leader, signal.SIGKILL)

@@ -144,7 +144,7 @@ def _attempt(task: Task, tell: Tell | None) -> Outcome:
         left.unlink(missing_ok=True)
     with open(place / jobs.LOG, "a", encoding="utf-8") as file:
         say = _log(file, tell)
-        say(f"{task.name}: begun by process {os.getpid()} of {platform.node()}")
+        say(f"begun by process {os.getpid()} of {platform.node()}")
         try:
             outcome = _done(task, say)
         except Exception as error:

@@ -575,6 +575,8 @@ def test_what_was_fetched_has_a_name(tmp_path, monkeypatch):
         with pytest.raises(video.VideoError, match="has 933,119,999 bytes, expected 933,120,000; remove it"):
             clips.load("uvg:ShakeNDry")
         file.truncate(source.size)
+    raw = clips.layout("uvg:ShakeNDry", None, "bt709")
+    assert raw and (raw.width, raw.pix_fmt, raw.fps, raw.matrix) == (1920, "yuv420p", 120, "bt709")
     loaded = clips.load("uvg:ShakeNDry", Selection(299, 300, 1, 32, 18))
     assert (loaded.name, loaded.fps, loaded.frames.shape) == ("uvg:ShakeNDry", 120, (1, 18, 32, 3))
     assert [clip.name for clip in clips.downloadable() if clip.available] == ["uvg:ShakeNDry"]

@@ -544,29 +544,57 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, start):
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, start):
     process = start(tmp_path, "--bpp", "4", "--against", "none", "--steps", "20000")
-    until(lambda: "frames of" in log(tmp_path, "clip-cutout-coordflow-4"))
+    until(lambda: "  fit  " in log(tmp_path, "clip-cutout-coordflow-4"))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130 and "give the same command to go on" in said and "Traceback" not in said
     assert sweep.collect(tmp_path).pending == ("clip-cutout-coordflow-4",)
+    assert checkpoints(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_what_a_worker_started_ends_with_it(tmp_path):
+    note = tmp_path / "pid"
+
+    def interrupted():
+        with executors.opened("local", 1) as pool:
+            pool.submit(subprocess.run, ["sh", "-c", f"sleep 1000 & echo $! > {note}; wait"])
+            until(lambda: note.exists() and note.read_text().endswith("\n"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    until(lambda: not alive(int(note.read_text())), 5)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")  # without somebody to collect it, the dead stay there
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 @pytest.mark.slow
-def test_a_local_worker_that_dies_is_replaced(tmp_path, one_thread):
+def test_a_local_worker_that_dies_is_replaced_and_its_job_goes_on(tmp_path, one_thread):
     wanted = planned(recipe=LONG)
     killed = []
 
     def kill(line: str) -> None:
         pid = re.search(r"begun by process (\d+)", log(tmp_path, wanted[0].name))
-        if pid and not killed:
+        if pid and not killed and checkpoints(tmp_path / "jobs" / wanted[0].name):
             killed.append(int(pid[1]))
             os.kill(killed[0], signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch, executors.opened("local", 2) as pool:
         patch.setattr(sweep, "_LOOK", 0.1)
-        experiment = run(tmp_path, wanted, executor=pool, on_news=kill)
+        experiment = run(tmp_path, wanted, executor=pool, checkpoint_seconds=0, on_news=kill)
     assert killed and len(experiment.points) == 4 and not experiment.failed
     assert set(ends(tmp_path).values()) == {1}
+    assert "goes on from its checkpoint" in log(tmp_path, wanted[0].name)
+    run(tmp_path / "whole", wanted[:1])
+    assert coded(tmp_path, wanted[0]) == coded(tmp_path / "whole", wanted[0])
 
 
 @pytest.mark.slow
