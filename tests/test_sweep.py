@@ -26,7 +26,7 @@ from coordflow_mini.worker import Task
 
 SMALL = Selection(0, 4, 1, 24, 16)
 QUICK = Recipe(1, 1, FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1), CodecConfig(steps=3))
-LONG = replace(QUICK, fit=replace(QUICK.fit, steps=600))  # about a second
+LONG = replace(QUICK, fit=replace(QUICK.fit, steps=400))  # about a second
 WORDS = ["--frames", "0:4", "--size", "24x16", "--layers", "1", "--threads", "1"]
 
 
@@ -317,14 +317,14 @@ def test_minutes_of_segments_become_steps_once(tmp_path, one_thread, monkeypatch
 
 
 def test_two_sweeps_at_once_make_each_segment_once(tmp_path, one_thread, seen):
-    wanted = planned(references=(), rates=(4.0, 6.0), recipe=CUT)
+    wanted = planned(references=(), rates=(4.0,), recipe=CUT)
     with ThreadPoolExecutor(2) as pool:
         experiments = [pool.submit(run, tmp_path, wanted) for _ in range(2)]
-    assert all(len(experiment.result().points) == 2 for experiment in experiments)
-    assert Counter(stage for stage, _ in seen if stage.endswith("fit")) == {
-        "segment 1 of 2, fit": 2,
-        "segment 2 of 2, fit": 2,
-    }
+    assert all(len(experiment.result().points) == 1 for experiment in experiments)
+    assert sorted(stage for stage, _ in seen if stage.endswith(", fit")) == [
+        "segment 1 of 2, fit",
+        "segment 2 of 2, fit",
+    ]
 
 
 # --- failures -----------------------------------------------------------------------------------------
@@ -578,7 +578,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_a_local_worker_that_dies_is_replaced_and_its_job_goes_on(tmp_path, one_thread):
-    wanted = planned(recipe=LONG)
+    wanted = planned(rates=(4.0,), recipe=LONG)
     killed = []
 
     def kill(line: str) -> None:
@@ -590,7 +590,7 @@ def test_a_local_worker_that_dies_is_replaced_and_its_job_goes_on(tmp_path, one_
     with pytest.MonkeyPatch.context() as patch, executors.opened("local", 2) as pool:
         patch.setattr(sweep, "_LOOK", 0.1)
         experiment = run(tmp_path, wanted, executor=pool, checkpoint_seconds=0, on_news=kill)
-    assert killed and len(experiment.points) == 4 and not experiment.failed
+    assert killed and len(experiment.points) == 2 and not experiment.failed
     assert set(ends(tmp_path).values()) == {1}
     assert "goes on from its checkpoint" in log(tmp_path, wanted[0].name)
     run(tmp_path / "whole", wanted[:1])
