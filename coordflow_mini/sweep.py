@@ -23,7 +23,7 @@ from coordflow_mini.jobs import Job, Recipe, Reference
 from coordflow_mini.results import Experiment, FailedJob, RatePoint, RunResult
 from coordflow_mini.worker import Outcome, Task
 
-__all__ = ["OnNews", "OnTask", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
+__all__ = ["OnJob", "OnNews", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
 
 _JOBS = "jobs"  # the folder in a sweep's folder
 _TRIES = 3  # of a task whose process died, before it counts as failed
@@ -43,7 +43,7 @@ class Standing:
     seconds_left: float
 
 
-OnTask = Callable[[Outcome, Standing], None]
+OnJob = Callable[[Outcome, Standing], None]
 OnNews = Callable[[str], None]
 
 
@@ -97,14 +97,14 @@ def run(
     device: str = "auto",
     threads: int | None = None,
     checkpoint_seconds: float = 120.0,
-    on_task: OnTask | None = None,
+    on_job: OnJob | None = None,
     on_news: OnNews | None = None,
 ) -> Experiment:
     """What the jobs measured, and those of earlier calls in the same folder.
 
     Waits until each has ended, wherever it runs; without an executor, here, one after the other.
     device: "cpu", "cuda" or "auto", for each worker.  threads: of PyTorch, in each worker.
-    checkpoint_seconds: between two checkpoints of a training.  on_task: called after each job, and each
+    checkpoint_seconds: between two checkpoints of a training.  on_job: called after each job, and each
     segment of one.  on_news: called with a line now and then about what is running.
     Jobs that fail are in the result's `failed`; raises ValueError if a folder holds a job with other
     settings, before any begins.
@@ -121,8 +121,8 @@ def run(
     clock = _Clock(tasks)
     for outcome in outcomes:
         standing = clock.after(outcome)
-        if on_task and outcome.state != "cut":
-            on_task(outcome, standing)
+        if on_job and outcome.state != "cut":
+            on_job(outcome, standing)
     return collect(folder)
 
 

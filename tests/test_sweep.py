@@ -94,7 +94,7 @@ def test_the_figures_are_those_of_the_file(folder):
 def test_what_is_finished_is_not_done_again(folder):
     before = {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
     called = []
-    experiment = run(folder, planned(), on_task=lambda *ended: called.append(ended))
+    experiment = run(folder, planned(), on_job=lambda *ended: called.append(ended))
     assert not called and len(experiment.points) == 4
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
 
@@ -112,7 +112,7 @@ def test_a_larger_sweep_grows_from_a_smaller_one(tmp_path, one_thread):
     run(tmp_path, x264)
     seen = []
     more = (*x264, *planned(rates=(6.0,))[1:])
-    experiment = run(tmp_path, more, on_task=lambda outcome, standing: seen.append((outcome.name, standing)))
+    experiment = run(tmp_path, more, on_job=lambda outcome, standing: seen.append((outcome.name, standing)))
     assert len(experiment.points) == 2
     (name, standing), *rest = seen
     assert not rest and name == "clip-cutout-x264-6"
@@ -238,12 +238,12 @@ def test_segments_are_made_by_two_workers_into_the_file_of_one(tmp_path, one_thr
     (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
     names, standings = [], []
 
-    def on_task(outcome, standing) -> None:
+    def on_job(outcome, standing) -> None:
         names.append(outcome.name)
         standings.append((standing.done, standing.tasks))
 
     with executors.opened("local", 2) as pool:
-        experiment = run(tmp_path, [job], executor=pool, on_task=on_task)
+        experiment = run(tmp_path, [job], executor=pool, on_job=on_job)
     video = clips.load("clip:cutout", SMALL)
     expected = encoder.compress(
         video,

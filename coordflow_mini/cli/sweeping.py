@@ -206,7 +206,7 @@ def _run(
 
     last: Standing | None = None
 
-    def on_task(outcome: "Outcome", standing: "Standing") -> None:
+    def on_job(outcome: "Outcome", standing: "Standing") -> None:
         nonlocal last
         last = standing
         left = f", {duration(standing.seconds_left)} left" if standing.done < standing.tasks else ""
@@ -222,7 +222,7 @@ def _run(
                 executor=pool,
                 device=device,
                 threads=threads,
-                on_task=on_task,
+                on_job=on_job,
                 on_news=_paced(console),
             )
     except KeyboardInterrupt:
