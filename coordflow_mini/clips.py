@@ -31,6 +31,7 @@ __all__ = [
     "check_name",
     "cutout",
     "downloadable",
+    "layout",
     "load",
     "pan",
     "scene",
