@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_share_is_that_of_the_wanted_frames():
-    video = clips.cutout(24, 32, 8).video
+    video = clips.cutout(48, 64, 8).video
     (access,) = segments.accesses(video, [4], range(4, 6), steps=2, rounds=1)
     assert (access.segments, access.segment_frames) == (2, 4)
     assert 0 < access.some_seconds < access.all_seconds and 0 < access.share < 1

@@ -21,7 +21,19 @@ from coordflow_mini.console import Console
 from coordflow_mini.fit import DivergenceError, Progress
 from coordflow_mini.metrics import psnr_db
 
-COMMANDS = ["encode", "decode", "info", "evaluate", "clips", "fetch", "export", "baseline", "sweep", "demo"]
+COMMANDS = [
+    "encode",
+    "decode",
+    "info",
+    "evaluate",
+    "clips",
+    "fetch",
+    "export",
+    "baseline",
+    "sweep",
+    "report",
+    "demo",
+]
 BRIEF = ["--steps", "20", "--width", "4", "--depth", "1", "--threads", "1"]
 
 

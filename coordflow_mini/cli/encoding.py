@@ -229,7 +229,7 @@ def _estimate(
 
     seconds = len(plan.segments) * budget.guessed_seconds(plan.model, chosen)
     if (wanted.is_preset or seconds > 60) and distributed.world_size() == 1:  # a step is timed alone
-        console.say(f"at most about {timed(video, plan.model, chosen, place).text}")
+        console.say(f"at most about {timed(video, plan.model, chosen, place, plan.segments).text}")
 
 
 def _checkpoint(output: Path, resume: bool | None, every: float) -> "Checkpoint":

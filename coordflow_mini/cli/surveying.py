@@ -20,7 +20,9 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare what a sweep has measured so far: tables, curves and BD-rates on one page.
+    """Make a page of what a sweep has measured so far.
+
+    Tables, curves and BD-rates, of each clip and of all; published results beside those of UVG.
 
     Writes report.html, points.csv, average.csv, bd_rate.csv and figures/ into DIR.  The sweep may still be
     running: what failed and what is missing stands at the top.
