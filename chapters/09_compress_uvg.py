@@ -572,8 +572,8 @@ widgets.scrub(
 #
 # Seconds were not enough. Here is the same race on 96 frames of 192×108, with up to five minutes of training for
 # each of our files, and with the rivals in their usual (`medium`) and in their slowest usual setting (`veryslow`,
-# and `tune=psnr`, which tells them to care for nothing else). It takes too long to do it live, so it is in a table
-# (`make tables`).
+# and `tune=psnr`, which tells them to care for nothing else); and SVT-AV1, the youngest of them, at presets 6 and 2.
+# It takes too long to do it live, so it is in a table (`make tables ONLY=rates.csv`, a quarter of an hour).
 
 # %%
 table = [

@@ -90,8 +90,8 @@ def sweep(
 
     Every clip, codec and rate is a job in DIR/jobs, with its log, its file and its figures.  Run the same
     command again after an interruption, or on a second machine at the same time: what is finished stays,
-    what was under way goes on, what failed is tried again.  --minutes are those of each encode.  Segments of a
-    clip (--segment-frames) are encoded by as many workers as there are.  Exit code 2 if a job failed.
+    what was under way goes on, what failed is tried again.  --minutes are those of each encode.  Segments
+    of a clip (--segment-frames) are encoded by as many workers as there are.  Exit code 2 if a job failed.
 
     A Dask cluster (pip install 'coordflow-mini[scale]') needs one thread per worker, this package, and
     DIR and the clips under the same paths.
