@@ -71,9 +71,11 @@ def move(page, view, handle) -> None:
     page.keyboard.press("ArrowRight")
     before = changed(view, before, "the arrow key")
     box, track = handle.bounding_box(), view.query_selector(".noUi-base").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    middle = box["x"] + box["width"] / 2
+    target = 0.7 if middle < track["x"] + track["width"] / 2 else 0.3  # a slider may have two places only
+    page.mouse.move(middle, box["y"] + box["height"] / 2)
     page.mouse.down()
-    page.mouse.move(track["x"] + 0.7 * track["width"], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.move(track["x"] + target * track["width"], box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
     changed(view, before, "the mouse")
 
