@@ -17,6 +17,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import av
@@ -455,7 +456,8 @@ def _checked(frames: Iterable[Frames]) -> Iterator[Frames]:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A name beside a file or folder to write to; it takes the target's place at the end, or disappears."""
-    temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    mine = f".{target.name}.{token_hex(4)}"  # others may write to the same place, also from other machines
+    temporary, old = (target.with_name(f"{mine}.{end}") for end in ("part", "old"))
     try:
         yield temporary
         if target.is_dir():  # a folder cannot be replaced in one step

@@ -519,7 +519,13 @@ def started(out: Path, *words: str) -> subprocess.Popen:
         *WORDS,
         *words,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell may ignore it
+    )
 
 
 SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "60"]  # x264 between two long ones
