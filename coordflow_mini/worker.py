@@ -141,7 +141,8 @@ def _attempt(task: Task, tell: Tell | None) -> Outcome:
     """One try at the task, by the one process that holds its lock."""
     place, began = task.place, time.perf_counter()
     for left in place.glob(".*.part"):  # by a process that was killed
-        left.unlink(missing_ok=True)
+        if not left.name.startswith(f".{jobs.JOB}."):  # that one is written without the lock
+            left.unlink(missing_ok=True)
     with open(place / jobs.LOG, "a", encoding="utf-8") as file:
         say = _log(file, tell)
         say(f"begun by process {os.getpid()} of {platform.node()}")
