@@ -48,7 +48,7 @@ REACH = 2.0  # anchors are shown from the lowest measured rate / REACH to the hi
 
 
 def sequence(points: Sequence[RatePoint]) -> str | None:
-    """The UVG sequence that measured points of one clip are about, if they cover all of it.
+    """The UVG sequence that measured points of one clip are about, if they cover all of it, in BT.601.
 
     A record does not hold the frames, but its bytes and its rate give the number of pixels.
     """
@@ -58,7 +58,7 @@ def sequence(points: Sequence[RatePoint]) -> str | None:
         return None
     whole = FRAMES[name] * PIXELS
     covered = all(math.isclose(8 * point.bytes / point.bpp, whole, rel_tol=1e-6) for point in points)
-    return name if covered else None
+    return name if covered and not any("matrix=bt709" in point.settings for point in points) else None
 
 
 def whole_set(sequences: Iterable[str | None]) -> bool:

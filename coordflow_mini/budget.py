@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from coordflow_mini import distributed
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
@@ -127,7 +128,7 @@ def _seconds_per_step(train: Callable[[int], object], enough: float) -> float:
         began = time.perf_counter()
         train(steps)
         seconds = time.perf_counter() - began
-        if seconds >= enough or steps >= 64:
+        if distributed.agreed(int(seconds >= enough or steps >= 64)):  # or some would train and others not
             return seconds / steps
         steps *= 2
 

@@ -14,7 +14,8 @@ import glob
 import io
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -81,6 +82,18 @@ class Checkpoint:
                 )
         return state
 
+    @contextmanager
+    def taken_up(self, stage: str) -> Iterator[None]:
+        """While a state is given to what it is of.  Raises CheckpointError if it does not fit."""
+        try:
+            yield
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0][:80]
+            raise CheckpointError(
+                f"{self.path} cannot be gone on with here: its {stage} is of another device or version "
+                f"({reason}); remove it"
+            ) from None
+
     def reached(self, stage: str, of: Mapping[str, Any], state: State) -> None:
         """Remember how far a stage has come; written if it is time to."""
         self._known()[stage] = {"of": dict(of), **_copied(state)}
@@ -104,7 +117,10 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget everything, parts too: what was trained for is done."""
-        for path in self.files():
+        halves = self.path.parent.glob(
+            f".{glob.escape(self.path.name)}*.part"
+        )  # of processes that were killed
+        for path in (*self.files(), *halves):
             path.unlink(missing_ok=True)
         self._stages, self._fresh = {}, False
 

@@ -34,6 +34,7 @@ __all__ = [
     "layout",
     "load",
     "pan",
+    "place",
     "scene",
 ]
 
@@ -137,8 +138,13 @@ def layout(name: str, raw: RawFormat | None = None, matrix: str | None = None) -
 
     Raises VideoError if a matrix is given for what is not raw.
     """
-    source = fetch.named(name) if matrix else None
-    return format_of(fetch.find(source) if source else name, raw, matrix) if matrix else raw
+    return format_of(place(name), raw, matrix) if matrix else raw
+
+
+def place(name: str | Path) -> str | Path:
+    """The file of a fetched clip; other names as they are.  Raises VideoError if it has not been fetched."""
+    source = fetch.named(str(name))
+    return fetch.find(source) if source else name
 
 
 def load(name: str | Path, selection: Selection | None = None, raw: RawFormat | None = None) -> Video:

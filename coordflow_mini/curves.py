@@ -189,7 +189,7 @@ def _comparison(found: Mapping[str, Sequence[RatePoint]], mine: str, other: str)
     try:
         rate = metrics.bd_rate(*sides[0], *sides[1])
     except ValueError as error:
-        reason = str(error)
+        reason = "; ".join(filter(None, [reason, str(error)]))
     try:
         psnr = metrics.bd_psnr(*sides[0], *sides[1])
     except ValueError as error:

@@ -144,6 +144,7 @@ def _told_to_stop(number: int, frame: object) -> None:
 
 
 def _lost() -> PeerLostError:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # not again, while the last checkpoint is written
     return PeerLostError(
         f"process {rank()} of {world_size()} stops, because another one of this job is gone; start the job "
         f"again with --resume to go on from the last checkpoint"

@@ -102,7 +102,7 @@ def source_of(data: bytes, name: str | Path, raw: RawFormat | None = None) -> So
     if str(name).startswith("clip:cutout"):
         scene = clips.scene(str(name), header.selection)
         return Source(scene.video, scene.masks)
-    raw = format_of(name, raw)
+    raw = format_of(clips.place(name), raw)
     if raw is not None and header.matrix != "rgb":
         raw = replace(raw, matrix=header.matrix)
     video = clips.load(name, header.selection, raw)
@@ -234,6 +234,8 @@ def settings(header: Header, segment_frames: int | None = None) -> str:
     """
     model = header.model
     shape = f"layers={model.layers} width={model.width} depth={model.depth} motion={model.motion}"
+    if header.matrix == "bt709":  # BT.601 and RGB go without saying
+        shape += " matrix=bt709"
     if segment_frames not in (None, header.time):
         shape += f" segment_frames={segment_frames}"
     return f"{shape}, gamma={header.gamma:g} seed={header.seed}, coordflow-mini {header.version}"

@@ -302,7 +302,8 @@ def finetune(
     if checkpoint:
         of = {**asdict(config), "target_bytes": target_bytes}
         if state := checkpoint.restored("fine-tune", of):
-            tuning.restore(state)
+            with checkpoint.taken_up("fine-tune"):
+                tuning.restore(state)
         if distributed.rank() == 0:
             tuning.keep = partial(checkpoint.reached, "fine-tune", of)
     least, interrupted = config.floor * target_bytes, False

@@ -364,8 +364,9 @@ def fit(
     frames = None if frames is None else list(frames)
     of = _subject(video, model, config, weights, frames) if checkpoint else {}
     try:
-        if state := checkpoint.restored("fit", of) if checkpoint else None:
-            begin(0, "fit").restore(state)
+        if checkpoint and (state := checkpoint.restored("fit", of)):
+            with checkpoint.taken_up("fit"):
+                begin(0, "fit").restore(state)
         elif config.starts == 1:
             begin(0, "fit")
         else:

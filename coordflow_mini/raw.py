@@ -78,12 +78,15 @@ class RawFormat:
         >>> RawFormat.from_name("Beauty_1920x1080_120fps_420_8bit_YUV.yuv")
         RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1), matrix='bt601')
         """
-        found = re.search(r"_(\d+)x(\d+)_(\d+)fps(?:_(420|422|444))?(?:_(8|10|12)bit)?", Path(name).name)
-        if not found:
+        text = Path(name).name
+        found = re.search(r"_(\d+)x(\d+)_(\d+)fps(?=[_.]|$)", text)
+        chroma = re.search(r"_(420|422|444)(?=[_.]|$)", text)
+        bits = re.search(r"_(\d+)bit(?=[_.]|$)", text)
+        depth = {"8": "", "10": "10le", "12": "12le"}.get(bits[1] if bits else "8")
+        if not found or depth is None:
             return None
-        width, height, fps, chroma, bits = found.groups()
-        depth = "" if bits in (None, "8") else f"{bits}le"
-        return cls(int(width), int(height), f"yuv{chroma or 420}p{depth}", Fraction(fps))
+        width, height, fps = found.groups()
+        return cls(int(width), int(height), f"yuv{chroma[1] if chroma else 420}p{depth}", Fraction(fps))
 
     @property
     def subsampling(self) -> tuple[int, int]:

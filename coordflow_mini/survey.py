@@ -205,10 +205,18 @@ def verdict(told: Survey) -> str:
     unknown: dict[str, list[str]] = {}
     for one in chapter.comparisons:
         if one.bd_rate_percent is None:
-            unknown.setdefault(one.reason, []).append(one.against)
+            unknown.setdefault(one.reason, []).append(f"{one.against}{_at_equal_rate(one)}")
     said = [f"{place}, {OURS} needs {_gaps(known)}."] if known else []
     said += [f"{place}, no BD-rate against {listing(names)}: {why}." for why, names in unknown.items()]
     return " ".join(said)
+
+
+def _at_equal_rate(one: Comparison) -> str:
+    """` (10.0 dB worse at equal rate)`, where that is all that can be said."""
+    if one.bd_psnr_db is None:
+        return ""
+    word = "better" if one.bd_psnr_db > 0 else "worse"
+    return f" ({abs(one.bd_psnr_db):.1f}\N{NO-BREAK SPACE}dB {word} at equal rate)"
 
 
 def _absence(told: Survey) -> str:

@@ -460,6 +460,9 @@ def replacing(target: Path) -> Iterator[Path]:
     temporary, old = (target.with_name(f"{mine}.{end}") for end in ("part", "old"))
     try:
         yield temporary
+        if temporary.is_file():
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # or a power cut could leave the new name with nothing in it
         if target.is_dir():  # a folder cannot be replaced in one step
             os.rename(target, old)
         os.replace(temporary, target)

@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, str] = {
     "widgets": "video coords similarity model metrics results plots",
     "course": "*",
     "arguments": "config raw video clips bitstream",
-    "budget": "config video coords model fit finetune encoder",
+    "budget": "config distributed video coords model fit finetune encoder",
     "evaluate": "config raw video clips metrics bitstream decoder applications results",
     "export": "video clips model",
     "console": "fit",

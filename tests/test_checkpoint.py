@@ -311,3 +311,13 @@ def test_seconds_of_earlier_processes_count(path):
     second = Checkpoint(path)
     second.restored("fit", SUBJECT)
     assert 100 <= second.before < 110
+
+
+def test_a_state_of_another_device_is_one_line(path, clip, small_model, short_fit):
+    """A GPU's random generator has another state than a CPU's."""
+    fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))
+    checkpoint = Checkpoint(path)
+    state = checkpoint._known()["fit"]
+    state["generator"] = state["generator"][:16]
+    with pytest.raises(CheckpointError, match=r"another device or version .+ remove it"):
+        fit(clip, small_model, short_fit, checkpoint=checkpoint)

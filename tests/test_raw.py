@@ -339,3 +339,17 @@ def test_what_is_not_the_encoders_layout_goes_through_rgb(tmp_path):
         stream = baselines.encode(clip, "x264", 20)
         assert "source planes" not in stream.settings
         assert baselines.decode(stream).shape == clip.frames.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("A_8x6_24fps_8bit_422_YUV.yuv", "yuv422p"),  # in another order
+        ("A_8x6_24fps_420_10bit_YUV.yuv", "yuv420p10le"),
+        ("A_8x6_24fps.yuv", "yuv420p"),
+        ("A_8x6_24fps_420_14bit_YUV.yuv", None),  # a depth that is not read: ask
+    ],
+)
+def test_a_name_is_understood_whole_or_not_at_all(name, layout):
+    found = RawFormat.from_name(name)
+    assert (found and found.pix_fmt) == layout

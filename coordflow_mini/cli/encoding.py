@@ -126,9 +126,9 @@ def encode(
     place = device_for(device, threads)
     with distributed.joined(place.type), _explained(checkpoint):
         console = Console(quiet=quiet or distributed.rank() > 0)
-        _begin(checkpoint, resume, console)
         model = replace(default_model(video), **wanted.model)
         plan = encoder.plan(video, bpp=bpp, model=model, codec=wanted.codec, segment_frames=segment_frames)
+        _begin(checkpoint, resume, console)
         chosen = _budget(wanted, minutes, checkpoint, video, plan, place)
         console.say(_intention(video, plan, chosen))
         if minutes is None and not console.quiet:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -101,7 +102,7 @@ def _terms(wanted: "list[Source]", folder: Path) -> list[str]:
         size = sum(source.download or source.size or 0 for source in here)
         much = f", {size / 1e6:,.0f} MB" if size else ""
         names = ", ".join(source.name for source in here)
-        lines.append(f"to download into {folder}: {names}{much}, from {here[0].url.rpartition('/')[0]}")
+        lines.append(f"to download into {folder}: {names}{much}, from {urlsplit(here[0].url).hostname}")
         lines.append(f"license: {license_}")
         credit = dict.fromkeys(clip.attribution for clip in here if clip.attribution)
         lines += [f"credit: {text}" for text in credit]

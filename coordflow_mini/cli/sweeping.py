@@ -121,7 +121,7 @@ def sweep(
         threads = max(1, (os.cpu_count() or 1) // workers)
     if preset and minutes is None:
         device_for(device, threads)
-        _say_estimate(console, wanted, device, workers)
+        _say_estimate(console, sweeps.unfinished(out, wanted), device, workers)
     experiment = _run(console, out, wanted, executor, workers, device, threads)
     _report(console, experiment, wanted, out, as_json)
 
@@ -180,13 +180,19 @@ def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, worker
     from coordflow_mini.jobs import Recipe
 
     ours = [(job, job.coder) for job in wanted if isinstance(job.coder, Recipe)]
+    if not ours:
+        return
     first, recipe = ours[0]
-    video = clips.load(first.clip, first.selection, first.raw_format())
     seconds = 0.0
-    for rate, same in sorted(Counter(job.bpp for job, _ in ours).items()):
-        found = estimate(video, rate, recipe, device)
-        console.say(f"{count(same, 'encode')} at {rate:g} bpp, each at most {found.text}")
-        seconds += same * found.seconds
+    try:
+        video = clips.load(first.clip, first.selection, first.raw_format())
+        for rate, same in sorted(Counter(job.bpp for job, _ in ours).items()):
+            found = estimate(video, rate, recipe, device)
+            console.say(f"{count(same, 'encode')} at {rate:g} bpp, each at most {found.text}")
+            seconds += same * found.seconds
+    except ValueError as error:  # the job will fail, and say so; the others need not
+        console.say(f"no estimate: {error}")
+        return
     many = f" with {workers} workers" if workers > 1 else ""
     console.say(f"about {duration(seconds / workers)} on this machine{many}, plus the other codecs")
 

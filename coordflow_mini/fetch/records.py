@@ -72,6 +72,8 @@ def check_present(place: Place, on_bytes: OnBytes) -> Fetched:
     source, target, record = place.source, place.target, read(place)
     if not target.is_file():
         raise FetchError(f"{target} is no ordinary file; remove it, or choose another folder by --to")
+    if record is not None and record.url != source.url and source.sha256 is None:
+        raise FetchError(f"{target} came from {record.url}; remove it, or choose another folder by --to")
     size = target.stat().st_size
     check_size(source, size, f"{target} has")
     sha256, expected = checksum(target, on_bytes), source.sha256 or (record.sha256 if record else None)

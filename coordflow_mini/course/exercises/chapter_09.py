@@ -224,7 +224,11 @@ def which_flaw(theirs: Any) -> None:
         raise Mistake(
             'Your answer must look like {"A": "...", "B": "...", "C": "...", "D": "...", "E": "..."}.'
         )
-    unknown = sorted(str(flaw) for flaw in theirs.values() if flaw not in rates.FLAWS and flaw is not ...)
+    unknown = sorted(
+        str(flaw)
+        for flaw in theirs.values()
+        if flaw is not ... and not (isinstance(flaw, str) and flaw in rates.FLAWS)
+    )
     if unknown:
         raise Mistake(f"{unknown[0]!r} is none of the five: {', '.join(map(repr, rates.FLAWS))}.")
     if ... in theirs.values():
