@@ -5,7 +5,10 @@ import logging
 import math
 import os
 import platform
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -71,13 +74,31 @@ def compiled(function: Function) -> Function:
         if works:
             try:
                 fast = fast or torch.compile(function, dynamic=False, options=_COMPILER)
-                return fast(*arguments)
+                with _interrupts_later():
+                    return fast(*arguments)
             except (RuntimeError, ImportError, OSError) as error:
                 _log.warning("not compiled, goes on without: %s", str(error).strip().partition("\n")[0])
                 works = False
         return function(*arguments)
 
     return cast(Function, call)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C is heard at the end: PyTorch swallows it while it looks whether compiled code still fits."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if heard:
+            raise KeyboardInterrupt
 
 
 def sine(values: Tensor, dtype: torch.dtype) -> Tensor:

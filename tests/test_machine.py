@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -119,3 +120,20 @@ def test_only_long_training_is_compiled():
     assert not worth_compiling(FitConfig(), 25_000, steps=3000, graphs=2)
     assert worth_compiling(FitConfig(compile=True), 1, steps=1)
     assert not worth_compiling(FitConfig(compile=False), 10**6, steps=10**6)
+
+
+def test_ctrl_c_in_compiled_code_is_heard_after_it():
+    """Not within, where it could get lost."""
+    before, done = signal.signal(signal.SIGINT, signal.default_int_handler), []
+
+    def work() -> None:
+        with machine._interrupts_later():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the rest of it")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
