@@ -33,6 +33,7 @@ __all__ = [
     "Encoding",
     "Plan",
     "SegmentResult",
+    "assembled",
     "checked_frames",
     "compress",
     "cut",
@@ -125,11 +126,16 @@ def compress(
     planned = plan(video, bpp=bpp, model=model, codec=codec, segment_frames=segment_frames)
     header = header_of(video, planned.model, fit)
     results = _encode_segments(video, planned, fit, codec, device, on_step, checkpoint)
+    return assembled(header, planned, results)
+
+
+def assembled(header: Header, plan: "Plan", results: "Sequence[SegmentResult]") -> Encoding:
+    """The file of all segments of a plan, and the record of their making.  Raises RuntimeError as `join`."""
     return Encoding(
         data=join(header, results),
         header=header,
         parameters=sum(result.parameters for result in results),
-        target_bytes=planned.target_bytes,
+        target_bytes=plan.target_bytes,
         unquantized_psnr_db=_mean(results, lambda result: result.unquantized_psnr_db),
         psnr_db=_mean(results, lambda result: result.psnr_db),
         seconds=sum(result.seconds for result in results),

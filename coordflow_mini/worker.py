@@ -286,14 +286,15 @@ class _Coding:
         else:
             found = (self._finished(Segment(number, count)) for number in range(1, count + 1))
             results = [result for result in found if result is not None]
-        data = encoder.join(encoder.header_of(self.video, self.plan.model, self.budget.fit), results)
+        header = encoder.header_of(self.video, self.plan.model, self.budget.fit)
+        encoding = encoder.assembled(header, self.plan, results)
         with replacing(place / jobs.CODED) as temporary:
-            temporary.write_bytes(data)
+            temporary.write_bytes(encoding.data)
         steps = f"{self.budget.fit.steps}+{self.budget.codec.steps} steps"
         made = _Made(
-            hashlib.sha256(data).hexdigest(),
-            sum(result.seconds for result in results),
-            sum(len(result.frames) * result.unquantized_psnr_db for result in results) / self.video.time,
+            hashlib.sha256(encoding.data).hexdigest(),
+            encoding.seconds,
+            encoding.unquantized_psnr_db,
             f"{count} segments of {steps}" if count > 1 else steps,
         )
         write_object(place / jobs.ENCODED, asdict(made))
