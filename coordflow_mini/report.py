@@ -22,6 +22,7 @@ from PIL import Image
 from coordflow_mini.metrics import frame_psnr_db, ssim_scales
 from coordflow_mini.page import listing, number, page, protocol, seconds, signed
 from coordflow_mini.plots import Panel, curve_name, panels, rate_quality, to_data_uri, to_svg
+from coordflow_mini.video import replacing
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering
@@ -52,12 +53,8 @@ def write_report(
     """
     path = Path(path)
     text = report_html(result, original, decoded, rendering, gain=gain)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 
