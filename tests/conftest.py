@@ -1,6 +1,7 @@
 """What several test modules share: small clips, short budgets, and one encoded file."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,16 @@ def clip() -> Video:
     from coordflow_mini import clips
 
     return clips.cutout(24, 32, 6).video
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, one_thread) -> Path:
+    """Five frames of 16x12, as a file in a folder of its own."""
+    from coordflow_mini import clips
+
+    path = tmp_path_factory.mktemp("source") / "scene.npy"
+    np.save(path, clips.cutout(12, 16, 5).video.frames)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -70,14 +70,6 @@ def bad(*words: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory, one_thread) -> Path:
-    """Five frames of 16x12, as a file."""
-    path = tmp_path_factory.mktemp("source") / "scene.npy"
-    np.save(path, clips.cutout(12, 16, 5).video.frames)
-    return path
-
-
-@pytest.fixture(scope="module")
 def coded(source) -> Path:
     """Its frames 1 to 3 at 12x8."""
     path = source.parent / "scene.cfv"

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from coordflow_mini import cli, clips, decoder, encoder
+from coordflow_mini import cli, decoder, encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,14 +19,6 @@ BRIEF = ["--width", "4", "--depth", "1", "--threads", "1", "--steps", "60"]
 
 class Killed(BaseException):
     """The process is gone."""
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory, one_thread) -> Path:
-    """Five frames of 16x12, as a file."""
-    path = tmp_path_factory.mktemp("source") / "scene.npy"
-    np.save(path, clips.cutout(12, 16, 5).video.frames)
-    return path
 
 
 @pytest.fixture(scope="module")
