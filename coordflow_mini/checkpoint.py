@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from coordflow_mini.video import replacing
+from coordflow_mini.files import replacing
 
 __all__ = ["Checkpoint", "CheckpointError", "State"]
 

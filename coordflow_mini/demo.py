@@ -29,6 +29,7 @@ from coordflow_mini import (
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.console import Console, duration, table
 from coordflow_mini.encoder import Encoding
+from coordflow_mini.files import replacing
 from coordflow_mini.model import Rendering
 from coordflow_mini.results import RatePoint, RunResult
 from coordflow_mini.video import Video
@@ -90,7 +91,7 @@ def run(
         demo = demo.within(seconds, original, device)
     encoding = _encode(original, demo, console, device)
     out.mkdir(parents=True, exist_ok=True)
-    with video.replacing(out / FILE) as temporary:
+    with replacing(out / FILE) as temporary:
         temporary.write_bytes(encoding.data)
     decoded = _decode_in_fresh_process(out / FILE, original)
     console.say(f"decoded in a fresh process: {decoded.time} frames, from {FILE} alone")
@@ -116,7 +117,7 @@ def run(
         versions=evaluate.versions(),
         references=_references(original, len(encoding.data), demo, console),
     )
-    with video.replacing(out / RESULTS) as temporary:
+    with replacing(out / RESULTS) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
     report.write_report(out / REPORT, result, original, decoded, rendering)
     return result

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from coordflow_mini.clips import Scene
-from coordflow_mini.video import Frames, Video, replacing, write
+from coordflow_mini.files import replacing
+from coordflow_mini.video import Frames, Video, write
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering

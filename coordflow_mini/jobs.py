@@ -251,7 +251,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def write_object(path: Path, data: dict[str, Any]) -> None:
     """An object as a JSON file, all of it or nothing."""
-    from coordflow_mini.video import replacing
+    from coordflow_mini.files import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

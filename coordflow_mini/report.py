@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from coordflow_mini.files import replacing
 from coordflow_mini.metrics import frame_psnr_db, ssim_scales
 from coordflow_mini.page import listing, number, page, protocol, seconds, signed
 from coordflow_mini.plots import Panel, curve_name, panels, rate_quality, to_data_uri, to_svg
-from coordflow_mini.video import replacing
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering

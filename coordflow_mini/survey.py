@@ -25,9 +25,9 @@ from coordflow_mini.curves import (
     curve_name,
     curves,
 )
+from coordflow_mini.files import replacing
 from coordflow_mini.page import listing, number, page, protocol, seconds, signed
 from coordflow_mini.results import Experiment, RatePoint
-from coordflow_mini.video import replacing
 
 __all__ = ["Chapter", "Drawing", "Survey", "survey", "survey_html", "verdict", "write_survey"]
 

@@ -9,15 +9,12 @@ matters: YUV (120, 90, 180) is RGB (203, 92, 44) by BT.601 and (214, 101, 40) by
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import av
@@ -25,6 +22,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation
 
 from coordflow_mini.config import Selection
+from coordflow_mini.files import replacing
 from coordflow_mini.raw import Frames, RawFormat, VideoError, YuvFrames, format_of
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "check_output",
     "check_range",
     "read",
-    "replacing",
     "write",
 ]
 
@@ -451,28 +448,6 @@ def _checked(frames: Iterable[Frames]) -> Iterator[Frames]:
                 f"got {frame.dtype} {frame.shape}"
             )
         yield frame
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A name beside a file or folder to write to; it takes the target's place at the end, or disappears."""
-    mine = f".{target.name}.{token_hex(4)}"  # others may write to the same place, also from other machines
-    temporary, old = (target.with_name(f"{mine}.{end}") for end in ("part", "old"))
-    try:
-        yield temporary
-        if temporary.is_file():
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())  # or a power cut could leave the new name with nothing in it
-        if target.is_dir():  # a folder cannot be replaced in one step
-            os.rename(target, old)
-        os.replace(temporary, target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        raise
-    finally:
-        for left in (temporary, old):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _rgb(frame: Frames) -> Frames:

@@ -278,7 +278,7 @@ class _Coding:
     def make(self) -> "_Made":
         """Make the file: of the only segment, or of those that are there."""
         from coordflow_mini import encoder
-        from coordflow_mini.video import replacing
+        from coordflow_mini.files import replacing
 
         place, count = self.task.place, len(self.plan.segments)
         if count == 1:
@@ -420,7 +420,7 @@ _FIGURES = ("unquantized_psnr_db", "psnr_db", "seconds")
 
 def _write_section(place: Path, result: "SegmentResult", of: dict[str, Any]) -> None:
     """A segment's part of the file, then its record."""
-    from coordflow_mini.video import replacing
+    from coordflow_mini.files import replacing
 
     with replacing(place / jobs.SECTION) as temporary:
         temporary.write_bytes(result.section)

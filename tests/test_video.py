@@ -410,14 +410,3 @@ def test_nothing_warns(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         video.write(tmp_path / "clip.mp4", smooth_clip(3, 16, 16))
         video.read(tmp_path / "clip.mp4")
-
-
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
-    """Each writes to a name of its own; the last one wins, and nothing is left over."""
-    target = tmp_path / "x.bin"
-    with video.replacing(target) as first, video.replacing(target) as second:
-        assert first != second
-        first.write_bytes(b"first")
-        second.write_bytes(b"second")
-    assert target.read_bytes() == b"first"  # moved last
-    assert list(tmp_path.iterdir()) == [target]

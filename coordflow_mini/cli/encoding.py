@@ -277,7 +277,7 @@ def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
 
 def _write(output: Path, data: bytes) -> None:
     """The bytes as a file, all of them or nothing."""
-    from coordflow_mini.video import replacing
+    from coordflow_mini.files import replacing
 
     with replacing(output) as temporary:
         temporary.write_bytes(data)

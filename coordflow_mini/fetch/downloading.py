@@ -16,7 +16,7 @@ from coordflow_mini import __version__
 from coordflow_mini.fetch.records import OnBytes, Record
 from coordflow_mini.fetch.sources import FetchError
 from coordflow_mini.fetch.storage import SPARE, Place, check_free
-from coordflow_mini.video import replacing
+from coordflow_mini.files import replacing
 
 if TYPE_CHECKING:
     import requests

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from coordflow_mini.fetch.sources import FetchError, Source
 from coordflow_mini.fetch.storage import Place
-from coordflow_mini.video import RawFormat, replacing
+from coordflow_mini.files import replacing
+from coordflow_mini.video import RawFormat
 
 __all__ = ["Fetched", "OnBytes", "Record", "check_present", "check_size", "checksum", "read", "write"]
 
