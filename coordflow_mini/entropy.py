@@ -119,7 +119,7 @@ def _half_bell(bell: int, scale: int) -> NDArray[np.int64]:
     return weight[: radius + 1]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=None)  # 21 MiB if all were in use
 def frequencies(bell: int, scale: int) -> NDArray[np.int64]:
     """Frequencies of the escape symbol and of center - radius .. center + radius, [2 radius + 2].
 
@@ -153,14 +153,23 @@ def _coding_model(bell: int, scale: int) -> Any:
 # --- what it costs, and the cheapest model --------------------------------------------------------
 
 
+@lru_cache(maxsize=None)
+def _listed_bits(bell: int, scale: int) -> NDArray[np.float64]:
+    """Bits of integers 0, 1, ... radius away from the center, and of the escape symbol, [radius + 2]."""
+    table = frequencies(bell, scale)
+    bits: NDArray[np.float64] = _PRECISION - np.log2(np.append(table[len(table) // 2 :], table[0]))
+    return bits
+
+
 def _costs(distance: NDArray[np.int64], bell: int, scale: int) -> NDArray[np.float64]:
     """Bits of integers at these distances from the center."""
-    table = frequencies(bell, scale)
-    radius = len(table) // 2 - 1
-    inside = distance <= radius
-    bits = _PRECISION - np.log2(table[np.where(inside, distance + radius + 1, 0)])
+    listed = _listed_bits(bell, scale)
+    radius = len(listed) - 2
+    if distance.max(initial=0) <= radius:
+        return listed[distance]
     length = np.frexp(np.maximum(distance - radius + 1, 2))[1] - 1
-    return np.where(inside, bits, bits + log2(_LENGTHS) + length + 1)
+    bits = listed[np.minimum(distance, radius + 1)]
+    return np.where(distance <= radius, bits, bits + log2(_LENGTHS) + length + 1)
 
 
 def ideal_bits(integers: Integers, model: SymbolModel) -> float:
