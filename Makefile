@@ -105,3 +105,7 @@ test-browser: setup  ## open chapters in JupyterLab and Chromium, move the widge
 
 # --- trying to break it -----------------------------------------------------------------------------
 CAMPAIGN := OMP_NUM_THREADS=1 $(BIN)/python -m campaigns
+.PHONY: soak
+
+soak: setup  ## 240 clips in one process, eight encodes at once: five minutes; CLIPS=2400 for longer
+	$(CAMPAIGN).soak $(if $(CLIPS),--clips $(CLIPS))

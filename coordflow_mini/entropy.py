@@ -17,7 +17,7 @@ coded by the same coder.  Taught in chapter 08.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from math import log2, prod
 from typing import Any
@@ -119,7 +119,7 @@ def _half_bell(bell: int, scale: int) -> NDArray[np.int64]:
     return weight[: radius + 1]
 
 
-@lru_cache(maxsize=None)  # 21 MiB if all were in use
+@cache  # 21 MiB if all were in use
 def frequencies(bell: int, scale: int) -> NDArray[np.int64]:
     """Frequencies of the escape symbol and of center - radius .. center + radius, [2 radius + 2].
 
@@ -153,7 +153,7 @@ def _coding_model(bell: int, scale: int) -> Any:
 # --- what it costs, and the cheapest model --------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def _listed_bits(bell: int, scale: int) -> NDArray[np.float64]:
     """Bits of integers 0, 1, ... radius away from the center, and of the escape symbol, [radius + 2]."""
     table = frequencies(bell, scale)

@@ -1,0 +1,37 @@
+"""Fifty clips in one process leave nothing behind, and eight encodes at once make the files of one."""
+
+import pytest
+
+from campaigns import soak
+from campaigns.soak import Gauges
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.slow
+def test_fifty_clips_leave_nothing_behind():
+    assert soak.grown(list(soak.soaked(turns=50 // soak.TURN))) == []
+
+
+@pytest.mark.slow
+def test_eight_encodes_at_once_make_the_same_file_as_one_alone():
+    assert soak.crowded(8, "--threads", "1") == []
+
+
+def test_what_grows_is_found():
+    flat = [Gauges(300.0, 6, 9), Gauges(320.0, 6, 9), Gauges(321.0, 6, 9)]
+    assert soak.grown(flat) == []
+    assert soak.grown([*flat, Gauges(320.0, 7, 9)]) == ["files grew from 6 to 7"]
+    assert soak.grown([*flat, Gauges(320.0, 6, 10)]) == ["tensors grew from 9 to 10"]
+    assert soak.grown([*flat, Gauges(325.0, 6, 9)]) == ["memory grew from 320.0 to 325.0 MiB"]
+
+
+def test_the_gauges_see_a_leak():
+    import torch
+
+    before = Gauges.read()
+    kept = [torch.zeros(2**21), torch.ones(2**21)], open(__file__)  # noqa: SIM115
+    after = Gauges.read()
+    kept[1].close()
+    assert after.tensors == before.tensors + 2 and after.files == before.files + 1
+    assert after.memory > before.memory + 7  # the zeros are no memory before they are touched
