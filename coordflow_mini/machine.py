@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -73,7 +74,7 @@ def compiled(function: Function) -> Function:
         nonlocal fast, works
         if works:
             try:
-                fast = fast or torch.compile(function, dynamic=False, options=_COMPILER)
+                fast = fast or torch.compile(_twin(function), dynamic=False, options=_COMPILER)
                 with _interrupts_later():
                     return fast(*arguments)
             except (RuntimeError, ImportError, OSError) as error:
@@ -82,6 +83,25 @@ def compiled(function: Function) -> Function:
         return function(*arguments)
 
     return cast(Function, call)
+
+
+def _twin(function: Function) -> Function:
+    """The same function with code of its own.
+
+    PyTorch compiles one code at most eight times, then runs it as it is, slower and rounded differently: the
+    ninth model of a process would come out other than alone.  And what was compiled goes with its code.
+    """
+    if not isinstance(function, FunctionType):
+        return function
+    twin = FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return cast(Function, twin)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from coordflow_mini import machine
 from coordflow_mini.config import FitConfig
@@ -111,6 +112,22 @@ def test_a_compiled_fit_learns_the_same(cache, clip, small_model, short_fit):
     plain = fit(clip, small_model, replace(config, compile=False)).history[-1].psnr_db
     fast = fit(clip, small_model, replace(config, compile=True)).history[-1].psnr_db
     assert any(cache.rglob("*.so")) and math.isclose(plain, fast, abs_tol=0.7)
+
+
+def test_the_tenth_model_of_a_process_is_compiled_like_the_first(monkeypatch):
+    """PyTorch gives up on a code after eight shapes; what is compiled anew has a code of its own."""
+    counter, usual = CompileCounter(), torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, dynamic, options: usual(f, dynamic=dynamic, backend=counter)
+    )
+    scale = torch.tensor(3.0)
+
+    def scaled(x, *, by=scale):
+        return by * x
+
+    for size in range(2, 12):
+        assert compiled(scaled)(torch.ones(size)).tolist() == [3.0] * size
+    assert counter.frame_count == 10
 
 
 def test_only_long_training_is_compiled():
