@@ -6,13 +6,12 @@
 A stage of training ("fit", "fine-tune") offers its state after every report; it is written every few minutes,
 and when the stage ends or breaks off.  On the same machine with the same number of threads, a training that
 goes on ends with the very weights of one that was never interrupted.  Files hold tensors, numbers and
-strings under a checksum, and are read by PyTorch's restricted loader: no code of a file is ever run.
-PyTorch is imported late, so that a command can look for checkpoints before it.
+strings under a checksum, see `states`: a file of somebody else cannot run code, nor claim more memory than
+it has bytes.  PyTorch is imported late, so that a command can look for checkpoints before it.
 """
 
 import glob
-import io
-import pickle
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +19,16 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from coordflow_mini import states
 from coordflow_mini.files import replacing
 
-__all__ = ["Checkpoint", "CheckpointError", "State"]
+__all__ = ["Checkpoint", "CheckpointError", "State", "figure"]
 
 State = dict[str, Any]  # of tensors, numbers, strings, and lists and dicts of them
 
-_MAGIC = b"\x89CFK\x01"  # the last byte is the version; a CRC of all that follows comes next
+_MAGIC = b"\x89CFK\x02"  # the last byte is the version; a CRC of all that follows comes next
+_LARGEST = 1 << 32  # bytes of a file that is looked at
+_PLAIN = (bool, int, float, str, type(None))
 
 
 class CheckpointError(ValueError):
@@ -87,7 +89,7 @@ class Checkpoint:
         """While a state is given to what it is of.  Raises CheckpointError if it does not fit."""
         try:
             yield
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).partition("\n")[0][:80]
             raise CheckpointError(
                 f"{self.path} cannot be gone on with here: its {stage} is of another device or version "
@@ -105,12 +107,8 @@ class Checkpoint:
         """Write what was reached since the last time; a reader finds the old file or the new one."""
         if not self._fresh:
             return
-        import torch
-
-        buffer = io.BytesIO()
         seconds = self.before + time.monotonic() - self._began
-        torch.save({"seconds": seconds, "stages": self._known()}, buffer)
-        payload = buffer.getvalue()
+        payload = states.to_bytes({"seconds": seconds, "stages": self._known()})
         with replacing(self.path) as temporary:
             temporary.write_bytes(_MAGIC + crc32(payload).to_bytes(4, "little") + payload)
         self._written, self._fresh = time.monotonic(), False
@@ -131,27 +129,49 @@ class Checkpoint:
         return self._stages
 
     def _read(self) -> dict[str, State]:
-        import torch
-
+        if self.path.stat().st_size > _LARGEST:
+            raise CheckpointError(f"{self.path} has more than {_LARGEST:,} bytes: no checkpoint; remove it")
         data = self.path.read_bytes()
         start = len(_MAGIC) + 4
         if data[: len(_MAGIC)] != _MAGIC:
             raise CheckpointError(f"{self.path} is no checkpoint that this version can read; remove it")
-        if crc32(data[start:]).to_bytes(4, "little") != data[len(_MAGIC) : start]:
+        if crc32(memoryview(data)[start:]).to_bytes(4, "little") != data[len(_MAGIC) : start]:
             raise CheckpointError(
                 f"{self.path} is a damaged checkpoint: its checksum does not match; remove it"
             )
         try:
-            content = torch.load(io.BytesIO(data[start:]), map_location="cpu", weights_only=True)
-            self.before, stages = float(content["seconds"]), dict(content["stages"])
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError) as error:
-            reason = str(error).partition("\n")[0][:80]
+            self.before, stages = _checked(states.from_bytes(memoryview(data)[start:]))
+        except ValueError as error:
             raise CheckpointError(
-                f"{self.path} is no checkpoint of tensors and numbers ({reason}); remove it"
+                f"{self.path} is no checkpoint of tensors and numbers ({error!s:.80}); remove it"
             ) from None
-        if not all(isinstance(stage, dict) and "of" in stage for stage in stages.values()):
-            raise CheckpointError(f"{self.path} holds no stages of a training; remove it")
         return stages
+
+
+def _checked(content: Any) -> tuple[float, dict[str, State]]:
+    """Seconds and stages of a file's content, if they are such; raises ValueError."""
+    seconds, stages = (
+        content.get(name) if isinstance(content, dict) else None for name in ("seconds", "stages")
+    )
+    if not (isinstance(seconds, float) and math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"its time is {seconds!r:.40}")
+    if not isinstance(stages, dict) or not all(map(_is_stage, stages.values())):
+        raise ValueError("it has no stages of a training")
+    return seconds, stages
+
+
+def _is_stage(stage: Any) -> bool:
+    """Whether this is a state together with what it is of, in strings and numbers."""
+    of = stage.get("of") if isinstance(stage, dict) else None
+    return isinstance(of, dict) and all(type(value) in _PLAIN for value in of.values())
+
+
+def figure(state: State, name: str, *, least: float = 0.0, most: float = math.inf) -> Any:
+    """A finite number of a state, within bounds.  Raises ValueError: a file may say anything."""
+    value = state[name]
+    if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
+        raise ValueError(f"its {name} is {value!r:.40}")
+    return value
 
 
 def _copied(value: Any) -> Any:
@@ -163,5 +183,5 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copied(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_copied(inner) for inner in value]
+        return type(value)(_copied(inner) for inner in value)
     return value

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from coordflow_mini import distributed
-from coordflow_mini.checkpoint import Checkpoint, State
+from coordflow_mini.checkpoint import Checkpoint, State, figure
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.fit import (
     DivergenceError,
@@ -30,7 +30,7 @@ from coordflow_mini.fit import (
     worth_compiling,
 )
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.optimizer import make_optimizer, restore
 from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.video import Video
 
@@ -208,13 +208,16 @@ class _Tuning:
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
-        self.done, self.began = state["done"], time.perf_counter() - state["seconds"]
-        self.error, self.size, self.surcharge = state["error"], state["size"], state["surcharge"]
+        most = self.config.steps + self.config.rounds * _REPORT
+        self.done = int(figure(state, "done", most=most))
+        self.began = time.perf_counter() - figure(state, "seconds")
+        self.error, self.surcharge = figure(state, "error"), figure(state, "surcharge", least=1e-6)
+        self.size = int(figure(state, "size", least=1))
         self.quantizer.load_state_dict(state["quantizer"])
-        self.weights.load_state_dict(state["weights"])
-        self.steps.load_state_dict(state["steps"])
+        restore(self.weights, state["weights"])
+        restore(self.steps, state["steps"])
         self.sampler.generator.set_state(state["generator"])
-        self.history = [Progress(*entry) for entry in state["history"]]
+        self.history = [Progress.from_state(entry) for entry in state["history"]]
 
     def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
         for optimizer, full in (

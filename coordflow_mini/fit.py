@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coordflow_mini import distributed
-from coordflow_mini.checkpoint import Checkpoint, State
+from coordflow_mini.checkpoint import Checkpoint, State, figure
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import (
     Places,
@@ -31,7 +31,7 @@ from coordflow_mini.coords import (
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
 from coordflow_mini.machine import compiled, keep_memory, training_dtype
 from coordflow_mini.model import CoordFlow, weight_count
-from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.optimizer import make_optimizer, restore
 from coordflow_mini.pixels import Clip, clip_on
 from coordflow_mini.video import Video
 
@@ -70,8 +70,19 @@ class Progress:
     )  # for `on_step` of a fit to look at
 
     def to_state(self) -> list[Any]:
-        """All but the model, for a checkpoint; `Progress(*state)` is this again."""
+        """All but the model, for a checkpoint."""
         return [getattr(self, item.name) for item in fields(self) if item.name != "model"]
+
+    @classmethod
+    def from_state(cls, state: list[Any]) -> "Progress":
+        """What `to_state` described.  Raises ValueError for anything else."""
+        stage, step, steps, *figures = state
+        numbers = [step, steps, *(value for value in figures if value is not None)]
+        if not isinstance(stage, str) or {type(step), type(steps)} != {int}:
+            raise ValueError(f"its history has {state!r:.40}")
+        if len(state) != 6 or None in figures[:2] or not all(type(n) in (int, float) for n in numbers):
+            raise ValueError(f"its history has {state!r:.40}")
+        return cls(*state)
 
     @property
     def seconds_left(self) -> float:
@@ -249,11 +260,12 @@ class _Run:
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step = int(figure(state, "step", most=self.config.steps))
+        self.seconds = figure(state, "seconds")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.optimizer, state["optimizer"])
         self.sampler.generator.set_state(state["generator"])
-        self.history = [Progress(*entry) for entry in state["history"]]
+        self.history = [Progress.from_state(entry) for entry in state["history"]]
 
     def _set_rates(self) -> None:
         """Annealing at the end; wide weights (the colors) warm up."""

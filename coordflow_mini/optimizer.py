@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from coordflow_mini.machine import training_dtype
 
-__all__ = ["Muon", "make_optimizer", "orthogonalized"]
+__all__ = ["Muon", "make_optimizer", "orthogonalized", "restore"]
 
 _ADAM_SHARE = 0.25  # Adam's learning rate as a part of Muon's
 _NARROW = 8  # matrices with a side up to this go to Adam: too few directions to balance
@@ -123,3 +123,34 @@ def make_optimizer(name: str, parameters: Iterable[nn.Parameter], rate: float) -
     if name == "adam":
         return torch.optim.Adam(parameters, rate, betas=(0.9, 0.99), fused=True)
     raise ValueError(f"optimizer must be muon or adam, got {name!r}")
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Give an optimizer the `state_dict` of one that was made alike.
+
+    PyTorch compares the numbers of parameters only; what else does not fit would be met at some later step.
+    Raises ValueError, or whatever PyTorch raises, if it is that of another one.
+    """
+    made = _settings(optimizer)
+    optimizer.load_state_dict(state)
+    if _settings(optimizer) != made:
+        raise ValueError("its optimizer has other settings")
+    for parameter, kept in optimizer.state.items():
+        if not isinstance(parameter, Tensor) or not _fits(optimizer, parameter, kept):
+            raise ValueError("its optimizer remembers something else")
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """All of an optimizer that does not change while it is used."""
+    changing = ("params", "lr")
+    return [{k: v for k, v in group.items() if k not in changing} for group in optimizer.param_groups]
+
+
+def _fits(optimizer: torch.optim.Optimizer, parameter: Tensor, kept: dict[str, Any]) -> bool:
+    """Whether this is what an optimizer remembers about a parameter."""
+    count, *means = kept.get("step", 0), *(value for name, value in kept.items() if name != "step")
+    alike = all(isinstance(mean, Tensor) and mean.shape == parameter.shape for mean in means)
+    if isinstance(optimizer, Muon):
+        return alike and kept.keys() <= {"mean", "square", "step"} and type(count) is int and count >= 0
+    counted = isinstance(count, Tensor) and count.shape == () and bool(count >= 0)
+    return alike and counted and kept.keys() == {"exp_avg", "exp_avg_sq", "step"}

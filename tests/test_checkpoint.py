@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini import entropy
+from coordflow_mini import entropy, states
 from coordflow_mini.checkpoint import Checkpoint, CheckpointError
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, finetune
@@ -114,12 +114,20 @@ class Payload:
         return Path.touch, (self.trace,)
 
 
+def under_seal(payload: bytes) -> bytes:
+    """What a forger would write: anything under a good checksum."""
+    return b"\x89CFK\x02" + crc32(payload).to_bytes(4, "little") + payload
+
+
 def sealed(content: object) -> bytes:
-    """What a forger would write: any content under a good checksum."""
+    return under_seal(states.to_bytes(content))
+
+
+def pickled(content: object) -> bytes:
+    """The same as PyTorch would write it."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    payload = buffer.getvalue()
-    return b"\x89CFK\x01" + crc32(payload).to_bytes(4, "little") + payload
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "pickle", "code", "list", "stage", "cut", "more"])
@@ -132,9 +140,9 @@ def test_a_damaged_or_hostile_file_is_one_line(kind, path, tmp_path):
             "empty": b"",
             "text": b"hello",
             "pickle": pickle.dumps(Payload(trace)),
-            "code": sealed({"seconds": 1, "stages": {"fit": {"of": Payload(trace)}}}),
+            "code": under_seal(pickled({"seconds": 1.0, "stages": {"fit": {"of": Payload(trace)}}})),
             "list": sealed([1, 2]),
-            "stage": sealed({"seconds": 1, "stages": {"fit": 3}}),
+            "stage": sealed({"seconds": 1.0, "stages": {"fit": 3}}),
             "cut": good[:-1],
             "more": good + b"0",
         }[kind]

@@ -204,6 +204,8 @@ def _budget(
 
     steps, fit, codec = wanted.steps, wanted.fit, wanted.codec
     if minutes is not None:
+        from coordflow_mini.checkpoint import figure
+
         begun = checkpoint.part(0).subject("fit")
         if begun is None:
             seconds = 60 * minutes
@@ -212,7 +214,7 @@ def _budget(
             )
             steps = distributed.agreed(timed.fit.steps)
         else:
-            steps = int(begun["steps"])
+            steps = int(figure(begun, "steps", least=1))
     return budget.Budget(fit, codec) if steps is None else budget.steps_for(steps, fit, codec)
 
 
