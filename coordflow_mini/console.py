@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from coordflow_mini.text import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -35,7 +37,7 @@ class Console:
         if self.to:
             self.to(text)
         elif not self.quiet:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
     @contextmanager
     def training(self) -> "Iterator[OnStep]":
@@ -90,7 +92,9 @@ class Console:
         else:
             from rich import console, progress
 
-            columns = ("{task.description:<10}", progress.BarColumn(), "{task.fields[figures]}")
+            words = ("{task.description:<10}", "{task.fields[figures]}")
+            texts = [progress.TextColumn(text, markup=False) for text in words]  # a name may hold [brackets]
+            columns = (texts[0], progress.BarColumn(), texts[1])
             screen = console.Console(stderr=True)
             # redrawn when there is news only: no thread that takes time from the training
             with progress.Progress(*columns, console=screen, auto_refresh=False) as bars:
@@ -134,7 +138,7 @@ def _drawn(bars: "Bars") -> _Show:
         if stage not in tasks:
             if len(tasks) == _MOST_BARS:
                 bars.remove_task(tasks.pop(next(iter(tasks))))
-            tasks[stage] = bars.add_task(stage, total=total, figures="")
+            tasks[stage] = bars.add_task(printable(stage), total=total, figures="")
         text = _line(done, total, figures, left)
         bars.update(tasks[stage], completed=done, total=total, figures=text, refresh=True)
 
@@ -162,6 +166,7 @@ def table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     codec   bytes
     x264   18,615
     """
+    rows = [[" ".join(printable(text).split("\n")) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = (
         [text.ljust(width) if place < left else text.rjust(width) for place, (text, width) in enumerate(row)]

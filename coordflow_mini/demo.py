@@ -153,7 +153,8 @@ def _decode_in_fresh_process(path: Path, original: Video) -> Video:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             check=True,
         )
-        return Video(np.load(frames), original.fps, "decoded", original.selection, original.matrix)
+        pictures = np.load(frames, allow_pickle=False)
+        return Video(pictures, original.fps, "decoded", original.selection, original.matrix)
 
 
 def _joined(renderings: list[Rendering]) -> Rendering:

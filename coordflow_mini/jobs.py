@@ -193,7 +193,7 @@ def result_of(folder: Path) -> RunResult | RatePoint | None:
     data = read_object(folder / RESULT)
     try:
         return RunResult.from_json(data) if "point" in data else RatePoint.from_json(data)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{folder / RESULT} is damaged: {error}") from None
 
 
@@ -241,11 +241,11 @@ def read_object(path: Path) -> dict[str, Any]:
         if len(text) > _LARGEST:
             raise ValueError(f"it has more than {_LARGEST} bytes")
         data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError(f"expected an object, got {data!r:.40}")
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ValueError(f"{path} is damaged: {reason}") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} is damaged: expected an object, got {data!r:.40}")
     return data
 
 

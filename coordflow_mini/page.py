@@ -10,6 +10,8 @@ import hashlib
 import html
 from collections.abc import Mapping, Sequence
 
+from coordflow_mini.text import printable
+
 __all__ = ["STYLE", "listing", "number", "page", "protocol", "seconds", "signed"]
 
 
@@ -23,7 +25,7 @@ def page(title: str, body: str, *, style: str = "", script: str = "") -> str:
     if script:
         policy += f"; script-src 'sha256-{_digest(script)}'"
         script = f"<script>{script}</script>\n"
-    return f"""<!doctype html>
+    return printable(f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -39,7 +41,7 @@ def page(title: str, body: str, *, style: str = "", script: str = "") -> str:
 </main>
 {script}</body>
 </html>
-"""
+""")
 
 
 def _digest(text: str) -> str:
@@ -48,7 +50,8 @@ def _digest(text: str) -> str:
 
 def protocol(entries: Mapping[str, str]) -> str:
     """The section that says how things were measured: name and plain text of each entry that has one."""
-    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>\n" for name, text in entries.items() if text)
+    said = [(html.escape(name), html.escape(text)) for name, text in entries.items() if text]
+    rows = "".join(f"<dt>{name}</dt><dd>{text}</dd>\n" for name, text in said)
     return f"""<section aria-labelledby="how">
 <h2 id="how">How this was measured</h2>
 <dl class="protocol">

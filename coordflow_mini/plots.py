@@ -28,6 +28,7 @@ from PIL import Image
 
 from coordflow_mini.curves import curve_name, curves
 from coordflow_mini.metrics import psnr_db
+from coordflow_mini.text import printable
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering
@@ -138,7 +139,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 def alt_text(figure: Figure) -> str:
     """What the figure shows, in words, for those who cannot see it."""
-    return str(figure.get_label())
+    return printable(str(figure.get_label()))
 
 
 # ---------------------------------------------------------------- bytes
@@ -180,14 +181,20 @@ def to_svg(figure: Figure) -> str:
     """
     text = _svg(figure, transparent=True)
     text = re.sub("(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", "", text)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # names of parts that nothing refers to
-    text = re.sub(r"font: (\d+ )?([\d.]+px) [^;\"]*", r"font-size: \2; font-weight: \1", text)  # before 3.9
-    text = re.sub(r"font-family: [^;\"]*|font-weight: ;", "font-family: inherit", text)
+    text = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0]), text)  # what stands between tags is not ours
+    return _labelled(text, figure)
+
+
+def _themed(tag: str) -> str:
+    """A tag of an SVG in the page's colors and font."""
+    tag = re.sub(r'<g id="[^"]*"', "<g", tag)  # names of parts that nothing refers to
+    tag = re.sub(r"font: (\d+ )?([\d.]+px) [^;\"]*", r"font-size: \2; font-weight: \1", tag)  # before 3.9
+    tag = re.sub(r"font-family: [^;\"]*|font-weight: ;", "font-family: inherit", tag)
     themed = {INK: "currentColor", FAINT: f"var(--faint, {FAINT})"}
     themed |= {color: f"var(--{name}, {color})" for name, color in PALETTE.items()}
     for color, value in themed.items():
-        text = re.sub(color, value, text, flags=re.IGNORECASE)
-    return _labelled(text, figure)
+        tag = re.sub(color, value, tag, flags=re.IGNORECASE)
+    return tag
 
 
 def to_svg_file(figure: Figure) -> str:
@@ -568,12 +575,18 @@ def rate_quality(
     label, _, _, least = _QUALITY[quality]
     values = [getattr(point, quality) for point in shown]
     pad = max(0.08 * (max(values) - min(values)), least / 2)
-    axes.set(ylim=(min(values) - pad, max(values) + pad), ylabel=label, title=title)
+    axes.set(ylim=(min(values) - pad, max(values) + pad), ylabel=label, title=_short(title))
     _rate_axis(axes, [point.bpp for point in shown], logarithmic=logarithmic)
-    ends = [(curve[-1].bpp, getattr(curve[-1], quality), text) for text, curve in found.items()]
-    write_beside(axes, ends, lines=round(5 * size[1]), strong=ours)
+    ends = [(curve[-1].bpp, getattr(curve[-1], quality), _short(text)) for text, curve in found.items()]
+    write_beside(axes, ends, lines=round(5 * size[1]), strong=_short(ours))
     figure.set_label(_rate_alt(found, quality))
     return figure
+
+
+def _short(text: str, longest: int = 70) -> str:
+    """A name that fits beside a drawing, in one line."""
+    text = printable(" ".join(text[: 4 * longest].split()))
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _draw_curve(

@@ -5,7 +5,6 @@ Plain, frozen, and free of torch.  `to_json()` gives dicts, lists, numbers and s
 """
 
 import csv
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -181,19 +180,26 @@ def _published_point(row: Mapping[str, str]) -> RatePoint:
 Check = tuple[Callable[[Any], bool], str]  # a test and what it expects, in words
 
 
+_MOST = 1e12  # beyond any figure that was measured; more would overflow in a sum or on an axis
+
+
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST <= value <= _MOST
 
 
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
-_TEXT: Check = (lambda value: isinstance(value, str), "a string")
-_NAME: Check = (lambda value: isinstance(value, str) and bool(value), "a non-empty string")
+def _text(value: Any, longest: int) -> bool:
+    return isinstance(value, str) and len(value) <= longest
+
+
+_TEXT: Check = (lambda value: _text(value, 1 << 16), "a string")
+_NAME: Check = (lambda value: _text(value, 1 << 12) and bool(value), "a non-empty string")
 _COUNT: Check = (_count, "an integer >= 0")
 _NUMBER: Check = (_finite, "a finite number")
-_POSITIVE: Check = (lambda value: _finite(value) and value > 0, "a number > 0")
+_POSITIVE: Check = (lambda value: _finite(value) and value >= 1 / _MOST, "a number > 0")
 _SECONDS: Check = (lambda value: _finite(value) and value >= 0, "seconds >= 0")
 
 _POINT: dict[str, Check] = {

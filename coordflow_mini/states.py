@@ -84,6 +84,15 @@ def from_bytes(data: bytes | memoryview) -> Any:
     return value
 
 
+def _announced(said: Any) -> tuple[str, list[int]]:
+    """Type and shape of a tensor, as the structure gives them."""
+    dtype, shape = said if isinstance(said, list) and len(said) == 2 else ("", None)
+    if dtype in _DTYPES and isinstance(shape, list) and len(shape) <= _MOST_AXES:
+        if all(type(side) is int and 0 <= side <= _MOST_NUMBERS for side in shape):
+            return dtype, shape
+    raise ValueError(f"it has a tensor {said!r:.40}")
+
+
 class _Reader:
     """Takes a structure apart, and the numbers that belong to it."""
 
@@ -113,10 +122,7 @@ class _Reader:
     def _tensor(self, said: Any) -> Any:
         import torch
 
-        dtype, shape = said if isinstance(said, list) and len(said) == 2 else ("", None)
-        good = dtype in _DTYPES and isinstance(shape, list) and len(shape) <= _MOST_AXES
-        if not good or not all(type(side) is int and 0 <= side <= _MOST_NUMBERS for side in shape):
-            raise ValueError(f"it has a tensor {said!r:.40}")
+        dtype, shape = _announced(said)
         if math.prod(max(side, 1) for side in shape) > _MOST_NUMBERS:  # also where one side is 0
             raise ValueError(f"it has a tensor of shape {shape!r:.40}")
         kind, count = getattr(torch, dtype), math.prod(shape)

@@ -115,9 +115,9 @@ def write_survey(folder: Path, experiment: Experiment, *, walk: Walk = iter) -> 
         _write(folder / FIGURES / f"{drawing.name}.png", plots.to_png(figure))
         shown.setdefault(drawing.clip, []).append(plots.to_svg(figure))
     means = (point for chapter in told.chapters if chapter.clip == AVERAGE for point in chapter.points)
-    _write(folder / POINTS, spreadsheet.points_csv(experiment.points).encode())
-    _write(folder / AVERAGES, spreadsheet.points_csv(means).encode())
-    _write(folder / BD_RATE, spreadsheet.bd_rate_csv(told.comparisons).encode())
+    _write(folder / POINTS, spreadsheet.points_csv(experiment.points).encode("utf-8", "replace"))
+    _write(folder / AVERAGES, spreadsheet.points_csv(means).encode("utf-8", "replace"))
+    _write(folder / BD_RATE, spreadsheet.bd_rate_csv(told.comparisons).encode("utf-8", "replace"))
     name = folder.resolve().name
     return _write(folder / REPORT, survey_html(told, shown, name).encode())
 

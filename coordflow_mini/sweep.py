@@ -155,7 +155,7 @@ def collect(folder: str | Path) -> Experiment:
             hardware[machine.hardware] = None
             versions |= machine.versions
         except ValueError as error:
-            failed.append(FailedJob(place.name, " ".join(str(error).split())))
+            failed.append(FailedJob(place.name, " ".join(str(error)[:2000].split())))
     known = tuple(name for name in hardware if name)
     return Experiment(tuple(points), tuple(failed), tuple(pending), known, versions)
 
@@ -208,7 +208,9 @@ def _machine(place: Path) -> _Machine:
         data = {}
     versions = data.get("versions")
     pairs = versions.items() if isinstance(versions, dict) else ()
-    return _Machine(str(data.get("hardware", "")), {name: str(text) for name, text in pairs})
+    known = {name[:80]: text[:80] for name, text in pairs if isinstance(text, str)}
+    hardware = data.get("hardware")
+    return _Machine(hardware[:500] if isinstance(hardware, str) else "", known)
 
 
 # --- many ---------------------------------------------------------------------------------------------

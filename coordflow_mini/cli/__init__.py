@@ -26,6 +26,7 @@ from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
 from coordflow_mini.cli.surveying import report
 from coordflow_mini.cli.sweeping import sweep
+from coordflow_mini.text import printable
 
 __all__ = ["app", "main"]
 
@@ -70,7 +71,7 @@ class _Group(TyperGroup):
     def _fail(self, error: Exception, reason: str) -> int:
         if self.debug:
             traceback.print_exception(error)
-        typer.echo(f"error: {' '.join(reason.split())}", err=True)
+        typer.echo(f"error: {printable(' '.join(reason.split()))}", err=True)
         return 2
 
 

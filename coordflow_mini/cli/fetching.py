@@ -11,6 +11,7 @@ import typer
 from coordflow_mini.cli.figures import print_json
 from coordflow_mini.cli.options import Json, Quiet
 from coordflow_mini.console import Console
+from coordflow_mini.text import printable
 
 if TYPE_CHECKING:
     from coordflow_mini.fetch import Fetched, Source
@@ -70,7 +71,7 @@ def fetch(
     if as_json:
         print_json([{**asdict(clip), "path": str(clip.path)} for clip in done])
     for failure in failures:
-        typer.echo(f"error: {' '.join(str(failure).split())}", err=True)
+        typer.echo(f"error: {printable(' '.join(str(failure).split()))}", err=True)
     if failures:
         raise typer.Exit(2)
 
@@ -103,6 +104,8 @@ def _terms(wanted: "list[Source]", folder: Path) -> list[str]:
         much = f", {size / 1e6:,.0f} MB" if size else ""
         names = ", ".join(source.name for source in here)
         lines.append(f"to download into {folder}: {names}{much}, from {urlsplit(here[0].url).hostname}")
+        if any(urlsplit(source.url).scheme == "http" and not source.sha256 for source in here):
+            lines.append("http, not https: only --sha256 tells that what comes is what was meant")
         lines.append(f"license: {license_}")
         credit = dict.fromkeys(clip.attribution for clip in here if clip.attribution)
         lines += [f"credit: {text}" for text in credit]

@@ -9,6 +9,7 @@ import typer
 from coordflow_mini.cli.figures import count, print_json
 from coordflow_mini.cli.options import Json, Quiet
 from coordflow_mini.console import Console
+from coordflow_mini.text import printable
 
 __all__ = ["report"]
 
@@ -47,4 +48,4 @@ def report(
     elif not quiet:
         states = f"{len(experiment.failed)} failed, {len(experiment.pending)} still to run"
         typer.echo(f"{count(len(experiment.points), 'point')}, {states}")
-        typer.echo(f"{survey.verdict(told)}\nopen {path} in a browser")
+        typer.echo(f"{printable(survey.verdict(told))}\nopen {path} in a browser")

@@ -31,6 +31,7 @@ from coordflow_mini.cli.options import (
 )
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.console import Console, duration, table
+from coordflow_mini.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -277,7 +278,7 @@ def _report(
         typer.echo(_table(experiment))
         typer.echo(f"{out}: {count(len(experiment.points), 'point')}")
     for job in failed:
-        typer.echo(f"failed: {job.name}: {job.reason}", err=True)
+        typer.echo(printable(f"failed: {job.name}: {job.reason}"), err=True)
     if failed or names & set(experiment.pending):
         typer.echo("give the same command to try again what is missing", err=True)
         raise typer.Exit(2)

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _PACKAGES = ("filelock", "pooch", "py7zr", "requests")
-_CURE = 'pip install filelock "pooch>=1.8" "py7zr>=1.1.3" requests'
+_CURE = 'pip install filelock "pooch>=1.8" "py7zr>=1.1.4" requests "urllib3>=2.2"'
 
 
 def fetch(

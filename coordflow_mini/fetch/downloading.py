@@ -1,7 +1,8 @@
 """Bytes from a server: resumed, counted, and from nowhere else.
 
 pooch decides whether to download and checks the checksum.  Going on where a download stopped is ours, as
-pooch begins again; so is refusing redirects to other servers.
+pooch begins again; so is refusing redirects to other servers, and servers that send without end or hardly at
+all.  What a server calls the file (Content-Disposition) is not looked at.
 """
 
 import json
@@ -14,8 +15,8 @@ from urllib.parse import urljoin, urlsplit
 
 from coordflow_mini import __version__
 from coordflow_mini.fetch.records import OnBytes, Record
-from coordflow_mini.fetch.sources import FetchError
-from coordflow_mini.fetch.storage import SPARE, Place, check_free
+from coordflow_mini.fetch.sources import FetchError, check_address
+from coordflow_mini.fetch.storage import SPARE, Place, check_free, free_space
 from coordflow_mini.files import replacing
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Patience", "changed", "download"]
 
-_CHUNK = 1 << 16  # bytes at a time; at most so many are lost when a connection breaks
+_CHUNK = 1 << 16  # bytes at a time
+_STEP = 1 << 10  # bytes: an attempt that brings fewer has brought nothing
+_LONGEST = 1 << 34  # bytes of an answer that does not say how long it is
 _LONGEST_PAUSE = 30.0  # seconds
 _REDIRECTS = 5
 _BUSY = (408, 425, 429)  # with all from 500 on: answers that may be others a little later
@@ -35,7 +38,8 @@ class Patience:
 
     attempts: int = 6  # in a row that bring nothing new
     pause: float = 1.0  # before the second attempt, twice as long before each further one
-    timeout: float = 30.0  # without a byte
+    timeout: float = 30.0  # without a byte, or with fewer than `slowest` each second
+    slowest: float = 1000.0  # bytes per second; a gigabyte would take days
 
 
 def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: Patience) -> None:
@@ -47,6 +51,7 @@ def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: P
     import requests
 
     source = place.source
+    check_address(source.url)
     before = None if record is None else record.archive_sha256 if source.packed else record.sha256
     known = before if source.packed else source.sha256 or before
     pooch.get_logger().setLevel("WARNING")
@@ -86,6 +91,7 @@ class _Resuming:
 
     def __call__(self, url: str, output: str, _pooch: Any = None) -> None:
         import requests
+        from urllib3.exceptions import HTTPError
 
         idle, most = 0, self._have()
         while True:
@@ -95,11 +101,11 @@ class _Resuming:
                 raise
             except ValueError as error:  # so urllib and requests speak of addresses that are none
                 raise FetchError(f"{url} is no address, or leads to none: {error}") from None
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError) as error:
                 reason = _plain(error)
             if not reason:
                 break
-            idle, most = (0, self._have()) if self._have() > most else (idle + 1, most)
+            idle, most = (0, self._have()) if self._have() >= most + _STEP else (idle + 1, most)
             if idle >= self.patience.attempts:
                 raise FetchError(
                     f"{url}: {reason}, {idle} times in a row; {most:,} bytes have come and are kept: "
@@ -156,7 +162,7 @@ class _Resuming:
             url = urljoin(url, response.headers["Location"])
             if _origin(url) not in allowed:
                 raise FetchError(
-                    f"{self.source.url} leads to {url!r}, on another server or by another scheme, and "
+                    f"{self.source.url} leads to {url!r:.300}, on another server or by another scheme, and "
                     "was not followed; if you trust it, fetch that address"
                 )
         raise FetchError(f"{self.source.url} leads in circles: five redirects; check it in a browser")
@@ -176,30 +182,41 @@ class _Resuming:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise FetchError(f"{self.source.url} comes encoded as {encoding!r}, expected it as it is")
-        limit = self._limit(have, total)
+        limit, pace = self._limit(have, total), _Pace(self.patience)
         if not have:
             tag = response.headers.get("ETag", "")
             self._write_state({"etag": tag if tag.startswith('"') else "", "total": total})
         response.raw.enforce_content_length = False  # or the last bytes before an early end are lost
         with self.part.open("ab" if have else "wb") as file:
-            for chunk in response.iter_content(_CHUNK):
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 have += len(chunk)
-                if limit is not None and have > limit:
+                if have > limit:
                     break
                 file.write(chunk)
                 self.on_bytes("download", have, total)
-        if limit is not None and have > limit:
+                if pace.too_slow(len(chunk)):
+                    raise FetchError(
+                        f"{self.source.url} sends fewer than {self.patience.slowest:,.0f} bytes a second; "
+                        f"{have:,} have come and are kept: the same command goes on from there"
+                    )
+        if have > limit:
             self.forget()
             raise FetchError(f"{self.source.url} sends more than the {limit:,} bytes expected; try again")
         if total is None or have == total:
             return ""
         return f"the connection ended at {have:,} of {total:,} bytes"
 
-    def _limit(self, have: int, total: int | None) -> int | None:
-        """How many bytes may come at most; refuses a length that cannot be right or does not fit."""
+    def _limit(self, have: int, total: int | None) -> int:
+        """How many bytes may come at most; refuses a length that cannot be right or does not fit.
+
+        Of what nobody knows how long it is, half of the disk that is free at most.
+        """
         size, packed = self.source.size, self.source.packed
+        if total is None and size is not None:
+            return size + SPARE * packed
         if total is None:
-            return None if size is None else size + SPARE * packed
+            check_free(self.place.folder, SPARE)
+            return min(_LONGEST, have + free_space(self.place.folder) // 2)
         wrong = size is not None and (total > size + SPARE if packed else total != size)
         if wrong or total == 0:
             expected = f"{'at most ' if packed else ''}{size:,}" if size else "more"
@@ -231,6 +248,23 @@ class _Resuming:
             temporary.write_text(json.dumps({"url": self.source.url, **state}), encoding="utf-8")
 
 
+class _Pace:
+    """Whether bytes come at all."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience, self.since, self.came = patience, time.monotonic(), 0
+
+    def too_slow(self, count: int) -> bool:
+        """So many more have come; whether that is too few for the time that it took."""
+        self.came += count
+        seconds = time.monotonic() - self.since
+        if seconds < self.patience.timeout:
+            return False
+        slow = self.came < self.patience.slowest * seconds
+        self.since, self.came = time.monotonic(), 0
+        return slow
+
+
 def _content_range(text: str) -> tuple[int | None, int | None]:
     """First byte and length of the whole of a Content-Range.
 
@@ -245,13 +279,13 @@ def _content_range(text: str) -> tuple[int | None, int | None]:
 
 
 def _origin(url: str) -> str:
-    """Scheme, host and port.
+    """Scheme, host and port; a user or password makes it another one.
 
     >>> _origin("https://Example.org/films/boat.mp4")
     'https://example.org'
     """
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def _plain(error: Exception) -> str:
@@ -264,5 +298,8 @@ def _plain(error: Exception) -> str:
         "ProxyError": "the proxy refuses",
         "ChunkedEncodingError": "the connection broke",
         "ConnectionError": "there is no connection",
+        "ProtocolError": "the connection broke",
+        "IncompleteRead": "the connection broke",
+        "ReadTimeoutError": "the server fell silent",
     }
     return known.get(name, f"the download failed ({name})")

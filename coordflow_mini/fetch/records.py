@@ -14,6 +14,8 @@ from coordflow_mini.video import RawFormat
 
 __all__ = ["Fetched", "OnBytes", "Record", "check_present", "check_size", "checksum", "read", "write"]
 
+_LARGEST = 1 << 16  # characters of a record
+
 OnBytes = Callable[[str, int, int | None], None]  # download, unpack or check; bytes done; in all, if known
 
 
@@ -48,13 +50,16 @@ class Record:
 def read(place: Place) -> Record | None:
     """The record of a place, if there is one.  Raises FetchError if it is damaged."""
     try:
-        record = Record(**json.loads(place.record.read_text(encoding="utf-8")))
+        with place.record.open(encoding="utf-8") as file:
+            record = Record(**json.loads(file.read(_LARGEST)))
         digests = (record.sha256, record.archive_sha256 or "0" * 64)
-        if all(re.fullmatch("[0-9a-f]{64}", text) for text in digests):
+        texts = isinstance(record.url, str) and isinstance(record.file, str)
+        known = all(re.fullmatch("[0-9a-f]{64}", text) for text in digests)
+        if texts and known and type(record.size) is int and record.size > 0:
             return record
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError, IsADirectoryError):
         pass
     raise FetchError(f"{place.record} is no record of a download; remove it, and a new one is made")
 
@@ -74,7 +79,9 @@ def check_present(place: Place, on_bytes: OnBytes) -> Fetched:
     if not target.is_file():
         raise FetchError(f"{target} is no ordinary file; remove it, or choose another folder by --to")
     if record is not None and record.url != source.url and source.sha256 is None:
-        raise FetchError(f"{target} came from {record.url}; remove it, or choose another folder by --to")
+        raise FetchError(
+            f"{target} came from {record.url!r:.300}; remove it, or choose another folder by --to"
+        )
     size = target.stat().st_size
     check_size(source, size, f"{target} has")
     sha256, expected = checksum(target, on_bytes), source.sha256 or (record.sha256 if record else None)

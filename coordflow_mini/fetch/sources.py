@@ -10,7 +10,17 @@ from urllib.parse import unquote, urlsplit
 from coordflow_mini.results import data_file
 from coordflow_mini.video import RawFormat, VideoError
 
-__all__ = ["UVG", "FetchError", "Sequence1080p", "Source", "address", "footage", "named", "uvg"]
+__all__ = [
+    "UVG",
+    "FetchError",
+    "Sequence1080p",
+    "Source",
+    "address",
+    "check_address",
+    "footage",
+    "named",
+    "uvg",
+]
 
 
 class FetchError(VideoError):
@@ -143,6 +153,28 @@ def named(name: str) -> Source | None:
     return next((source for source in footage() if source.name == name), None)
 
 
+def check_address(url: str) -> None:
+    """Refuses what is no address, and one with a password: it would be shown and stored.  Raises FetchError.
+
+    http:// is an address, too, as some footage has no other; then only a SHA-256 tells what it brings.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if "@" in parts.netloc:
+        raise FetchError(
+            f"an address with a user or password is not fetched, got one of {host or 'no host'}; "
+            "put them into ~/.netrc, and leave them out of the address"
+        )
+    plain = url.isprintable() and "\\" not in url  # of others programs disagree where they lead
+    if parts.scheme not in ("http", "https") or not host or not plain:
+        raise FetchError(
+            f"{url.rpartition('@')[2]!r:.200} is no address; expected https://HOST/PATH/FILE.mp4"
+        )
+
+
 def address(url: str, sha256: str | None = None) -> Source:
     """Any video file by its address; nothing is known about it but, perhaps, its SHA-256.
 
@@ -151,13 +183,8 @@ def address(url: str, sha256: str | None = None) -> Source:
     >>> address("https://example.org/films/boat.mp4").file
     'boat.mp4'
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    file = unquote(parts.path).rpartition("/")[2]
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise FetchError(f"{url!r} is no address; expected https://HOST/PATH/FILE.mp4")
+    check_address(url)
+    file = unquote(urlsplit(url).path).rpartition("/")[2]
     if not re.fullmatch(r"\w[\w .()+-]*\.\w+", file) or file.endswith((".json", ".fetching")):
         raise FetchError(f"{url!r} does not end in the name of a video file, such as boat.mp4")
     if file.lower().endswith((".7z", ".zip", ".gz", ".tar", ".rar", ".xz")):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from coordflow_mini.fetch.sources import FetchError, Source
 
-__all__ = ["SPARE", "Place", "check_free", "check_space", "data_folder", "find", "missing"]
+__all__ = ["SPARE", "Place", "check_free", "check_space", "data_folder", "find", "free_space", "missing"]
 
 SPARE = 1 << 24  # bytes: what an archive may hold beside its clip, and what stays free on the disk
 
@@ -151,10 +151,15 @@ def _come(place: Place) -> int:
     return sum(path.stat().st_size for path in (place.part, place.whole) if path.is_file())
 
 
+def free_space(folder: Path) -> int:
+    """Bytes free on the disk of a folder, which need not exist yet."""
+    disk = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(disk).free
+
+
 def check_free(folder: Path, needed: int) -> None:
     """Raises FetchError if the disk of a folder, which need not exist yet, has not that many bytes free."""
-    disk = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(disk).free
+    free = free_space(folder)
     if needed and needed + SPARE > free:
         raise FetchError(
             f"{folder} needs {_gigabytes(needed + SPARE)} free, its disk has {_gigabytes(free)}; "

@@ -1,6 +1,7 @@
 """Archives: the one expected file of a .7z, and nothing else of it."""
 
 import hashlib
+import io
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -10,14 +11,20 @@ from coordflow_mini.fetch.storage import SPARE, Place
 
 if TYPE_CHECKING:
     from py7zr import FileInfo
+    from py7zr.archiveinfo import Folder
 
 __all__ = ["unpack"]
+
+_CONTENTS = 1 << 20  # bytes of an archive's table of contents; those of UVG have a few hundred
+_DICTIONARY = 1 << 30  # bytes that a decoder may look back; 7-Zip's strongest setting takes 64 MB
+_LZMA, _LZMA2, _PPMD = b"\x03\x01\x01", b"\x21", b"\x03\x04\x01"
 
 
 def unpack(place: Place, on_bytes: OnBytes) -> str:
     """Writes the expected file of the archive to `place.unpacked`; its SHA-256.
 
     No path of the archive is used for anything: py7zr hands over bytes, and where they go is ours.
+    Memory: at most about a gigabyte, whatever the archive says.
     Raises FetchError if the archive is damaged, dangerous, or another one.
     """
     import py7zr
@@ -27,7 +34,10 @@ def unpack(place: Place, on_bytes: OnBytes) -> str:
     with place.unpacked.open("wb") as file, archive.open("rb") as packed:
         sink = _sink(file, source.size, on_bytes)
         try:
+            _check_contents(packed, place)
             with py7zr.SevenZipFile(packed, max_extract_size=source.size + SPARE) as opened:
+                streams = opened.header.main_streams
+                _check_coders(streams.unpackinfo.folders if streams else [], place)
                 member = _member(opened.list(), place)
                 opened.extract(path=place.work, targets=[member], factory=_factory(sink))
         except FetchError:
@@ -40,6 +50,55 @@ def unpack(place: Place, on_bytes: OnBytes) -> str:
                 "it was removed: try again"
             ) from None
     return str(sink.digest.hexdigest())
+
+
+def _check_contents(packed: BinaryIO, place: Place) -> None:
+    """Refuses a table of contents that is large, or, being packed itself, becomes large.
+
+    py7zr would read all of it before anything could be said about it.
+    """
+    from py7zr.archiveinfo import HeaderStreamsInfo, SignatureHeader
+
+    packed.seek(0)
+    start = SignatureHeader.retrieve(packed)  # leaves the file behind itself
+    sizes = [start.nextheadersize or 0]
+    if sizes[0] <= _CONTENTS:
+        packed.seek(start.nextheaderofs or 0, io.SEEK_CUR)
+        table = io.BytesIO(packed.read(sizes[0]))
+        if table.read(1) == b"\x17":  # packed: what follows says where, and how large it becomes
+            folders = HeaderStreamsInfo.retrieve(table).unpackinfo.folders
+            sizes += [size for folder in folders for size in folder.unpacksizes]
+            _check_coders(folders, place)
+    if sum(sizes) > _CONTENTS:
+        raise FetchError(
+            f"{place.whole.name} from {place.source.url} has a table of contents of {sum(sizes):,} bytes, "
+            f"at most {_CONTENTS:,} are read; it was removed: do not trust that server"
+        )
+    packed.seek(0)
+
+
+def _check_coders(folders: "list[Folder]", place: Place) -> None:
+    """Refuses decoders that want very much memory."""
+    for coder in (coder for folder in folders for coder in folder.coders):
+        wanted = _dictionary(coder["method"], coder.get("properties") or b"")
+        if wanted > _DICTIONARY:
+            raise FetchError(
+                f"{place.whole.name} from {place.source.url} takes {wanted:,} bytes of memory to unpack, "
+                f"at most {_DICTIONARY:,} are given; it was removed: do not trust that server"
+            )
+
+
+def _dictionary(method: bytes, properties: bytes) -> int:
+    """Bytes that a decoder keeps, as far as its settings say.
+
+    >>> _dictionary(_LZMA2, bytes([24])), _dictionary(_LZMA, bytes.fromhex("5d00000004"))
+    (16777216, 67108864)
+    """
+    if method == _LZMA2 and properties:
+        return (2 | properties[0] & 1) << (properties[0] // 2 + 11)
+    if method in (_LZMA, _PPMD):
+        return int.from_bytes(properties[1:5], "little")
+    return 0
 
 
 def _member(members: "list[FileInfo]", place: Place) -> str:
