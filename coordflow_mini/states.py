@@ -19,7 +19,7 @@ from typing import Any
 
 __all__ = ["MOST_STRUCTURE", "from_bytes", "to_bytes"]
 
-MOST_STRUCTURE = 1 << 23  # bytes of JSON; a history of a million steps has two million
+MOST_STRUCTURE = 1 << 22  # bytes of JSON; a history of a million steps has two million
 _MOST_AXES, _MOST_NUMBERS = 16, 1 << 40
 _DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
 
@@ -51,7 +51,9 @@ def _flat(value: Any, numbers: list[bytes]) -> Any:
         numbers.append(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
         return {"tensor": [dtype, list(value.shape)]}
     if isinstance(value, dict):
-        return {"dict": [[_plain(name), _flat(inner, numbers)] for name, inner in value.items()]}
+        if odd := [name for name in value if type(name) not in (str, int)]:
+            raise TypeError(f"the keys of a state are strings and integers, got {odd[0]!r:.60}")
+        return {"dict": [[name, _flat(inner, numbers)] for name, inner in value.items()]}
     if isinstance(value, tuple):
         return {"tuple": [_flat(inner, numbers) for inner in value]}
     if isinstance(value, list):
@@ -87,10 +89,10 @@ def from_bytes(data: bytes | memoryview) -> Any:
 def _announced(said: Any) -> tuple[str, list[int]]:
     """Type and shape of a tensor, as the structure gives them."""
     dtype, shape = said if isinstance(said, list) and len(said) == 2 else ("", None)
-    if dtype in _DTYPES and isinstance(shape, list) and len(shape) <= _MOST_AXES:
-        if all(type(side) is int and 0 <= side <= _MOST_NUMBERS for side in shape):
-            return dtype, shape
-    raise ValueError(f"it has a tensor {said!r:.40}")
+    good = dtype in _DTYPES and isinstance(shape, list) and len(shape) <= _MOST_AXES
+    if not good or not all(type(side) is int and 0 <= side <= _MOST_NUMBERS for side in shape or ()):
+        raise ValueError(f"it has a tensor {said!r:.40}")
+    return dtype, list(shape or ())
 
 
 class _Reader:

@@ -56,6 +56,8 @@ def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: P
     known = before if source.packed else source.sha256 or before
     pooch.get_logger().setLevel("WARNING")
     with requests.Session() as session:
+        # or requests reads the body of every redirect into memory, however long it is
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         downloader = _Resuming(place, session, on_bytes, patience)
         try:
             pooch.retrieve(source.url, known, place.whole.name, place.work, downloader=downloader)
