@@ -160,7 +160,7 @@ def _slugs(names: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     for name in names:
-        base = re.sub(r"[^A-Za-z0-9.-]+", "_", name)[-60:].strip("._") or "clip"
+        base = re.sub(r"[^A-Za-z0-9.-]+", "_", name)[-60:].strip("._-") or "clip"
         slug, count = base, 1
         while slug.lower() in (other.lower() for other in found):  # file systems may ignore case
             count += 1

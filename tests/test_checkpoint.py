@@ -10,8 +10,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from coordflow_mini import entropy, states
+from coordflow_mini import cli, entropy, states
 from coordflow_mini.checkpoint import Checkpoint, CheckpointError
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, finetune
@@ -159,6 +160,72 @@ def test_every_flipped_byte_is_noticed(path):
         path.write_bytes(good[:place] + bytes([good[place] ^ 16]) + good[place + 1 :])
         with pytest.raises(CheckpointError):
             Checkpoint(path).restored("fit", SUBJECT)
+
+
+def changed(path: Path, *way: str | int, to: object) -> None:
+    """Another value in a checkpoint's fit, under a good seal."""
+    content = states.from_bytes(path.read_bytes()[9:])
+    place = content["stages"]["fit"]
+    for name in way[:-1]:
+        place = place[name]
+    place[way[-1]] = to
+    path.write_bytes(sealed(content))
+
+
+CHANGES = {
+    "a negative step": (("step",), -(10**12)),
+    "a step of text": (("step",), "7"),
+    "a step beyond the end": (("step",), 10**9),
+    "a step that is not a number": (("step",), float("nan")),
+    "negative seconds": (("seconds",), -1.0),
+    "seconds without end": (("seconds",), float("inf")),
+    "no model": (("model",), {}),
+    "a model of text": (("model",), "model"),
+    "weights of another shape": (("model", "color.time_weight"), torch.zeros(1)),
+    "a generator of nothing": (("generator",), torch.zeros(0, dtype=torch.uint8)),
+    "a generator of another type": (("generator",), torch.zeros(5056)),
+    "an optimizer of nothing": (("optimizer",), {}),
+    "other settings": (("optimizer", "param_groups", 0, "momentum"), "x"),
+    "more settings": (("optimizer", "param_groups", 0, "evil"), 1),
+    "a count below zero": (("optimizer", "state", 1), {"step": -5}),
+    "a memory of another shape": (("optimizer", "state", 0), {"mean": torch.zeros(7)}),
+    "memories of unknown weights": (("optimizer", "state", 99), {"mean": torch.zeros(7)}),
+    "a history of numbers": (("history",), [1, 2]),
+    "a history of other types": (("history",), [["fit", "1", 2, 0.0, 0.0, None]]),
+    "a longer history": (("history",), [["fit", 1, 2, 0.0, 0.0, None, "model"]]),
+    "a history of text": (("history",), "fit"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_state_that_fits_nothing_is_one_line(change, path, clip, small_model, short_fit):
+    """Well made and sealed, and refused before a step is made with it."""
+    fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))
+    way, value = CHANGES[change]
+    changed(path, *way, to=value)
+    with pytest.raises(CheckpointError, match=r"remove it$") as caught:
+        fit(clip, small_model, short_fit, checkpoint=Checkpoint(path), on_step=killer(0))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 1, "1", None])
+def test_a_time_that_is_none_is_one_line(seconds, path):
+    path.write_bytes(sealed({"seconds": seconds, "stages": {}}))
+    with pytest.raises(CheckpointError, match=r"its time is .+ remove it$"):
+        Checkpoint(path).restored("fit", SUBJECT)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x89CFK\x01" + bytes(100), under_seal(pickle.dumps(Payload(Path("x"))))]
+)
+def test_the_command_says_it_in_one_line(data, source, tmp_path):
+    out = tmp_path / "a.cfv"
+    kept = tmp_path / "a.cfv.checkpoint.0"
+    kept.write_bytes(data)
+    words = ["encode", str(source), str(out), "--resume", "--steps", "20", "--width", "4", "-q"]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert "remove it" in result.stderr and kept.read_bytes() == data and not out.exists()
 
 
 # --- a fit that goes on ---------------------------------------------------------------------------

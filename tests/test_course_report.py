@@ -228,6 +228,18 @@ HOSTILE = {  # a file's content, and what its one line of warning must say
     "a format of words": (content(format="one"), "format is not a number"),
     "a format of logic": (content(format=True), "format is not a number"),
     "a later format": (content(format=FORMAT + 1), "upgrade"),
+    "UTF-16": (content().encode("utf-16"), "UTF-8"),
+    "NULs": ("\x00" * 1000, "is not JSON"),
+    "digits": ("9" * 900_000, "is not a file of progress().save"),
+    "digits that are no integer": (
+        content().replace('"format": 1', '"format": 1e999'),
+        "format is not a number",
+    ),
+    "a format that is no number": (
+        content().replace('"format": 1', '"format": NaN'),
+        "format is not a number",
+    ),
+    "a format twice": (content()[:-1] + ', "format": 99}', "upgrade"),
     "a giant format": (content().replace('"format": 1', '"format": ' + "9" * 900_000), None),
 }
 DOUBTED = {  # read all the same
@@ -317,6 +329,9 @@ EVIL_NAMES = [
     "=HYPERLINK(\"http://x\")",
     "+1", "-2", "@SUM(A1)",
     "x" * 100_000,
+    "\u2066\u2069\u200b\ufeff\U000e0041",
+    "[bold]x[/]",
+    "A\u0301" * 5000,
     "\u0000",
     "   ",
     "Zoë 李",
@@ -340,6 +355,21 @@ def test_names_are_only_text(name, tmp_path):
     assert not row["student"].startswith(("=", "+", "-", "@"))
     again = json.loads(run(tmp_path, "--json").stdout)
     assert len(again["students"]) == 1
+
+
+def test_a_mark_of_byte_order_and_keys_that_stand_twice_are_read(tmp_path):
+    """Of two equal keys the later one counts, as JSON's readers agree."""
+    text = "\ufeff" + content(name="Ada")[:-1] + ', "name": "Bob", "exercises": []}'
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    (student,) = report(tmp_path)["students"]
+    assert student["name"] == "Bob" and sum(student["passed"].values()) == 0
+
+
+def test_names_that_only_look_alike_are_two_students(tmp_path):
+    """A Cyrillic letter makes another name; a wide Latin one is the same."""
+    for number, name in enumerate(["Ada", "\u0410da", "\uff21da"]):
+        saved(tmp_path / f"{number}.json", of_chapter(number + 1), name=name)
+    assert len(names(tmp_path)) == 2
 
 
 def test_plain_text_is_one_short_line():

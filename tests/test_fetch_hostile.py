@@ -101,11 +101,11 @@ def test_an_answer_without_length_and_end_stops_at_a_bound(answer, talk, tmp_pat
 
 
 def test_an_answer_without_length_takes_half_of_the_disk_at_most(talk, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: (1, 1, 20_000_000))
-    monkeypatch.setattr(storage, "free_space", lambda _: 20_000_000)
-    monkeypatch.setattr(downloading, "free_space", lambda _: 20_000_000)
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: (1, 1, 40_000_000))
+    monkeypatch.setattr(storage, "free_space", lambda _: 40_000_000)
+    monkeypatch.setattr(downloading, "free_space", lambda _: 40_000_000)
     source = Source("a.mp4", f"{talk(endless).origin}/a.mp4", "a.mp4")
-    assert "sends more than the 10,000,000 bytes" in refused(source, tmp_path)
+    assert "sends more than the 20,000,000 bytes" in refused(source, tmp_path)
     monkeypatch.setattr(storage, "free_space", lambda _: 1000)
     assert "make room" in refused(source, tmp_path)
 
@@ -383,7 +383,7 @@ def bombs(frames: bytes) -> dict[str, bytes]:
         "archives in archives": packed({"a.7z": inner, "b.7z": inner}),
         "no table": sealed7z(b""),
         "a zip": b"PK\x03\x04" + bytes(1000),
-        "a name of a megabyte": packed({"x" * 100_000: b"", INNER: frames}),
+        "a very long name": packed({"x" * 100_000: b"", INNER: frames}),
         "5,000 files": packed({f"{n}": b"" for n in range(5000)}),
     }
 
@@ -391,7 +391,7 @@ def bombs(frames: bytes) -> dict[str, bytes]:
 CASES = [
     "a table that unpacks to 64 MB", "a table that says 16 EB", "a table by a dictionary of 4 GB",
     "a table of 8 MB", "a table that is not there", "a million empty files", "2^63 files",
-    "archives in archives", "no table", "a zip", "a name of a megabyte", "5,000 files",
+    "archives in archives", "no table", "a zip", "a very long name", "5,000 files",
 ]  # fmt: skip
 
 
@@ -421,7 +421,7 @@ for number in range({len(CASES)}):
         text = "unpacked"
     except FetchError as error:
         text = str(error)
-    assert "\\n" not in text and time.perf_counter() - began < 10, (number, text)
+    assert "\\n" not in text and len(text) < 500 and time.perf_counter() - began < 10, (number, text)
     print(number, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, text[:300])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -430,7 +430,6 @@ for number in range({len(CASES)}):
     for case in CASES[:4]:
         assert "at most" in said[case], said
     assert not [case for case, text in said.items() if "MemoryError" in text], said
-    assert "unpacked" in said["a name of a megabyte"] or "damaged" in said["a name of a megabyte"]
 
 
 def test_the_settings_of_real_archives_are_let_through(frames):

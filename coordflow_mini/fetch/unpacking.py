@@ -108,12 +108,12 @@ def _member(members: "list[FileInfo]", place: Place) -> str:
         path = PureWindowsPath(member.filename)  # knows both slashes, and drives
         if path.anchor or ".." in path.parts or not (member.is_file or member.is_directory):
             raise FetchError(
-                f"{archive} from {source.url} holds {member.filename!r}, which leads out of its folder; "
+                f"{archive} from {source.url} holds {member.filename!r:.100}, which leads out of its folder; "
                 "nothing was unpacked and it was removed: do not trust that server"
             )
     found = [member for member in members if PureWindowsPath(member.filename).name == source.file]
     if len(found) != 1:
-        names = ", ".join(sorted(member.filename for member in members)[:4]) or "nothing"
+        names = ", ".join(sorted(f"{member.filename:.60}" for member in members)[:4]) or "nothing"
         raise FetchError(f"{archive} holds {names}, expected {source.file}; it was removed: try again")
     size = source.size or 0
     if found[0].uncompressed != size or sum(member.uncompressed for member in members) > size + SPARE:
