@@ -4,6 +4,7 @@ The paper's summary gives no widths, encodings, schedules or step counts: every 
 ours, and the reason stands beside it.  γ = 0.1 and the similarity motion are the paper's.
 """
 
+import re
 from dataclasses import dataclass
 
 __all__ = ["PRESETS", "CodecConfig", "FitConfig", "ModelConfig", "Preset", "Selection"]
@@ -45,19 +46,26 @@ class Selection:
     def parse(cls, frames: str | None = None, size: str | None = None) -> "Selection":
         """The selection that the command line's `--frames a:b:step` and `--size WxH` mean."""
         try:
-            parts = [int(part) if part else None for part in (frames or "").split(":")]
+            parts = [_whole(part) if part else None for part in (frames or "").split(":")]
             if len(parts) > 3 or (len(parts) == 1 and parts[0] is not None):
                 raise ValueError
         except ValueError:
             raise ValueError(
-                f"frames must be start:stop or start:stop:step, for example 0:96, got {frames!r}"
+                f"frames must be start:stop or start:stop:step, for example 0:96, got {frames!r:.60}"
             ) from None
         start, stop, step = [*parts, None, None, None][:3]
         try:
-            width, height = (int(part) for part in size.lower().split("x")) if size else (None, None)
+            width, height = (_whole(part) for part in size.lower().split("x")) if size else (None, None)
         except ValueError:
-            raise ValueError(f"size must be WIDTHxHEIGHT, for example 192x108, got {size!r}") from None
+            raise ValueError(f"size must be WIDTHxHEIGHT, for example 192x108, got {size!r:.60}") from None
         return cls(start or 0, stop, 1 if step is None else step, width, height)
+
+
+def _whole(text: str) -> int:
+    """A number of up to twelve plain digits.  Raises ValueError for all else that Python takes for one."""
+    if not re.fullmatch(r"-?[0-9]{1,12}", text):
+        raise ValueError(text)
+    return int(text)
 
 
 @dataclass(frozen=True)

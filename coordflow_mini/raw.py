@@ -27,6 +27,10 @@ Frames = np.ndarray[Any, np.dtype[np.uint8]]  # [time, height, width, 3], or one
 
 _SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue
+_RAW = re.compile(  # bounded, since Fraction("1e300000000") would be computed
+    r"(?P<width>[0-9]{1,6})[xX](?P<height>[0-9]{1,6})"
+    r"(:(?P<pix_fmt>[a-z0-9]{1,20})(:(?P<fps>[0-9]{1,9}(\.[0-9]{1,9})?)(/(?P<over>[0-9]{1,9}))?)?)?"
+)
 _EXPECTED = "expected WIDTHxHEIGHT:LAYOUT:FPS with yuv420p, yuv422p or yuv444p (8 bit, or 10le or 12le)"
 
 
@@ -62,14 +66,11 @@ class RawFormat:
         >>> RawFormat.parse("1920x1080:yuv420p:120")
         RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1), matrix='bt601')
         """
-        try:
-            size, *more = text.split(":")
-            width, height = (int(part) for part in size.lower().split("x"))
-            pix_fmt, fps = (*more, *("yuv420p", "25")[len(more) :])
-            rate = Fraction(fps)
-        except (ValueError, ZeroDivisionError):
-            raise VideoError(f"raw format {text!r} not understood; {_EXPECTED}") from None
-        return cls(width, height, pix_fmt, rate)
+        found = _RAW.fullmatch(text)
+        if not found or (found["over"] and not int(found["over"])):
+            raise VideoError(f"raw format {text!r:.60} not understood; {_EXPECTED}")
+        rate = Fraction(found["fps"] or 25) / int(found["over"] or 1)
+        return cls(int(found["width"]), int(found["height"]), found["pix_fmt"] or "yuv420p", rate)
 
     @classmethod
     def from_name(cls, name: str | Path) -> "RawFormat | None":
@@ -79,9 +80,9 @@ class RawFormat:
         RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1), matrix='bt601')
         """
         text = Path(name).name
-        found = re.search(r"_(\d+)x(\d+)_(\d+)fps(?=[_.]|$)", text)
+        found = re.search(r"_([0-9]{1,6})x([0-9]{1,6})_([0-9]{1,6})fps(?=[_.]|$)", text)
         chroma = re.search(r"_(420|422|444)(?=[_.]|$)", text)
-        bits = re.search(r"_(\d+)bit(?=[_.]|$)", text)
+        bits = re.search(r"_([0-9]+)bit(?=[_.]|$)", text)
         depth = {"8": "", "10": "10le", "12": "12le"}.get(bits[1] if bits else "8")
         if not found or depth is None:
             return None
