@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from coordflow_mini import bitstream, clips, video
+from coordflow_mini import bitstream, clips, files, video
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import Selection
 from coordflow_mini.raw import RawFormat
@@ -40,6 +40,8 @@ __all__ = [
     "selection",
 ]
 
+# Bytes of a name that leave room for its checkpoints, and for what those are written to
+_LONGEST_NAME = 255 - len("..checkpoint.1234567.01234567.part")
 _BOUNDS = {field.name: field for field in bitstream.HEADER_FIELDS}
 
 
@@ -99,9 +101,13 @@ def check_source(source: str) -> None:
     if clips.check_name(source):
         return
     path = Path(source)
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         known = ", ".join(info.name for info in clips.catalog())
-        raise ValueError(f"{source} does not exist; give a file, a folder of PNGs, or one of {known}")
+        raise ValueError(
+            f"{source} does not exist; give a file, a folder of PNGs, or one of {known}"
+        ) from None
     if path.is_file() and path.suffix.lower() == ".cfv":
         raise ValueError(f"{source} is encoded already; use `coordflow decode` to get a video back")
 
@@ -112,8 +118,14 @@ def check_coded_output(output: Path, source: str) -> None:
         raise ValueError(f"{output} must end in .cfv: encode INPUT OUT.cfv")
     if output.is_dir():
         raise ValueError(f"{output} is a folder; give the name of a file in it")
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"{output} cannot be written: there is no folder {output.absolute().parent}")
+    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+        raise ValueError(
+            f"{output} has too long a name: its checkpoint could not lie beside it; "
+            f"give one of at most {_LONGEST_NAME} bytes"
+        )
+    parent = files.destination(output).parent
+    if not parent.is_dir():
+        raise ValueError(f"{output} cannot be written: there is no folder {parent}")
     _check_free(output, source)
 
 
@@ -135,13 +147,17 @@ def check_folder(output: Path, source: str | Path, known: str) -> None:
 
 
 def _check_free(output: Path, source: str | Path) -> None:
-    """Refuses an output that is the source or in it, is no file or folder, or may not be written."""
-    if output.exists():
-        if not (output.is_file() or output.is_dir()) or not os.access(output, os.W_OK):
+    """Refuses an output that the source is or lies in, is no file or folder, or may not be written."""
+    target = files.destination(output)
+    if target.exists():
+        if not os.access(target, os.W_OK):
             raise ValueError(f"{output} is write-protected")
-        if os.path.exists(source) and os.path.samefile(output, source):
-            raise ValueError(f"{output} is the input; give another name, for it would be lost")
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
+        if os.path.exists(source):
+            if os.path.samefile(target, source):
+                raise ValueError(f"{output} is the input; give another name, for it would be lost")
+            if target in Path(os.path.realpath(source)).parents:
+                raise ValueError(f"the input lies in {output}; give another folder, for it would be lost")
+    folder = next(parent for parent in target.parents if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".coordflow."):
             pass

@@ -9,20 +9,26 @@ matters: YUV (120, 90, 180) is RGB (203, 92, 44) by BT.601 and (214, 101, 40) by
 
 import os
 import re
+import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import Colorspace, Interpolation
 
 from coordflow_mini.config import Selection
-from coordflow_mini.files import replacing
+from coordflow_mini.containers import bytes_missing
+from coordflow_mini.files import destination, replacing
 from coordflow_mini.raw import Frames, RawFormat, VideoError, YuvFrames, format_of
 
 __all__ = [
@@ -46,6 +52,23 @@ _BT709, _BT601, _BT2020 = 1, 6, (9, 10)  # matrix coefficients of ITU-T H.273; a
 _COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # ffmpeg would show a text file as a film of a terminal
 _FRAME = re.compile(r"frame_\d+\.png")
+# What may be in a file, by ffmpeg's names.  Not among them: playlists and scripts, which name other files and
+# addresses (concat, hls, dash, sdp, image2, ...), and sound or text alone.
+_FORMATS = (
+    "mov,matroska,avi,gif,yuv4mpegpipe,mpegts,mpeg,ivf,flv,asf,ogg,nut,dv,mxf,apng,webp,"
+    "h264,hevc,m4v,mpegvideo,obu,av1,mjpeg,"  # streams without a container
+    "png_pipe,gif_pipe,jpeg_pipe,webp_pipe,tiff_pipe,bmp_pipe,ppm_pipe,pgm_pipe,exr_pipe"  # one picture
+)
+_MOST_PIXELS = 2**28  # of a frame: the largest that a .cfv file holds; a PNG of a megabyte could claim 10**9
+_OPENING = {
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "none",  # of what a file might have opened besides
+    "max_pixels": str(_MOST_PIXELS),
+}
+# Damage that a decoder notices is an error: it would go on with gray or repeated blocks.
+_DECODING = {"err_detect": "crccheck+explode", "max_pixels": str(_MOST_PIXELS)}
+_SLOWEST, _FASTEST = 0.001, 100_000  # frames per second: what a .cfv file holds
+_COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC: the picture that comes with a song
 # Bicubic with swscale's ACCURATE_RND and FULL_CHR_H_INP, which PyAV names from 18 on
 _PRECISE = int(Interpolation.BICUBIC) | 0x40000 | 0x4000
 
@@ -126,6 +149,10 @@ class Video:
         array([128, 128, 128], dtype=uint8)
         """
         values = np.asarray(frames)
+        if values.ndim != 4 or values.dtype.kind not in "fiub":
+            raise ValueError(
+                f"float colors must be [time, height, width, 3], got {values.dtype} {values.shape}"
+            )
         low, high = (values.min(), values.max()) if values.size else (0, 0)
         if not (low >= 0 and high <= 1):
             raise ValueError(
@@ -164,14 +191,16 @@ def read(path: str | Path, selection: Selection | None = None, raw: RawFormat | 
     raw: says that the file is raw and how it is laid out; for .yuv it may be in the name instead.
     Raw YUV of 8 bits at its own size is not read but mapped (`YuvFrames`).  Else decoding goes frame by
     frame and stops after the last wanted one: memory holds the result and little else.  Rotation tags are
-    applied; what is transparent is laid on black; a step divides fps.
-    Raises VideoError with a one-line reason.
+    applied; what is transparent is laid on black; a step divides fps.  Of a variable frame rate, frames
+    are taken as they come, and fps is their mean.
+    What a file is shows in its bytes, not in its name, and no other file or address is opened for it.
+    Raises VideoError with a one-line reason, also where a decoder finds damage or the end is missing.
     """
     path, selection = Path(path), selection or Selection()
-    if not path.exists():
-        raise VideoError(f"{path} does not exist; give a video file or a folder of PNGs")
     try:
         fps, part = _read(path, selection, raw)
+    except (FileNotFoundError, NotADirectoryError):
+        raise VideoError(f"{path} does not exist; give a video file or a folder of PNGs") from None
     except (av.FFmpegError, OSError, MemoryError) as error:
         raise VideoError(f"{path} cannot be read as video: {_reason(error)}") from error
     return Video(part.frames, fps / selection.step, path.stem, part.selection, part.matrix)
@@ -179,36 +208,127 @@ def read(path: str | Path, selection: Selection | None = None, raw: RawFormat | 
 
 def _reason(error: Exception) -> str:
     """What the system says, without number and path."""
-    return str(getattr(error, "strerror", None) or error).splitlines()[0]
+    if isinstance(error, av.ArgumentError):
+        return "it is of no known kind"
+    return str(getattr(error, "strerror", None) or error or "not enough memory").splitlines()[0]
 
 
 def _read(path: Path, selection: Selection, raw: RawFormat | None) -> tuple[Fraction, "_Part"]:
     """Frame rate and the selected frames of a source, by its kind."""
     if path.is_dir():
-        return Fraction(25), _collect(_png_pictures(path), selection, path.name)
+        return Fraction(25), _png_part(path, selection)
+    _check_ordinary(path)
     if layout := format_of(path, raw):
         return layout.fps, _raw_part(path, layout, selection)
     if path.suffix.lower() == ".npy":
-        return Fraction(25), _collect(_npy_pictures(path), selection, path.name)
-    fps, pictures = _stream_pictures(path)
-    return fps, _collect(pictures, selection, path.name)
+        return Fraction(25), _npy_part(path, selection)
+    return _stream_part(path, selection)
 
 
-def _stream_pictures(path: Path) -> tuple[Fraction, Iterator[Picture]]:
+def _check_ordinary(path: Path) -> None:
+    """Refuses devices and pipes, which may keep a reader waiting forever, or have no end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise VideoError(f"{path} is no ordinary file; give a video file or a folder of PNGs")
+
+
+class _Source:
+    """A file as PyAV reads it, under a name that says nothing.
+
+    ffmpeg gives names a meaning: clip_%03d.png would be many files, concat:a|b two, http://... an address.
+    """
+
+    name = "input"
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.read, self.tell, self.seekable = file, file.read, file.tell, file.seekable
+
+    def seek(self, place: int, whence: int) -> int:
+        """The new place; -1 where there is none, since PyAV prints what is raised here."""
+        try:
+            return self.file.seek(place, whence)
+        except (OSError, ValueError):
+            return -1
+
+
+@contextmanager
+def _opened(path: Path, kind: str | None = None) -> Iterator[InputContainer]:
+    """What PyAV finds in a file."""
+    _check_ordinary(path)
+    with (
+        open(path, "rb") as file,
+        av.open(_Source(file), format=kind, options=_OPENING, metadata_errors="replace") as container,
+    ):
+        yield container
+
+
+def _stream_part(path: Path, selection: Selection) -> tuple[Fraction, "_Part"]:
     """Anything that PyAV decodes: its first video stream."""
-    container = av.open(str(path))
-    stream = next(iter(container.streams.video), None)
-    if stream is None or stream.codec_context.name in _TEXT_CODECS:
-        container.close()
-        raise VideoError(f"{path} is not a video: there is no video stream in it")
+    with _opened(path) as container:
+        streams = [stream for stream in container.streams.video if not int(stream.disposition) & _COVER]
+        if not streams or getattr(streams[0].codec_context, "name", None) in _TEXT_CODECS:
+            raise VideoError(f"{path} is not a video: there is no video stream in it")
+        if streams[0].codec_context is None:
+            raise VideoError(f"{path} is coded in a way that PyAV does not know; convert it to H.264")
+        missing = bytes_missing(path) if selection.stop is None else 0
+        if missing:
+            raise VideoError(
+                f"{path} is cut off: at least {missing:,} bytes are missing at its end; get it again, "
+                f"or select the --frames that are there"
+            )
+        rate, times = _rate(streams[0], path), list[float | None]()
+        part = _collect(_stream_pictures(container, streams[0], path, times), selection, path.name)
+        return _mean_rate(rate, times), part
+
+
+def _rate(stream: Any, path: Path) -> Fraction:
+    """Frames per second, the mean where they vary; not with more digits than a .cfv file holds."""
+    rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise VideoError(
+            f"{path} claims {float(rate):.3g} frames per second, expected {_SLOWEST:g} to {_FASTEST:,}; "
+            f"its header is wrong"
+        )
+    return rate.limit_denominator(100_000)
+
+
+def _mean_rate(rate: Fraction, times: list[float | None]) -> Fraction:
+    """The rate that a file gives, unless its frames come at other times [seconds]: then that of those.
+
+    Of files with a variable rate, ffmpeg gives that of the first few frames.  Times may be rounded, and a
+    frame may be missing; so as long as they are right to a frame and a half, the file is believed.
+    """
+    known = [time for time in times if time is not None]
+    if len(known) < len(times) or len(known) < 2 or known != sorted(known):
+        return rate
+    steps, span = len(known) - 1, known[-1] - known[0]
+    if abs(span * rate - steps) <= 1.5 or not _SLOWEST * span <= steps <= _FASTEST * span:
+        return rate
+    return Fraction(steps / span).limit_denominator(1000)
+
+
+def _stream_pictures(
+    container: InputContainer, stream: Any, path: Path, times: list[float | None]
+) -> Iterator[Picture]:
+    """Its frames; their times are added to `times`.  Raises VideoError at the first that is damaged."""
     stream.thread_type = "AUTO"
-
-    def pictures() -> Iterator[Picture]:
-        with container:
-            for frame in container.decode(stream):
+    stream.codec_context.options = dict(_DECODING)
+    count = 0
+    try:
+        for packet in container.demux(stream):
+            frames = [] if packet.is_corrupt else packet.decode()
+            if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+                raise av.InvalidDataError(0, "part of it is missing or wrong")
+            for frame in frames:
+                count += 1
+                times.append(frame.time)
                 yield partial(_itself, frame)
-
-    return Fraction(stream.average_rate or stream.guessed_rate or 25), pictures()
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{path} is damaged after frame {count - 1}: {_reason(error)}; get it again, or let "
+            f"`ffmpeg -i IN -c:v ffv1 OUT.mkv` decide what its frames are"
+            if count
+            else f"{path} cannot be read as video: {_reason(error)}"
+        ) from error
 
 
 def _at(frames: Frames | YuvFrames, index: int) -> Frames:
@@ -219,12 +339,13 @@ def _itself(frame: "Frames | av.VideoFrame") -> "Frames | av.VideoFrame":
     return frame
 
 
-def _png_pictures(folder: Path) -> Iterator[Picture]:
+def _png_part(folder: Path, selection: Selection) -> "_Part":
     """The PNGs of a folder in natural order, each decoded when it is asked for."""
     files = [file for file in folder.iterdir() if file.suffix.lower() == ".png" and file.name[0] != "."]
     if not files:
         raise VideoError(f"{folder} holds no PNG; expected frames such as frame_00000.png")
-    return (partial(_decoded_png, file) for file in sorted(files, key=_natural))
+    pictures = (partial(_decoded_png, file) for file in sorted(files, key=_natural))
+    return _collect(pictures, selection, folder.name, len(files))
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
@@ -235,29 +356,31 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 
 def _decoded_png(file: Path) -> av.VideoFrame:
     try:
-        with av.open(str(file), format="png_pipe") as container:
-            return next(container.decode(video=0))
-    except (av.FFmpegError, StopIteration) as error:
+        with _opened(file, "png_pipe") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.options = dict(_DECODING)
+            return next(container.decode(stream))
+    except (av.FFmpegError, OSError, IndexError, StopIteration) as error:
         raise VideoError(f"{file} is not a readable PNG") from error
 
 
-def _npy_pictures(path: Path) -> Iterator[Picture]:
+def _npy_part(path: Path, selection: Selection) -> "_Part":
     """The frames of a NumPy file, read from disk one by one."""
     try:
-        clip = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise VideoError(f"{path} is not a NumPy file of numbers") from error
-    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3:
+        clip = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, OverflowError, TypeError, SyntaxError, TokenError) as error:
+        raise VideoError(f"{path} is not a NumPy file of numbers, or not all of it is there") from error
+    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3 or not all(clip.shape):
         raise VideoError(f"{path} must hold uint8 [time, height, width, 3], got {clip.dtype} {clip.shape}")
-    return (partial(np.array, frame) for frame in clip)
+    return _collect((partial(np.array, frame) for frame in clip), selection, path.name, len(clip))
 
 
 def _raw_part(path: Path, raw: RawFormat, selection: Selection) -> "_Part":
     """The selected frames of a raw YUV file; those that are not wanted are not read."""
     if raw.pixelwise:
         return _selected(YuvFrames.open(path, raw), raw.matrix, selection, path.name)
-    pictures = (partial(_raw_frame, frame, raw) for frame in raw.mapped(path))
-    return _collect(pictures, selection, path.name)
+    frames = raw.mapped(path)
+    return _collect((partial(_raw_frame, frame, raw) for frame in frames), selection, path.name, len(frames))
 
 
 def _raw_frame(data: Frames, raw: RawFormat) -> av.VideoFrame:
@@ -287,18 +410,23 @@ def _selected(frames: Frames | YuvFrames, matrix: str, selection: Selection, nam
     same_size = (selection.height or height, selection.width or width) == (height, width)
     if not isinstance(frames, YuvFrames) or not same_size:
         pictures = (partial(_at, frames, index) for index in range(len(frames)))
-        return replace(_collect(pictures, selection, name), matrix=matrix)
+        return replace(_collect(pictures, selection, name, len(frames)), matrix=matrix)
     check_range(selection, len(frames), name)
     stop = len(frames) if selection.stop is None else selection.stop
     place = replace(selection, stop=stop, width=width, height=height)
     return _Part(frames[place.start : place.stop : place.step], matrix, place)
 
 
-def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> _Part:
-    """The selected frames, converted and resized one after the other."""
+def _collect(
+    pictures: Iterator[Picture], selection: Selection, name: str, length: int | None = None
+) -> _Part:
+    """The selected frames, converted and resized one by one; length: how many there are, if known."""
+    if length is not None:
+        check_range(selection, length, name)
     kept: list[Frames] = []
     shape, matrix, count = None, "rgb", 0
-    for count, picture in enumerate(islice(pictures, selection.stop), start=1):
+    end = None if selection.stop is None else min(selection.stop, sys.maxsize)
+    for count, picture in enumerate(islice(pictures, end), start=1):
         index = count - 1 - selection.start
         if index < 0 or index % selection.step:
             continue
@@ -309,6 +437,8 @@ def _collect(pictures: Iterator[Picture], selection: Selection, name: str) -> _P
                 f"{shape[1]}x{shape[0]}; all must have one size"
             )
         kept.append(area_resize(frame, selection.height or shape[0], selection.width or shape[1]))
+        more = 0 if length is None else len(range(length)[index + selection.start : end : selection.step]) - 1
+        _check_memory(len(kept) + more, kept[0].nbytes, name)
     check_range(selection, count, name)
     frames = _stacked(kept)
     stop = count if selection.stop is None else selection.stop
@@ -323,6 +453,24 @@ def check_range(selection: Selection, count: int, name: str) -> None:
     if selection.start >= count or (selection.stop or 0) > count:
         asked = f"{selection.start}:{'' if selection.stop is None else selection.stop}"
         raise VideoError(f"frames {asked} of {name} do not exist: it has {count} frames")
+
+
+def _check_memory(frames: int, size: int, name: str) -> None:
+    """Raises VideoError if so many frames of this size [bytes] are more than the machine has memory for."""
+    if frames * size > _memory():
+        raise VideoError(
+            f"{name} needs {frames * size / 1e9:,.0f} GB of memory or more as RGB, this machine has "
+            f"{_memory() / 1e9:,.0f} GB; select fewer --frames or a smaller --size"
+        )
+
+
+@cache
+def _memory() -> int:
+    """Memory of the machine [bytes]; no bound where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def _stacked(frames: list[Frames]) -> Frames:
@@ -401,12 +549,12 @@ def write(path: str | Path, frames: Iterable[Frames], fps: Fraction | int = 25) 
     what was there before.  A folder is replaced only if it holds frames and nothing else.
     Raises VideoError with a one-line reason.
     """
-    target = check_output(path)
+    target, kind = check_output(path), Path(path).suffix.lower()
     checked = _checked(frames)
     try:
         first = next(checked)
         with replacing(target) as temporary:
-            _WRITERS[target.suffix.lower()](temporary, chain([first], checked), Fraction(fps))
+            _WRITERS[kind](temporary, chain([first], checked), Fraction(fps))
     except StopIteration:
         raise VideoError(f"nothing to write to {path}: there are no frames") from None
     except (av.FFmpegError, OSError) as error:
@@ -414,14 +562,24 @@ def write(path: str | Path, frames: Iterable[Frames], fps: Fraction | int = 25) 
 
 
 def check_output(path: str | Path) -> Path:
-    """The absolute path, if `write` can be expected to write it; for errors before the work, not after.
+    """The absolute path, links followed, if `write` can be expected to write it: errors before the work.
 
     Raises VideoError if the suffix is unknown, the place does not exist or is not ours to replace.
     """
-    target = Path(os.path.abspath(path))
-    if target.suffix.lower() not in _WRITERS:
-        raise VideoError(f"cannot write {target.suffix} files; use .mp4, .y4m, .npy or a folder")
-    if target.suffix:
+    kind = Path(path).suffix.lower()
+    if kind not in _WRITERS:
+        raise VideoError(f"cannot write {kind} files; use .mp4, .y4m, .npy or a folder")
+    try:
+        target = destination(Path(path))
+        _check_free(target, kind, path)
+    except OSError as error:
+        raise VideoError(f"{path} cannot be written: {_reason(error)}") from error
+    return target
+
+
+def _check_free(target: Path, kind: str, path: str | Path) -> None:
+    """Refuses a place that does not exist or is not ours to replace."""
+    if kind:
         if target.is_dir():
             raise VideoError(f"{path} is a folder; give the name of a file in it")
         if not target.parent.is_dir():
@@ -433,7 +591,6 @@ def check_output(path: str | Path) -> Path:
     folder = next(parent for parent in target.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise VideoError(f"{path} cannot be written: {folder} is no folder that you may write to")
-    return target
 
 
 def _checked(frames: Iterable[Frames]) -> Iterator[Frames]:

@@ -1,0 +1,118 @@
+"""Whether a video file is as long as it says: downloads break off, disks fill up.
+
+ffmpeg plays what is there of such a file, without a word.  MP4, Matroska, AVI, GIF and Y4M say how long they,
+or their frames, are; we look only at that, and read nothing of what they hold.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["bytes_missing"]
+
+_MOST_BOXES = 100_000  # of an MP4 in fragments: one or two a second
+_LONGEST_LINE = 1024  # of a Y4M header
+_MEDIA = (b"moov", b"moof", b"mdat")  # what may not be cut; what follows them may be anything
+_SLACK = 8  # some writers of AVI count the first eight bytes, too
+
+
+def bytes_missing(path: str | Path) -> int:
+    """How many bytes are missing at the end, at least; 0 also where the file does not say how long it is."""
+    with open(path, "rb") as file:
+        start, size = file.read(12), os.fstat(file.fileno()).st_size
+        for belongs, end in _ENDS:
+            if belongs(start):
+                file.seek(0)
+                return max(0, end(file, size) - size)
+    return 0
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    """Where the last box that matters ends (ISO/IEC 14496-12, 4.2)."""
+    place, end = 0, 0
+    for _ in range(_MOST_BOXES):
+        file.seek(place)
+        head = file.read(16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if length == 1:
+            length = int.from_bytes(head[8:], "big")
+        if length < 8:  # 0: to the end of the file
+            break
+        place += length
+        end = place if kind in _MEDIA else end
+        if place >= size:
+            break
+    return end
+
+
+def _end_of_segment(file: BinaryIO, size: int) -> int:
+    """Where the segment of a Matroska file ends (RFC 8794); 0 if it was written without knowing."""
+    file.seek(4)
+    header = _length(file)
+    file.seek(header or 0, os.SEEK_CUR)
+    if header is None or file.read(4) != b"\x18\x53\x80\x67":
+        return 0
+    length = _length(file)
+    return 0 if length is None else file.tell() + length
+
+
+def _length(file: BinaryIO) -> int | None:
+    """The next length; None if it is unknown.  The zeros before its first one bit count the bytes to come."""
+    first = int.from_bytes(file.read(1), "big")
+    more = 8 - first.bit_length()
+    if more > 7:
+        return None
+    length = int.from_bytes(bytes([first & (0x7F >> more)]) + file.read(more), "big")
+    return None if length == 2 ** (7 * (more + 1)) - 1 else length
+
+
+def _end_of_riff(file: BinaryIO, size: int) -> int:
+    """Where an AVI ends, or the first gigabyte of it."""
+    return int.from_bytes(file.read(8)[4:], "little") + 8 - _SLACK
+
+
+def _end_of_gif(file: BinaryIO, size: int) -> int:
+    """One byte beyond the file, if its last block is not there (GIF89a, 18 to 27)."""
+    head = file.read(13)
+    file.seek(_colors(head[10:11]), os.SEEK_CUR)
+    while (kind := file.read(1)) in (b"\x21", b"\x2c"):
+        if kind == b"\x2c":
+            file.seek(_colors(file.read(9)[8:]), os.SEEK_CUR)
+        file.seek(1, os.SEEK_CUR)  # the extension's label, or the least number of bits
+        while length := file.read(1):
+            if length == b"\x00":
+                break
+            file.seek(length[0], os.SEEK_CUR)
+    return size + 1 if kind == b"" else 0
+
+
+def _end_of_y4m(file: BinaryIO, size: int) -> int:
+    """Where the last frame of a Y4M file would end; 0 if its frames are laid out in a way unknown to us."""
+    parts = file.readline(_LONGEST_LINE).decode("ascii", "replace").split()[1:]
+    said = {part[0]: part[1:] for part in parts}
+    layout = re.fullmatch(r"(420|422|444|mono)[a-z]*([0-9]*)", said.get("C", "420").replace("420p2", "420"))
+    if not layout or not (said.get("W", "") + said.get("H", "")).isdecimal():
+        return 0
+    width, height = int(said.get("W") or 0), int(said.get("H") or 0)
+    columns, rows = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "mono": (1, 0)}[layout[1]]
+    chroma = 2 * -(-width // columns) * -(-height // rows) if rows else 0
+    frame = (width * height + chroma) * (2 if int(layout[2] or 8) > 8 else 1)
+    while file.readline(_LONGEST_LINE):
+        file.seek(frame, os.SEEK_CUR)
+    return file.tell()
+
+
+def _colors(flags: bytes) -> int:
+    """Bytes of the color table that these flags announce."""
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
+
+
+_ENDS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int]], ...] = (
+    (lambda start: start[4:8] in (b"ftyp", b"styp", b"wide", b"skip", b"free", *_MEDIA), _end_of_boxes),
+    (lambda start: start[:4] == b"\x1a\x45\xdf\xa3", _end_of_segment),
+    (lambda start: start[:4] == b"RIFF" and start[8:] == b"AVI ", _end_of_riff),
+    (lambda start: start[:6] in (b"GIF87a", b"GIF89a"), _end_of_gif),
+    (lambda start: start[:10] == b"YUV4MPEG2 ", _end_of_y4m),
+)
