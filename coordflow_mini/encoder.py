@@ -381,9 +381,20 @@ def plan(
             f"a segment holds at most {bitstream.MOST_WEIGHTS:,} weights, this model has "
             f"{weight_count(model):,}; ask for fewer bits per pixel, or less width, depth or layers"
         )
+    _check_header(video, model)
     planned = Plan(model, target, segments)
     _check_bits(planned)
     return planned
+
+
+def _check_header(video: Video, model: ModelConfig) -> None:
+    """Raises `EncodeError` if no file can hold a video of this shape."""
+    try:
+        header_of(video, model, FitConfig())
+    except bitstream.BitstreamError as error:
+        raise EncodeError(
+            f"{video!r} is no video for a .cfv file: {error}; select fewer frames or a smaller size"
+        ) from None
 
 
 def _check_bits(plan: Plan) -> None:

@@ -7,6 +7,7 @@ The commands: `encoding`, `codec`, `applications`, `measuring`, `sweeping`, `sur
 `fetching`, `course`.  What they share: `options`, `fitting`, `estimates`, `figures`.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -102,6 +103,9 @@ def main() -> None:
     cores 10 to 40 times slower as soon as another process wants one of them (14 ms become 150 to 900);
     a short one makes it 37 ms then, and 17 ms when nothing else runs.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # read when PyTorch is loaded
     app()
