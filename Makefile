@@ -109,3 +109,8 @@ CAMPAIGN := OMP_NUM_THREADS=1 $(BIN)/python -m campaigns
 
 soak: setup  ## 240 clips in one process, eight encodes at once: five minutes; CLIPS=2400 for longer
 	$(CAMPAIGN).soak $(if $(CLIPS),--clips $(CLIPS))
+
+.PHONY: inputs
+
+inputs: setup  ## try every command on hundreds of damaged and hostile inputs: fifteen minutes; ONLY=mp4 for some
+	$(CAMPAIGN).inputs $(ONLY)
