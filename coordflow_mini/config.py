@@ -150,8 +150,8 @@ class FitConfig:
         if not 0 < self.learning_rate < 10:
             raise ValueError(f"learning_rate must lie in (0, 10), got {self.learning_rate}")
         for name in ("gamma", "squared", "absolute", "ms_ssim"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) <= 1e6:
+                raise ValueError(f"{name} must be finite and from 0 to 1e6, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,11 @@ class CodecConfig:
         for name in ("steps", "rounds"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
                 raise ValueError(f"{name} must be an integer of at least 0, got {getattr(self, name)}")
-        for name in ("bits_per_weight", "learning_rate", "step_learning_rate", "price"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be finite and positive, got {getattr(self, name)}")
+        if not 0 < self.bits_per_weight < float("inf"):
+            raise ValueError(f"bits_per_weight must be finite and positive, got {self.bits_per_weight}")
+        for name, most in (("learning_rate", 10), ("step_learning_rate", 10), ("price", 1e6)):
+            if not 0 < getattr(self, name) < most:
+                raise ValueError(f"{name} must lie in (0, {most:g}), got {getattr(self, name)}")
         if not 0 < self.floor <= self.aim <= 1:
             raise ValueError(f"expected 0 < floor <= aim <= 1, got floor {self.floor} and aim {self.aim}")
 

@@ -25,6 +25,7 @@ __all__ = [
     "PeerLostError",
     "agreed",
     "average",
+    "first",
     "joined",
     "rank",
     "same_weights",
@@ -129,6 +130,18 @@ def agreed(value: int) -> int:
     said = torch.tensor([value], dtype=torch.int64, device=device)
     _all(dist.broadcast, said, src=0)
     return int(said)
+
+
+def first(text: str) -> str:
+    """A text of the first process that has one, for all; empty where nobody has."""
+    if not _together():
+        return text
+    said: list[str] = [""] * world_size()
+    try:
+        dist.all_gather_object(said, text)
+    except RuntimeError as error:
+        raise _lost() from error
+    return next(filter(None, said), "")
 
 
 def _all(operation: Callable[..., Any], tensor: Tensor, **arguments: int) -> None:

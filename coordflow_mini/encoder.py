@@ -440,11 +440,15 @@ def model_for(
     if weight_count(replace(model, width=low)) > room:
         smallest = weight_count(replace(model, width=low)) * codec.bits_per_weight / 8
         least, several = segments * smallest + _framing(segments), segments > 1
+        bpp, fewer = 8 * least / video.pixels, f"fewer {'segments or ' if several else ''}layers"
         raise EncodeError(
             f"{target} bytes are too few: the smallest model of {model.layers} layers"
             f"{f', once for each of {segments} segments,' if several else ''} needs {least:.0f}; "
-            f"ask for at least {8 * least / video.pixels:.3g} bpp, or fewer "
-            f"{'segments or ' if several else ''}layers"
+            + (
+                f"ask for at least {bpp:.3g} bpp, or {fewer}"
+                if bpp <= 24
+                else "give a width instead of a rate"
+            )
         )
     while low < high:  # the largest width that fits
         middle = (low + high + 1) // 2

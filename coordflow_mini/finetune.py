@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,6 @@ from coordflow_mini import distributed
 from coordflow_mini.checkpoint import Checkpoint, State, figure
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.fit import (
-    DivergenceError,
     FitResult,
     OnStep,
     Progress,
@@ -29,6 +29,7 @@ from coordflow_mini.fit import (
     cosine,
     worth_compiling,
 )
+from coordflow_mini.guard import LOWERED, DivergenceError, Guard, copied, is_finite
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.optimizer import make_optimizer, restore
 from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
@@ -46,6 +47,8 @@ _SETTLED = 0.7  # part after which quantization steps stand still: to move them 
 _AGAIN, _BRIEFLY = 0.1, 0.1  # learning rate of a further round, and part of it in which steps move
 _HOLD = 5  # steps between two corrections of the rate
 _REPORT = 100  # steps between two measurements of the real file, and two entries of the history
+_ALMOST = 0.9  # weights that change in further rounds may cost a little more
+_MOST = 0.5  # mean squared error of what has run away: twice that of a gray picture at its worst
 
 
 def quantize_model(model: CoordFlow, step_indices: list[list[int]]) -> list[QuantizedTensor]:
@@ -166,6 +169,7 @@ class _Tuning:
         self.surcharge = 1.0  # bits of the real file per estimated bit
         self.history: list[Progress] = []
         self.began = time.perf_counter()
+        self.guard = Guard()
         for _ in range(3):
             self._calibrate()
             self._hold_rate()
@@ -177,6 +181,7 @@ class _Tuning:
         steps stand still.
         """
         self.total = first + len(rates)
+        self.guard.keep(self.state())
         while self.done < self.total:
             settled = self.done - first > settled_from * len(rates)
             # float32 last, because that is what a decoder computes in
@@ -185,10 +190,13 @@ class _Tuning:
             self.done += 1
             if self.done % _HOLD == 0 and not settled:
                 self._hold_rate()
-            if self.done % _REPORT == 0 or self.done == self.total:
-                self._check()
-                distributed.same_weights(self.quantizer.parameters())
-                self._calibrate()
+            ends = self.done % _REPORT == 0 or self.done == self.total
+            fault = "" if self.error <= _MOST else f"the squared error rose to {self.error:.2g}"
+            if self.guard.due() or ends:
+                fault = distributed.first(fault or self._fault(ends))
+            if fault:
+                self._go_back(fault)
+            elif ends:
                 self._report()
 
     def state(self) -> State:
@@ -204,18 +212,22 @@ class _Tuning:
             "steps": self.steps.state_dict(),
             "generator": self.sampler.generator.get_state(),
             "history": [progress.to_state() for progress in self.history],
+            "lowered": self.guard.lowered,
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
+        if not is_finite(state):
+            raise ValueError("not all of its numbers are finite")
         most = self.config.steps + self.config.rounds * _REPORT
         self.done = int(figure(state, "done", most=most))
-        self.began = time.perf_counter() - figure(state, "seconds")
+        self.guard.lowered = int(figure({"lowered": 0, **state}, "lowered", most=LOWERED))
+        self.began = min(self.began, time.perf_counter() - figure(state, "seconds"))
         self.error, self.surcharge = figure(state, "error"), figure(state, "surcharge", least=1e-6)
         self.size = int(figure(state, "size", least=1))
         self.quantizer.load_state_dict(state["quantizer"])
-        restore(self.weights, state["weights"])
-        restore(self.steps, state["steps"])
+        restore(self.weights, copied(state["weights"]))  # PyTorch would train in its tensors
+        restore(self.steps, copied(state["steps"]))
         self.sampler.generator.set_state(state["generator"])
         self.history = [Progress.from_state(entry) for entry in state["history"]]
 
@@ -226,7 +238,7 @@ class _Tuning:
         ):
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
-                group["lr"] = full * rate
+                group["lr"] = full * rate * self.guard.share
         terms = self.sampler.terms(self.quantizer, self.sampler.places(), dtype)
         # what the last bit is worth, if distortion falls as rate ** -config.price
         price = self.config.price * self.error / self._wanted_bits()
@@ -257,28 +269,75 @@ class _Tuning:
                 return
             self.quantizer.spend(8 * (self.aim - self.size))
 
+    def arrived(self, least: float, most: float) -> bool:
+        """Whether the size lies between these, or no training can lead there."""
+        return least <= self.size <= most or self._out_of_reach(least, most)
+
+    def _out_of_reach(self, least: float, most: float) -> bool:
+        """Whether a file of zeros is too large, or one at the finest steps too small."""
+        coarsest, finest = (
+            [[nearest_index(2.0**log2)] * len(steps) for steps in self.quantizer.log2_steps]
+            for log2 in (_COARSEST, _FINEST)
+        )
+        zeros = [
+            QuantizedTensor(np.zeros_like(tensor.integers), tensor.step_index)
+            for tensor in quantize_model(self.quantizer.model, coarsest)
+        ]
+        try:
+            largest = self.file_size(quantize_model(self.quantizer.model, finest))
+        except ValueError:  # steps as fine as that are none of these weights
+            return self.file_size(zeros) > most
+        return self.file_size(zeros) > most or largest < _ALMOST * least
+
     @torch.no_grad()
     def _hold_rate(self) -> None:
         """Shift all steps alike, so that the file has the wanted size whatever they learned."""
         self.quantizer.spend(self._wanted_bits() - self.surcharge * float(self.quantizer.bits()))
 
-    def _check(self) -> None:
-        """Raises DivergenceError, before any NaN is quantized."""
-        if not math.isfinite(self.error) or self.error > 1:
-            raise DivergenceError(
-                f"fine-tuning diverged (squared error {self.error:.3g}); use a fine-tuning learning rate "
-                f"below {self.config.learning_rate:g}, for example {self.config.learning_rate / 4:g}"
-            )
+    def _fault(self, ends: bool) -> str:
+        """What is wrong; empty if nothing is.  ends: whether all is to become a file now."""
+        if not is_finite(self.state()):
+            return "not all weights and steps are finite"
+        if ends:
+            try:
+                self.quantizer.quantized()
+            except ValueError:
+                return "weights have grown too large for their steps"
+        return ""
+
+    def _go_back(self, fault: str) -> None:
+        """To the last good state.  Raises DivergenceError, in that state."""
+        rate, where = self.config.learning_rate, f"step {self.done:,} of {self.total:,}"
+        cure = f"use a fine-tuning learning rate below {rate:g}, for example {rate / 10:g}"
+        try:
+            self.restore(self.guard.back("fine-tuning", where, fault, rate, cure))
+        except DivergenceError:
+            self.restore(self.guard.good)
+            raise
 
     def _report(self) -> None:
-        psnr_db = -10 * math.log10(max(self.error, 1e-10))
-        bits_per_weight = 8 * self.size / self.quantizer.model.parameter_count
-        seconds = time.perf_counter() - self.began
-        self.history.append(Progress("fine-tune", self.done, self.total, psnr_db, seconds, bits_per_weight))
+        distributed.same_weights(self.quantizer.parameters())
+        self._calibrate()
+        self.history.append(self._progress())
+        self.guard.keep(self.state())
         if self.keep:
             self.keep(self.state())
         if self.on_step:
             self.on_step(self.history[-1])
+
+    def _progress(self) -> Progress:
+        psnr_db = -10 * math.log10(max(self.error, 1e-10))
+        bits_per_weight = 8 * self.size / self.quantizer.model.parameter_count
+        seconds = time.perf_counter() - self.began
+        return Progress("fine-tune", self.done, self.total, psnr_db, seconds, bits_per_weight)
+
+    def stopped(self, least: float, most: float) -> None:
+        """After a Ctrl-C at any moment: what there is, or the last good state, within these sizes."""
+        if not self.error <= _MOST or self._fault(ends=True):
+            self.restore(self.guard.good)
+        self.settle(least, most)
+        if not self.history or self.history[-1].step < self.done:
+            self.history.append(self._progress())
 
 
 def finetune(
@@ -296,9 +355,12 @@ def finetune(
 
     file_size: bytes of the whole file with these tensors; it is what the rate is held by, so
     no estimate of ours decides.  The fit's model is trained in place.  Ctrl-C keeps what was
-    reached.  checkpoint: go on from what it holds, and keep in it what is reached.
+    reached; numbers that run away lead back to the last report, as in `fit`.
+    checkpoint: go on from what it holds, and keep in it what is reached.
     Raises `DivergenceError`, `CheckpointError`.  Taught in chapter 08.
     """
+    if not is_finite(fitted.model.state_dict()):
+        raise ValueError("the model to be fine-tuned has weights that are not finite; fit it again")
     compiling = worth_compiling(fitted.config, fitted.model.parameter_count, config.steps, _GRAPHS)
     sampler = Sampler(video, fitted.config, torch.device(device), compiling=compiling)
     tuning = _Tuning(fitted, sampler, config, config.aim * target_bytes, file_size, on_step)
@@ -314,14 +376,14 @@ def finetune(
         tuning.advance(0, [cosine(step / config.steps) for step in range(config.steps)])
         for again in range(config.rounds):
             first = config.steps + again * _REPORT
-            if tuning.done <= first and least <= tuning.size <= target_bytes:
+            if tuning.done <= first and tuning.arrived(least, target_bytes):
                 break
             tuning.advance(first, [_AGAIN * cosine(step / _REPORT) for step in range(_REPORT)], _BRIEFLY)
     except KeyboardInterrupt:
         if distributed.world_size() > 1:
             raise  # others do not know of it
         interrupted = True
-        tuning.settle(least, target_bytes)
+        tuning.stopped(least, target_bytes)
     finally:
         if checkpoint and distributed.rank() == 0:
             checkpoint.write()

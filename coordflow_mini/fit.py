@@ -4,6 +4,7 @@ result = fit(video, ModelConfig(), FitConfig(steps=1000))
 result.model.render(coords.frame_times(video.time), video.height, video.width)
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ from coordflow_mini.coords import (
     random_patches,
     random_places,
 )
+from coordflow_mini.guard import LOWERED, DivergenceError, Guard, copied, is_finite
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
 from coordflow_mini.machine import compiled, keep_memory, training_dtype
 from coordflow_mini.model import CoordFlow, weight_count
@@ -48,11 +50,10 @@ __all__ = [
     "worth_compiling",
 ]
 
-_REPORT = 50  # steps between two entries of the history, and between two checks for divergence
-
-
-class DivergenceError(RuntimeError):
-    """The loss became infinite or ran away; the message names the cure."""
+_REPORT = 50  # steps between two entries of the history; each is a state to come back to
+_USUAL = {"muon": 0.08, "adam": 0.02}  # learning rates up to which none was seen to end at a single color
+_log = logging.getLogger("coordflow_mini")
+_GRAY = 0.25  # the largest mean squared error of a gray picture: a model that is worse has run away
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,18 @@ class Sampler:
         self.clip = clip_on(video.frames, device)
         self.config = config
         self.times = frame_times(video.time).to(device)
-        self.frames = _checked_frames(frames, video).to(device)
+        self.video, self.frames = video, _checked_frames(frames, video).to(device)
         self.weights = None if weights is None else _checked_weights(weights, video).to(device)
         if weights is not None and config.ms_ssim:
             raise ValueError("ms_ssim looks at neighborhoods and knows no weights; leave one of them out")
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.dtype = training_dtype(device)
         self.pixel_terms = compiled(_pixel_terms) if compiling else _pixel_terms
+
+    def spread(self) -> float:
+        """The mean squared error of the best single color, judged from up to 16 frames."""
+        some = self.video.frames[:: -(-self.video.time // 16)]
+        return float(np.var(np.asarray(some).reshape(-1, 3) / np.float32(255), axis=0).mean())
 
     def places(self, reach: float = 1.0) -> Places:
         """The next random pixels, of the frames with |t| up to `reach`; always as many, of as many frames.
@@ -228,24 +234,37 @@ class _Run:
         self.optimizer = make_optimizer(config.optimizer, model.parameters(), config.learning_rate)
         self.step, self.seconds = 0, 0.0
         self.history: list[Progress] = []
+        self.guard, self.warned = Guard(), False
+        self.most = 0.0  # mean squared error of a model that has run away; 0: not known yet
+        self.recent: list[Tensor] = []  # squared errors of the steps since the last report
 
     def advance(self, stop: int) -> None:
-        """Train until step `stop` of the whole schedule."""
-        began, recent = time.perf_counter() - self.seconds, []
+        """Train until step `stop` of the whole schedule.  Raises DivergenceError."""
+        began = time.perf_counter() - self.seconds
+        self.guard.keep(self.state())
         while self.step < stop:
-            self._set_rates()
-            terms = self.sampler.terms(self.model, self.sampler.places(self._reach()))
-            self.optimizer.zero_grad(set_to_none=True)
-            terms.total.backward()
-            if not self._sees_time():
-                self.model.color.time_weight.grad = None
-            recent.append(distributed.average(self.model.parameters(), terms.squared))
-            self.optimizer.step()
-            self.step += 1
-            if self.step % _REPORT == 0 or self.step == stop:
+            self._descend()
+            ends = self.step % _REPORT == 0 or self.step == stop
+            if not (self.guard.due() or ends):
+                continue
+            window = len(self.recent) + (0 if ends else min(stop - self.step, -self.step % _REPORT))
+            if fault := distributed.first(self._fault(window)):
+                self._go_back(fault)
+            elif ends:
                 self.seconds = time.perf_counter() - began
-                self._report(torch.stack(recent).mean().item())
-                recent.clear()
+                self._report()
+
+    def _descend(self) -> None:
+        """One step."""
+        self._set_rates()
+        terms = self.sampler.terms(self.model, self.sampler.places(self._reach()))
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        if not self._sees_time():
+            self.model.color.time_weight.grad = None
+        self.recent.append(distributed.average(self.model.parameters(), terms.squared))
+        self.optimizer.step()
+        self.step += 1
 
     def state(self) -> State:
         """All that the next steps depend on."""
@@ -256,21 +275,28 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.sampler.generator.get_state(),
             "history": [progress.to_state() for progress in self.history],
+            "lowered": self.guard.lowered,
+            "most": self.most,
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
+        if not is_finite(state):
+            raise ValueError("not all of its numbers are finite")
         self.step = int(figure(state, "step", most=self.config.steps))
         self.seconds = figure(state, "seconds")
+        self.guard.lowered = int(figure({"lowered": 0, **state}, "lowered", most=LOWERED))
+        self.most = figure({"most": 0.0, **state}, "most", most=1)
+        self.recent = []
         self.model.load_state_dict(state["model"])
-        restore(self.optimizer, state["optimizer"])
+        restore(self.optimizer, copied(state["optimizer"]))  # PyTorch would train in its tensors
         self.sampler.generator.set_state(state["generator"])
         self.history = [Progress.from_state(entry) for entry in state["history"]]
 
     def _set_rates(self) -> None:
         """Annealing at the end; wide weights (the colors) warm up."""
         config = self.config
-        rate = learning_rate(config, self.model.config) * trapezoid(self.step / config.steps)
+        rate = self._full_rate() * self.guard.share * trapezoid(self.step / config.steps)
         warm_up = min(config.warm_up, max(1, config.steps // 3))
         for group in self.optimizer.param_groups:
             slow = group.get("wide", True)
@@ -286,21 +312,82 @@ class _Run:
         grow = max(1, min(self.config.grow, self.config.steps // 2))
         return 1.0 if self.model.flow is None else (self.step + 1) / grow
 
-    def _report(self, error: float) -> None:
-        if not math.isfinite(error) or error > 1:
-            raise DivergenceError(
-                f"training diverged at step {self.step} of {self.config.steps} (squared error {error:.3g}); "
-                f"use a learning rate below {self.config.learning_rate:g}, for example "
-                f"{self.config.learning_rate / 4:g}"
-            )
-        psnr_db = -10 * math.log10(max(error, 1e-10))
+    def _full_rate(self) -> float:
+        return learning_rate(self.config, self.model.config)
+
+    def _fault(self, window: int) -> str:
+        """What is wrong with this run; empty if nothing is.
+
+        window: steps from the last report to the next one, whose mean error counts: an earlier look finds
+        only what is wrong however the rest of them goes.
+        """
+        errors = torch.stack(self.recent)
+        if not self.most:
+            self.most = min(1.0, max(_GRAY, 2 * errors[0].item()))
+        mean = errors.mean().item() if len(errors) == window else errors.sum().item() / window / _ROUNDING
+        if not math.isfinite(mean):
+            return "the squared error is no number any more"
+        if mean > self.most:
+            return f"the squared error rose above {self.most:.2g}"
+        return "" if is_finite(self.state()) else "not all weights are finite"
+
+    def _go_back(self, fault: str) -> None:
+        """To the last good state.  Raises DivergenceError, with the model in that state."""
+        rate, where = self._full_rate(), f"step {self.step:,} of {self.config.steps:,}"
+        cure = f"use a learning rate below {rate:g}, for example {rate / 10:g}, another seed, or less width"
+        try:
+            self.restore(self.guard.back(self.stage, where, fault, rate, cure))
+        except DivergenceError:
+            self.restore(self.guard.good)
+            raise
+
+    def _report(self) -> None:
+        error = torch.stack(self.recent).mean().item()
+        self.recent = []
         distributed.same_weights(self.model.parameters())
-        progress = Progress(self.stage, self.step, self.config.steps, psnr_db, self.seconds)
+        progress = self._progress(error)
         self.history.append(progress)
+        self.guard.keep(self.state())
+        self._warn(error)
         if self.keep:
             self.keep(self.state())
         if self.on_step:
             self.on_step(replace(progress, model=self.model))
+
+    def _warn(self, error: float) -> None:
+        """Say so, once, where a learning rate above the usual keeps a model at what a single color shows."""
+        rate, late = self.config.learning_rate, self.config.steps // 4 <= self.step
+        if not late or self.warned or rate <= _USUAL[self.config.optimizer] or distributed.rank() > 0:
+            return
+        self.warned = True
+        if error > 0.9 * self.sampler.spread() > 0:
+            _log.warning(
+                "%s: at step %d of %d the model shows no more than a single color would; "
+                "use a learning rate below %g, for example %g",
+                *(self.stage, self.step, self.config.steps, rate, rate / 10),
+            )
+
+    def _progress(self, error: float) -> Progress:
+        psnr_db = -10 * math.log10(max(error, 1e-10))
+        return Progress(self.stage, self.step, self.config.steps, psnr_db, self.seconds)
+
+    @torch.no_grad()
+    def stopped(self) -> None:
+        """After a Ctrl-C at any moment: what there is, or the last good state; the history ends there.
+
+        Before the first report, a history of at least one entry is made of what one more batch shows.
+        """
+        if (self.recent and self._fault(len(self.recent))) or not is_finite(self.state()):
+            self.restore(self.guard.good)
+        if not self.recent and not self.history:
+            self.sampler.pixel_terms = _pixel_terms  # without compiling, which may be what was interrupted
+            self.recent = [self.sampler.terms(self.model, self.sampler.places()).squared]
+        if self.recent:
+            self.history.append(self._progress(torch.stack(self.recent).mean().item()))
+            self.recent = []
+
+
+_ROUNDING = 1.001  # more than sums of errors differ by, in one order or another
 
 
 def learning_rate(config: FitConfig, model: ModelConfig) -> float:
@@ -353,7 +440,9 @@ def fit(
 
     With `config.starts` > 1, that many models train for `start_steps` steps from different seeds and
     the one with the smallest loss goes on, as one does for k-means: which layer catches which motion
-    is decided early.  Ctrl-C stops and keeps what was reached.
+    is decided early.  Ctrl-C stops and keeps what was reached; the history then ends at that step.
+    Numbers that run away lead back to the last report, at a lower learning rate if they do so again, see
+    `guard`; a warning is logged.
 
     weights: [time, height, width], how much each pixel counts (inpainting: 0 in the hole).
     frames: indices of the frames to learn from (interpolation: every other one).
@@ -394,6 +483,11 @@ def fit(
         if not runs or distributed.world_size() > 1:
             raise  # there is nothing to keep yet, or others do not know of it
         run, interrupted = _best(runs), True
+        run.stopped()
+    except DivergenceError as error:
+        run = _best(runs)
+        error.reached = FitResult(run.model, config, tuple(run.history))
+        raise
     finally:
         if checkpoint and distributed.rank() == 0:
             checkpoint.write()

@@ -143,3 +143,49 @@ def test_shares_are_equal_and_cover_the_batch(monkeypatch):
         parts.append(distributed.share(batch))
     assert {part.shape for part in parts} == {(2, 2)}
     assert torch.equal(torch.cat(parts, dim=1), batch[:, :6])
+
+
+# A fit in which one of the processes finds a NaN, in a weight of its own or in what it remembers of one.
+FAULT = """
+import sys, torch
+from coordflow_mini import clips, distributed
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.fit import _Run, fit
+
+torch.set_num_threads(1)
+model = ModelConfig(width=8, depth=2, space_frequencies=6, highest_frequency=4.0, flow_width=8)
+config = FitConfig(steps=100, batch=504, warm_up=10, grow=10, static=10)
+video, descend, left = clips.cutout(24, 32, 6).video, _Run._descend, 1
+
+def spoiled(run):
+    global left
+    descend(run)
+    if run.step == int(sys.argv[2]) and left and distributed.rank() == 1:
+        left = 0
+        state = next(state for state in run.optimizer.state.values() if "square" in state)
+        state["square"].fill_(float("inf"))
+
+with distributed.joined("cpu"):
+    whole = fit(video, model, config)
+    _Run._descend = spoiled
+    again = fit(video, model, config)
+    pairs = zip(whole.model.parameters(), again.model.parameters(), strict=True)
+    same = all(torch.equal(a, b) for a, b in pairs)
+    open(f"{sys.argv[1]}.{distributed.rank()}", "w").write(f"{same} {left}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [50, 73])
+def test_a_fault_of_one_process_leads_all_of_them_back(step, tmp_path):
+    """All go back together, and end with the weights of an undisturbed job."""
+    script = tmp_path / "fault.py"
+    script.write_text(FAULT)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, *torchrun, str(script), str(tmp_path / "of"), str(step)]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"of.{rank}").read_text() for rank in (0, 1)] == ["True 1", "True 0"]
+    assert done.stderr.count("once more") == 1

@@ -269,3 +269,12 @@ def test_checked_frames_are_spread_over_the_clip():
     some = frames(600, 1080, 1920)
     assert some[0] == 0 and some[-1] == 599 and len(set(some)) == len(some) < 5
     assert frames(3, 10**4, 10**4) == [0], "never none"
+
+
+def test_a_clip_too_small_for_any_rate_is_told_of_a_width():
+    """No rate up to that of raw pixels is enough for one pixel; a given width makes a file of it."""
+    pixel = Video(np.full((1, 1, 1, 3), 7, np.uint8))
+    with pytest.raises(EncodeError, match="give a width instead of a rate"):
+        plan(pixel, bpp=24)
+    given = CodecConfig(choose_width=False)
+    assert plan(pixel, model=ModelConfig(width=4), codec=given).target_bytes > 100

@@ -82,6 +82,8 @@ def _reason(error: Exception) -> str:
         return f"not enough memory ({error}); try fewer --frames or a smaller --size"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if type(error).__name__ == "DivergenceError":  # its own cure is one for who writes Python
+        return f"{getattr(error, 'what', error)}; try another --seed, or a smaller --width"
     return str(error) or type(error).__name__
 
 

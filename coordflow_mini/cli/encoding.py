@@ -262,12 +262,14 @@ def _begin(checkpoint: "Checkpoint", resume: bool | None, console: Console) -> N
 @contextmanager
 def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
     """Where work ends early, say how to go on; the system's request to end (SIGTERM) ends it well, too."""
+    from coordflow_mini.guard import DivergenceError
+
     before = signal.getsignal(signal.SIGTERM)
     if before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, DivergenceError):
         if checkpoint.files():
             typer.echo(
                 f"\nwhat was trained is in {checkpoint.files()[-1]}: --resume goes on from there", err=True
