@@ -114,3 +114,16 @@ soak: setup  ## 240 clips in one process, eight encodes at once: five minutes; C
 
 inputs: setup  ## try every command on hundreds of damaged and hostile inputs: fifteen minutes; ONLY=mp4 for some
 	$(CAMPAIGN).inputs $(ONLY)
+
+CASES ?= 20000
+SEED ?=
+FOR ?= 600
+.PHONY: damage fuzz
+
+damage: setup  ## judge damaged .cfv files, and measure what the worst may cost; CASES=20000 SEED=1
+	$(CAMPAIGN).damage --cases $(CASES) $(if $(SEED),--seed $(SEED))
+	$(CAMPAIGN).damage --worst
+
+fuzz: setup  ## fuzz the readers of .cfv files, guided by coverage (atheris, Linux): FOR=600 seconds in all
+	$(BIN)/python -m pip install -qq -e '.[fuzz]'
+	$(CAMPAIGN).fuzz --seconds $$(($(FOR) / 2)) $(if $(SEED),--seed $(SEED))

@@ -128,8 +128,8 @@ def decode(video: Video, model: ModelConfig, name: str, rounds: int) -> Ratio:
     slow, times = naive.from_library(network), frame_times(video.time)[:FRAMES]
 
     def library() -> None:
-        for blend in network.stills(times, video.height, video.width):
-            blend.rgb.clamp(0, 1).mul(255).round().to(torch.uint8)
+        for _ in network.pictures(times, video.height, video.width):
+            pass
 
     turns = [lambda: naive.render(slow, times, video.height, video.width), library]
     naive_s, library_s, product_s = interleaved([*turns, matrix_product(torch.float32)], rounds)

@@ -25,6 +25,7 @@ __all__ = [
     "check_coded_output",
     "check_factor",
     "check_folder",
+    "check_held",
     "check_layer",
     "check_one_segment",
     "check_rate",
@@ -42,6 +43,7 @@ __all__ = [
 
 # Bytes of a name that leave room for its checkpoints, and for what those are written to
 _LONGEST_NAME = 255 - len("..checkpoint.1234567.01234567.part")
+_LARGEST_FILE = 2**32  # bytes: nine minutes of 1080p at 60 fps (`bitstream.MOST_PIXELS`) and 0.5 bpp
 _BOUNDS = {field.name: field for field in bitstream.HEADER_FIELDS}
 
 
@@ -80,7 +82,7 @@ def check_training(steps: int | None, minutes: float | None, gamma: float, seed:
     _BOUNDS["seed"].check(seed)
 
 
-def check_scale(scale: float, width: int, height: int) -> None:
+def check_scale(scale: float, width: int, height: int, layers: int = 1) -> None:
     """Refuses a `--scale` that makes pictures beyond those of any file."""
     sides = (scale * width, scale * height)
     if not (0 < scale < math.inf) or max(sides) > bitstream.LONGEST_SIDE or min(map(round, sides)) < 1:
@@ -88,12 +90,32 @@ def check_scale(scale: float, width: int, height: int) -> None:
             f"--scale {scale:g} of {width}x{height} pixels must leave "
             f"1 to {bitstream.LONGEST_SIDE} pixels per side; use a factor such as 2 or 0.5"
         )
+    try:
+        bitstream.check_frame(round(scale * height), round(scale * width), layers)
+    except bitstream.BitstreamError as error:
+        raise ValueError(f"--scale {scale:g} of {width}x{height} pixels is too large: {error}") from None
 
 
-def check_factor(option: str, factor: float) -> None:
-    """Refuses times the frame rate, `--fps-scale` for example, that no file has."""
+def check_factor(option: str, factor: float, frames: int = 1) -> None:
+    """Refuses times the frame rate, `--fps-scale` for example, that no file has; so many frames it makes."""
     if not 1 / 1000 <= factor <= 1000:
         raise ValueError(f"{option} must be 1/1000 to 1000, got {factor:g}; 2 doubles the frames")
+    if frames * factor > bitstream.MOST_FRAMES:
+        raise ValueError(
+            f"{option} {factor:g} makes {round(frames * factor):,} frames of {frames:,}, "
+            f"the most is {bitstream.MOST_FRAMES:,}; use a smaller factor or fewer frames"
+        )
+
+
+def check_held(header: Header, bytes_per_pixel: float = 3) -> None:
+    """Refuses a video that would not fit in memory, where all frames have to be there at once."""
+    size = round(bytes_per_pixel * header.time * header.height * header.width)
+    if size > bitstream.MOST_HELD:
+        raise ValueError(
+            f"{header.time:,} frames of {header.width}x{header.height} would take {size:,} bytes of memory, "
+            f"the most is {bitstream.MOST_HELD:,}; `coordflow decode` with --frames and --scale goes through "
+            "them one by one"
+        )
 
 
 def check_source(source: str) -> None:
@@ -179,6 +201,8 @@ def read_coded(path: Path) -> Coded:
         raise ValueError(f"{path} is a folder; give a .cfv file")
     if not path.is_file():
         raise ValueError(f"{path} does not exist" if not path.exists() else f"{path} is no ordinary file")
+    if path.stat().st_size > _LARGEST_FILE:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes; the most is {_LARGEST_FILE:,}")
     with open(path, "rb") as file:
         start = file.read(len(bitstream.MAGIC))
         data = start + (file.read() if start == bitstream.MAGIC else b"")

@@ -12,6 +12,18 @@ optional: a reader skips those that it does not know, and refuses other unknown 
 
 No checksum is trusted: every field is bounded before it is used, and every damage becomes one
 `BitstreamError`.  PyTorch is not imported.  Taught in chapter 08.
+
+What a file of N bytes may cost, whatever is in it (campaigns.damage measures, a test asks the system):
+
+    header, index, segments     64 N + 16 MiB; a tenth of a second, and a second more per 100,000 segments
+    weights of one segment      1.25 GiB; 5 s (at most 708 weights a byte, `MOST_WEIGHTS` in all)
+    sizes                       the same memory; 25 s per MB of file, for it reads every segment
+    decode_frames               1.75 GiB, however long the video; one frame is `MOST_WORK` at most
+    decode_renderings, --alpha  4 GiB: a frame is up to `MOST_LAYER_PIXELS` pixels of layers, 7 bytes each
+    decode, upscale, segment    that and the video in memory: up to `MOST_HELD`, or they refuse
+
+Seconds are those of one 2.5 GHz core.  A frame's time is its pixels times the weights: 0.02 s per 10^9
+at best, so a large picture of a large model takes minutes; it is computed in pieces, and Ctrl-C ends it.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,6 +46,8 @@ __all__ = [
     "QuantizedTensor",
     "Section",
     "Sizes",
+    "check_frame",
+    "check_work",
     "header_bytes",
     "index",
     "read",
@@ -52,8 +66,12 @@ VERSION = 1
 MOST_FRAMES = 2**20
 LONGEST_SIDE = 2**14
 MOST_PIXELS = 2**36  # time * height * width: nine minutes of 1920x1080 at 60 fps
+MOST_FRAME_PIXELS = 2**26  # height * width: 8192x8192; 7680x4320 has half as many
+MOST_LAYER_PIXELS = 2**27  # layers * height * width: 16 layers of 3840x2160, 4 of 7680x4320
+MOST_HELD = 2**33  # bytes of frames in memory at once: 345 of 3840x2160, 1,380 of 1920x1080
 SLOWEST, FASTEST = Fraction(1, 1000), Fraction(100_000)  # frames per second
 MOST_WEIGHTS = 2**25  # of a segment: 600 frames of 1080p at 0.12 bpp take 27.6 million
+MOST_WORK = 2**48  # weights * height * width: `MOST_WEIGHTS` at 3840x2160
 MOST_TENSORS = 2**12
 LONGEST_NAME = 32  # characters of the library's version
 LONGEST_HEADER = 512  # bytes
@@ -183,12 +201,30 @@ class Header:
             field.check(value)
         if self.time * self.height * self.width > MOST_PIXELS:
             raise BitstreamError(f"time x height x width must be at most {MOST_PIXELS}, got {found}")
+        check_frame(self.height, self.width, self.model.layers)
         if not SLOWEST <= self.fps <= FASTEST:
             raise BitstreamError(f"fps must be in {SLOWEST}..{FASTEST}, got {self.fps}")
         if not (len(self.version) <= LONGEST_NAME and self.version.isascii() and self.version.isprintable()):
             raise BitstreamError(
                 f"version must be up to {LONGEST_NAME} ASCII letters, got {self.version!r:.60}"
             )
+
+
+def check_frame(height: int, width: int, layers: int) -> None:
+    """Raises BitstreamError if a frame has more pixels than can be shown in bounded memory."""
+    most = min(MOST_FRAME_PIXELS, MOST_LAYER_PIXELS // layers)
+    if height * width > most:
+        raise BitstreamError(
+            f"a frame of {layers} layers may have {most:,} pixels, got {width}x{height} = {width * height:,}"
+        )
+
+
+def check_work(height: int, width: int, weights: int) -> None:
+    """Raises BitstreamError if a frame takes so many multiplications that nobody would see it."""
+    if weights * height * width > MOST_WORK:
+        raise BitstreamError(
+            f"weights x height x width must be at most {MOST_WORK}, got {weights} x {height} x {width}"
+        )
 
 
 def _frame_count(selection: config.Selection) -> int:
@@ -490,6 +526,7 @@ def _checked_shapes(
             f"a file holds up to {MOST_TENSORS} tensors and {MOST_WEIGHTS} weights; "
             f"this header asks for {len(shapes)} and {weights}"
         )
+    check_work(header.height, header.width, weights)
     return shapes
 
 

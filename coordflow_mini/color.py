@@ -12,6 +12,8 @@ __all__ = ["ColorNetwork"]
 
 
 _PIECE = 1 << 11  # pixels: 0.5 MB of activations a layer at width 64
+_PIECE_ELSEWHERE = 1 << 18
+_NUMBERS, _NUMBERS_ELSEWHERE = 1 << 23, 1 << 29  # a piece of a very wide model has fewer pixels: 32 MB, 2 GB
 
 
 class ColorNetwork(nn.Module):
@@ -87,7 +89,7 @@ class ColorNetwork(nn.Module):
         weights = [weight.mT.to(dtype) for weight in self.weights]
         biases = [bias.mT.to(dtype) for bias in self.biases]
         outputs = []
-        for piece in points.split(_PIECE if points.device.type == "cpu" else 1 << 18, dim=2):
+        for piece in points.split(self._piece(points.device.type), dim=2):
             phase = self.space.mT @ piece
             hidden = torch.cat([torch.sin(phase), torch.cos(phase)], dim=1).to(dtype)
             hidden = torch.bmm(weights[0], hidden).add_(share).sin_()
@@ -97,6 +99,12 @@ class ColorNetwork(nn.Module):
         output = torch.cat(outputs, dim=2)
         output[:, :3] += 0.5
         return output
+
+    def _piece(self, kind: str) -> int:
+        """How many pixels to compute at once on such a device."""
+        pixels, numbers = (_PIECE, _NUMBERS) if kind == "cpu" else (_PIECE_ELSEWHERE, _NUMBERS_ELSEWHERE)
+        widest = len(self.weights[0]) * max(matrix.shape[1] for matrix in self.weights)
+        return max(1, min(pixels, numbers // widest))
 
     def _time_share(self, times: Tensor) -> Tensor:
         """What time adds to the first hidden layer of every pixel, [layers, times, 1, width]."""

@@ -70,15 +70,22 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def pixel_grid(height: int, width: int, *, scale: float = 1.0, device: torch.device | str = "cpu") -> Tensor:
+def pixel_grid(
+    height: int,
+    width: int,
+    *,
+    scale: float = 1.0,
+    band: slice = slice(None),
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """Points of all pixels in reading order, [round(scale * height) * round(scale * width), 2].
 
-    With a scale other than 1 the same area is sampled by more or fewer pixels.
+    With a scale other than 1 the same area is sampled by more or fewer pixels.  band: these rows alone.
     """
     rows, columns = scaled_size(height, width, scale)
     column = (torch.arange(columns, device=device) + 0.5) * (width / columns) - 0.5
     row = (torch.arange(rows, device=device) + 0.5) * (height / rows) - 0.5
-    row, column = torch.meshgrid(row, column, indexing="ij")
+    row, column = torch.meshgrid(row[band], column, indexing="ij")
     return pixel_points(column.reshape(-1), row.reshape(-1), height, width)
 
 

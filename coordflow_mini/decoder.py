@@ -5,16 +5,15 @@ decoded, one at a time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 
 from coordflow_mini import bitstream
-from coordflow_mini.bitstream import Header
-from coordflow_mini.coords import frame_times, scaled_size
-from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes, to_uint8
+from coordflow_mini.bitstream import MOST_HELD, BitstreamError, Header
+from coordflow_mini.coords import frame_times
+from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.video import Video
 
@@ -55,12 +54,19 @@ def read_model(data: bytes, segment: int | None = None) -> tuple[Header, CoordFl
     return header, build_model(header, tensors)
 
 
-def decode(data: bytes, *, device: torch.device | str = "cpu") -> Video:
-    """The video in a `.cfv` file's bytes, as 8-bit frames.
+def decode(data: bytes, *, device: torch.device | str = "cpu", most_bytes: int = MOST_HELD) -> Video:
+    """The video in a `.cfv` file's bytes, as 8-bit frames, all in memory.
 
-    Raises `BitstreamError` on anything but a good file.  Taught in chapter 00.
+    most_bytes: of all frames together; a header of 60 bytes could ask for 200 GB.
+    Raises `BitstreamError` on anything but a good file, and on a video that is larger.  Taught in chapter 00.
     """
     header = bitstream.read_header(data)
+    size = 3 * header.time * header.height * header.width
+    if size > most_bytes:
+        raise BitstreamError(
+            f"{header.time} frames of {header.width}x{header.height} are {size:,} bytes, more than the "
+            f"{most_bytes:,} to be held at once; go through decode_frames(data), or give most_bytes={size}"
+        )
     frames: Iterator[Any] = decode_frames(data, device=device)
     first = next(frames)
     video = np.empty((header.time, *first.shape), np.uint8)
@@ -89,12 +95,11 @@ def decode_frames(
     header = bitstream.read_header(data)
     if layer is not None and not 0 <= layer < header.model.layers:
         raise ValueError(f"layer must be 0 to {header.model.layers - 1}, got {layer}")
-    size = scaled_size(header.height, header.width, scale)
     for model, times in _runs(data, header, frames):
-        stills = model.to(device).stills(times, header.height, header.width, scale=scale, dtype=dtype)
-        for blend in stills:
-            rgb = blend.rgb if layer is None else blend.layer_rgb[layer]  # [1, pixels, 3]
-            yield to_uint8(rgb[0]).unflatten(0, size).contiguous().cpu().numpy()
+        pictures = model.to(device).pictures(
+            times, header.height, header.width, scale=scale, layer=layer, dtype=dtype
+        )
+        yield from (picture.numpy() for picture in pictures)
 
 
 def decode_renderings(
@@ -125,8 +130,8 @@ def _runs(
     firsts = torch.tensor([segment.first for segment in segments])
     owners = torch.searchsorted(firsts, torch.floor(positions + 0.5), right=True) - 1
     start = 0
-    for owner, run in groupby(owners.tolist()):
-        segment, stop = segments[owner], start + len(list(run))
+    for owner, count in zip(*torch.unique_consecutive(owners, return_counts=True), strict=True):
+        segment, stop = segments[int(owner)], start + int(count)
         tensors = bitstream.segment_tensors(data[segment.at : segment.end], header, tensor_shapes)
         own = positions[start:stop] - segment.first
         yield build_model(header, tensors), frame_times(segment.frames, at=own)
@@ -135,7 +140,9 @@ def _runs(
 
 def _positions(header: Header, frames: Iterable[float] | None) -> torch.Tensor:
     """The wanted frames, all if None, [frames] float32.  Raises ValueError."""
-    positions = torch.tensor(list(range(header.time) if frames is None else frames), dtype=torch.float32)
+    if frames is None:
+        return torch.arange(header.time, dtype=torch.float32)
+    positions = torch.tensor(list(frames), dtype=torch.float32)
     if len(positions) and not (positions.min() >= 0 and positions.max() <= header.time - 1):
         low, high = positions.min(), positions.max()
         raise ValueError(f"frames must lie in 0 to {header.time - 1}, got {low:g} to {high:g}")

@@ -388,9 +388,10 @@ def plan(
 
 
 def _check_header(video: Video, model: ModelConfig) -> None:
-    """Raises `EncodeError` if no file can hold a video of this shape."""
+    """Raises `EncodeError` if no file can hold a video of this shape, or nobody could show its frames."""
     try:
         header_of(video, model, FitConfig())
+        bitstream.check_work(video.height, video.width, weight_count(model))
     except bitstream.BitstreamError as error:
         raise EncodeError(
             f"{video!r} is no video for a .cfv file: {error}; select fewer frames or a smaller size"

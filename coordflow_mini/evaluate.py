@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from coordflow_mini import __version__, bitstream, clips, metrics
-from coordflow_mini.bitstream import Header, Section
+from coordflow_mini.bitstream import BitstreamError, Header, Section
 from coordflow_mini.raw import RawFormat, format_of
 from coordflow_mini.results import RatePoint
 from coordflow_mini.video import Video, VideoError
@@ -100,9 +100,12 @@ def source_of(data: bytes, name: str | Path, raw: RawFormat | None = None) -> So
     """
     header = bitstream.read_header(data)
     if str(name).startswith("clip:cutout"):
+        _check_held(header)
         scene = clips.scene(str(name), header.selection)
         return Source(scene.video, scene.masks)
     raw = format_of(clips.place(name), raw)
+    if raw is None or (raw.width, raw.height) != (header.width, header.height):
+        _check_held(header)
     if raw is not None and header.matrix != "rgb":
         raw = replace(raw, matrix=header.matrix)
     video = clips.load(name, header.selection, raw)
@@ -112,6 +115,16 @@ def source_of(data: bytes, name: str | Path, raw: RawFormat | None = None) -> So
             f"give the source that was encoded"
         )
     return Source(video)
+
+
+def _check_held(header: Header) -> None:
+    """Raises BitstreamError if a source's frames, at the size that the file says, are too many for memory."""
+    size = 3 * header.time * header.height * header.width
+    if size > bitstream.MOST_HELD:
+        raise BitstreamError(
+            f"{header.time:,} frames of {header.width}x{header.height} are {size:,} bytes, more than the "
+            f"{bitstream.MOST_HELD:,} to be held at once; give raw YUV of that size, which is not held"
+        )
 
 
 def evaluate(

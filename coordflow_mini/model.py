@@ -19,6 +19,10 @@ from coordflow_mini.flow import FlowNetwork
 __all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8", "weight_count"]
 
 
+_BAND = 1 << 22  # pixels of all layers together that are floats at once: some 250 MB
+_FARTHEST = 2.0**30  # coordinate units that motion carries a point at most; nobody sees that far
+
+
 class Blend(NamedTuple):
     """What every layer shows at some pixels, and with which weight."""
 
@@ -104,25 +108,45 @@ class CoordFlow(nn.Module):
     def still(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
         """One moment at frame points [pixels, 2], as `forward` has it: see `ColorNetwork.still`."""
         matrices = similarity.matrix(self.transforms(time[None])[:, 0])[:, :2]  # [layers, 2, 3]
+        matrices = matrices.nan_to_num(0.0).clamp(-_FARTHEST, _FARTHEST)  # so all that follows is finite
         canonical = matrices[:, :, :2] @ points.T + matrices[:, :, 2:]
         output = self.color.still(canonical, time, dtype)  # [layers, 4, pixels]
         alpha = torch.softmax(output[:, 3], dim=0)
         return Blend(output[:, None, :3].mT, alpha[:, None])
 
-    def stills(
+    def _bands(
+        self, time: Tensor, height: int, width: int, scale: float, dtype: torch.dtype
+    ) -> Iterator[tuple[slice, Blend]]:
+        """A frame in bands of whole rows, after their pixels, so that a large one is never all floats."""
+        rows, columns = scaled_size(height, width, scale)
+        step = max(1, _BAND // (self.config.layers * columns))
+        device = self.color.space.device
+        for first in range(0, rows, step):
+            band = slice(first, min(first + step, rows))
+            points = pixel_grid(height, width, scale=scale, band=band, device=device)
+            yield slice(columns * band.start, columns * band.stop), self.still(points, time, dtype)
+
+    def pictures(
         self,
         times: Tensor,
         height: int,
         width: int,
         *,
         scale: float = 1.0,
+        layer: int | None = None,
         dtype: torch.dtype = torch.float32,
-    ) -> Iterator[Blend]:
-        """Whole frames, pixels: rows * columns; one by one, so that a long video never stands in memory."""
-        device = self.color.space.device
-        points = pixel_grid(height, width, scale=scale, device=device)
-        for time in times.to(device):
-            yield self.still(points, time, dtype)
+    ) -> Iterator[Tensor]:
+        """Frames, uint8 [height, width, 3] on the CPU, one by one: a long video never stands in memory.
+
+        layer: this one alone instead of the blend.
+        """
+        rows, columns = scaled_size(height, width, scale)
+        for number in range(len(times)):  # not `in times`, which would make a tensor for each of a million
+            time = times[number].to(self.color.space.device)
+            picture = torch.empty(rows * columns, 3, dtype=torch.uint8)
+            for pixels, blend in self._bands(time, height, width, scale, dtype):
+                picture[pixels] = to_uint8(blend.rgb if layer is None else blend.layer_rgb[layer])[0].cpu()
+            yield picture.view(rows, columns, 3)
 
     def render_frames(
         self,
@@ -135,12 +159,18 @@ class CoordFlow(nn.Module):
     ) -> Iterator[Rendering]:
         """Renderings of one frame each, one by one."""
         size = scaled_size(height, width, scale)
-        for blend in self.stills(times, height, width, scale=scale, dtype=dtype):
-            picture, layers = to_uint8(blend.rgb), to_uint8(blend.layer_rgb)
+        layers, count = self.config.layers, size[0] * size[1]
+        for number in range(len(times)):
+            time = times[number].to(self.color.space.device)
+            picture = torch.empty(1, count, 3, dtype=torch.uint8)
+            layer_rgb = torch.empty(layers, 1, count, 3, dtype=torch.uint8)
+            alpha = torch.empty(layers, 1, count)
+            for pixels, blend in self._bands(time, height, width, scale, dtype):
+                picture[:, pixels] = to_uint8(blend.rgb).cpu()
+                layer_rgb[:, :, pixels] = to_uint8(blend.layer_rgb).cpu()
+                alpha[:, :, pixels] = blend.alpha.cpu()
             yield Rendering(
-                picture.unflatten(1, size).cpu(),
-                layers.unflatten(2, size).cpu(),
-                blend.alpha.unflatten(2, size).cpu(),
+                picture.unflatten(1, size), layer_rgb.unflatten(2, size), alpha.unflatten(2, size)
             )
 
     def render(
@@ -171,8 +201,8 @@ class CoordFlow(nn.Module):
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
-    """Colors in [0, 1] as 8-bit values, rounded to the nearest, on the same device."""
-    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+    """Colors in [0, 1] as 8-bit values, rounded to the nearest, on the same device; NaN becomes 0, black."""
+    return (rgb.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:

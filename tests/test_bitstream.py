@@ -3,15 +3,15 @@
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from math import prod
-from zlib import crc32
 
 import numpy as np
 import pytest
 
+from campaigns.damage import flips, resealed, truncations
 from coordflow_mini import bitstream
 from coordflow_mini.bitstream import (
     HEADER_FIELDS,
@@ -64,35 +64,6 @@ def tensors_for(header: Header, seed: int = 0) -> list[QuantizedTensor]:
 def equal(left: Sequence[QuantizedTensor], right: Sequence[QuantizedTensor]) -> bool:
     pairs = zip(left, right, strict=True)
     return all(a.step_index == b.step_index and np.array_equal(a.integers, b.integers) for a, b in pairs)
-
-
-def varint_at(data: bytes, position: int) -> tuple[int, int]:
-    """A number and where the next one begins, read without any of the library's care."""
-    value = shift = 0
-    while position < len(data):
-        byte = data[position]
-        value, shift, position = value | (byte & 127) << shift, shift + 7, position + 1
-        if byte < 128:
-            break
-    return value, position
-
-
-def resealed(data: bytes) -> bytes:
-    """The data with every checksum made right that can still be found: what an attacker would do."""
-    fixed = bytearray(data)
-
-    def seal(start: int, stop: int) -> int:
-        if stop + 4 <= len(fixed):
-            fixed[stop : stop + 4] = crc32(fixed[start:stop]).to_bytes(4, "little")
-        return stop + 4
-
-    length, position = varint_at(fixed, 5)
-    position = seal(0, position + length)
-    while position < len(fixed):
-        _, inside = varint_at(fixed, position)
-        length, inside = varint_at(fixed, inside)
-        position = seal(position, inside + length)
-    return bytes(fixed)
 
 
 def accepted(data: bytes) -> bool:
@@ -155,7 +126,7 @@ def test_extremes_of_every_model_field(field):
     [
         {"time": 1, "height": 1, "width": 1, "selection": Selection(0, 1, 1, 1, 1)},
         {"time": 2**20, "height": 1, "width": 1, "selection": Selection(0, 2**20, 1, 1, 1)},
-        {"time": 256, "height": 2**14, "width": 2**14, "selection": Selection(0, 256, 1, 2**14, 2**14)},
+        {"time": 1024, "height": 2**12, "width": 2**14, "selection": Selection(0, 1024, 1, 2**14, 2**12)},
         {"time": 1, "selection": Selection(2**40, 2**40 + 1, 1, 96, 64)},
         {"time": 1, "selection": Selection(0, 2**32, 2**32, 96, 64)},
         {"fps": Fraction(1, 1000)},
@@ -369,22 +340,13 @@ def test_models_that_cannot_be_are_refused(good):
 # --- damage in bulk -------------------------------------------------------------------------------
 
 
-def flipped(data: bytes, seal: Callable[[bytes], bytes]) -> list[bytes]:
-    """Every single bit of the data flipped, and every byte set to 0 and 255."""
-    cases = []
-    for place, old in enumerate(data):
-        for new in {*(old ^ 1 << bit for bit in range(8)), 0, 255} - {old}:
-            cases.append(seal(data[:place] + bytes([new]) + data[place + 1 :]))
-    return cases
-
-
 def test_every_truncation_is_refused(good):
-    assert not any(accepted(good[:size]) for size in range(len(good)))
-    assert not any(accepted(resealed(good[:size])) for size in range(len(good)))
+    assert not any(accepted(cut) for cut in truncations(good))
+    assert not any(accepted(resealed(cut)) for cut in truncations(good))
 
 
 def test_every_flip_is_refused(good):
-    assert not any(accepted(case) for case in flipped(good, bytes))
+    assert not any(accepted(case) for case in flips(good))
 
 
 def test_resealing_keeps_a_good_file(good):
@@ -397,7 +359,7 @@ def test_resealing_keeps_a_good_file(good):
 
 def test_every_flip_with_its_checksums_made_right_is_bounded(good):
     tracemalloc.start()
-    count = sum(accepted(case) for case in flipped(good, resealed))
+    count = sum(accepted(resealed(case)) for case in flips(good))
     assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     tracemalloc.stop()
     assert count > 0, "a seed is as good as another: some of these files are valid"

@@ -207,6 +207,38 @@ def test_frames_come_one_by_one():
         assert torch.equal(frame.alpha[:, 0], together.alpha[:, number])
 
 
+@pytest.mark.parametrize(("name", "limit"), [("model._BAND", 30), ("model._BAND", 1), ("color._NUMBERS", 20)])
+def test_large_frames_and_wide_models_come_in_pieces(name, limit, monkeypatch):
+    """Bands of a row or two, and pieces of a pixel or two, are the same picture to a gray level."""
+    model, times = trained(SMALL), frame_times(2)
+    whole, pictures = model.render(times, 5, 8), torch.stack(list(model.pictures(times, 5, 8)))
+    assert torch.equal(pictures, whole.rgb)
+    monkeypatch.setattr(f"coordflow_mini.{name}", limit)
+    parts = model.render(times, 5, 8)
+    assert (parts.rgb.int() - whole.rgb.int()).abs().max() <= 1
+    assert (parts.layer_rgb.int() - whole.layer_rgb.int()).abs().max() <= 1
+    torch.testing.assert_close(parts.alpha, whole.alpha, atol=1e-4, rtol=0)
+    assert torch.equal(torch.stack(list(model.pictures(times, 5, 8))), parts.rgb)
+    alone = torch.stack(list(model.pictures(times, 5, 8, layer=1)))
+    assert torch.equal(alone, parts.layer_rgb[1])
+
+
+def test_motion_beyond_all_numbers_still_shows_colors():
+    """A layer scaled by exp(1000) or moved by 10^38: no NaN reaches a color, and alpha sums to 1."""
+    model = trained(SMALL)
+    for value in (1e3, 1e38, -1e38):
+        with torch.no_grad():
+            model.flow.bias_out.fill_(value)
+        rendering = model.render(frame_times(2), 5, 8)
+        torch.testing.assert_close(rendering.alpha.sum(dim=0), torch.ones(2, 5, 8))
+
+
+def test_no_number_is_black():
+    """NaN as a color is 0 on every machine; infinities are clipped like other numbers."""
+    colors = torch.tensor([math.nan, math.inf, -math.inf])
+    assert model_module.to_uint8(colors).tolist() == [0, 255, 0]
+
+
 def test_rendering_needs_no_gradient():
     """A rendering holds no graph, so a long one holds no memory."""
     rendering = trained(SMALL).render(frame_times(2), 5, 8)

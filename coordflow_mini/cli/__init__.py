@@ -59,10 +59,8 @@ class _Group(TyperGroup):
         except (ValueError, OSError, MemoryError) as error:
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except RuntimeError as error:
-            if type(error).__name__ not in (
-                "DivergenceError",
-                "PeerLostError",
-            ):  # their modules import PyTorch
+            # their modules import PyTorch
+            if type(error).__name__ not in ("DivergenceError", "PeerLostError") and not _out_of_memory(error):
                 raise
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except KeyboardInterrupt:
@@ -76,10 +74,15 @@ class _Group(TyperGroup):
         return 2
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Whether PyTorch got no memory: on a processor it says so by a plain RuntimeError."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
 def _reason(error: Exception) -> str:
     """What went wrong, without numbers that only systems understand."""
-    if isinstance(error, MemoryError):
-        return f"not enough memory ({error}); try fewer --frames or a smaller --size"
+    if isinstance(error, MemoryError) or _out_of_memory(error):
+        return f"not enough memory ({str(error)[-120:]}); try fewer --frames or a smaller --size"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if type(error).__name__ == "DivergenceError":  # its own cure is one for who writes Python

@@ -260,8 +260,12 @@ def upscale(
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
     subject = open_input(source, frames, size, raw, matrix, wanted)
-    place = subject.header if isinstance(subject, arguments.Coded) else subject
-    arguments.check_scale(scale, place.width, place.height)
+    if isinstance(subject, arguments.Coded):
+        arguments.check_held(subject.header, 3 * scale**2)
+        size_before, layers = (subject.header.width, subject.header.height), subject.header.model.layers
+    else:
+        size_before = (subject.width, subject.height)
+    arguments.check_scale(scale, *size_before, layers)
 
     from coordflow_mini import applications, video
 
@@ -304,6 +308,11 @@ def interpolate(
     arguments.check_factor("--factor", factor)
     arguments.check_video_output(output, Path(source))
     subject = open_input(source, frames, size, raw, matrix, wanted)
+    if isinstance(subject, arguments.Coded):
+        arguments.check_factor("--factor", factor, subject.header.time)
+        arguments.check_held(subject.header, 3 * factor)
+    else:
+        arguments.check_factor("--factor", factor, subject.time)
 
     from coordflow_mini import applications, video
 

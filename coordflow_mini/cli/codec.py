@@ -1,6 +1,7 @@
 """Videos out of files, and what is in them: `decode`, `info`."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -55,8 +56,9 @@ def decode(
 
     coded = arguments.read_coded(source)
     chosen = arguments.selected(coded.header, frames)
-    arguments.check_scale(scale, coded.header.width, coded.header.height)
-    arguments.check_factor("--fps-scale", fps_scale)
+    header = coded.header
+    arguments.check_scale(scale, header.width, header.height, header.model.layers)
+    arguments.check_factor("--fps-scale", fps_scale, len(chosen))
     layers = arguments.chosen_layers(coded.header, layer)
     if alpha:
         arguments.check_folder(output, source, export.LAYERS)
@@ -69,14 +71,15 @@ def decode(
     from coordflow_mini.timeline import timeline
 
     place, dtype = device_for(device, threads), torch.bfloat16 if fast else torch.float32
-    line = timeline(chosen, coded.header.fps, fps_scale)
-    pictures = decoder.decode_renderings(coded.data, line.positions, scale=scale, device=place, dtype=dtype)
-    shown = Console(quiet=quiet).counted("decode", pictures, len(line.positions))
+    line = timeline(chosen, header.fps, fps_scale)
+    wanted: Any = {"frames": line.positions, "scale": scale, "device": place, "dtype": dtype}
+    shown = partial(Console(quiet=quiet).counted, "decode")
     if alpha:
-        export.write_alpha(output, shown, layers)
+        renderings = decoder.decode_renderings(coded.data, **wanted)
+        export.write_alpha(output, shown(renderings, len(line.positions)), layers)
     else:
-        show = (picture.rgb if layer is None else picture.layer_rgb[layer] for picture in shown)
-        video.write(output, (frame[0].numpy() for frame in show), line.fps)
+        pictures = decoder.decode_frames(coded.data, layer=layer, **wanted)
+        video.write(output, shown(pictures, len(line.positions)), line.fps)
     if not quiet:
         typer.echo(f"{output}: {len(line.positions)} frames, {float(line.fps):g} fps")
         if fast:

@@ -65,6 +65,9 @@ def open_input(
 
     coded = arguments.read_coded(Path(source))
     arguments.check_one_segment(coded, source)
+    arguments.check_held(
+        coded.header, max(3, 2 * coded.header.model.layers)
+    )  # frames, or masks of all layers
     return coded
 
 

@@ -1,0 +1,135 @@
+"""Coverage-guided fuzzing of what reads a `.cfv` file: `python -m campaigns.fuzz --seconds 600`.
+
+atheris watches which branches of the reader an input reaches, and keeps what reaches a new one.  Its own
+mutations would all end at a checksum, so two thirds of ours change numbers of the header, sections or coded
+words and seal the file again (`campaigns.damage`).
+
+Two targets: `parse` reads header, index, weights and sizes without PyTorch, thousands of times a second;
+`decode` renders pixels of what is read.  What is found, and the inputs that reached something new, lie in
+runs/campaigns/fuzz; so the next run goes on from there.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+KEPT = Path("runs/campaigns/fuzz")
+LONGEST_INPUT = 1 << 12
+SECONDS_A_RUN, MEGABYTES = 20, 4096  # beyond these an input is a finding
+
+
+def parse(data: bytes) -> None:
+    """The reader's promise, without pictures: one BitstreamError of one line, or weights in all bounds."""
+    from campaigns.damage import shapes_of
+    from coordflow_mini import bitstream, entropy
+
+    try:
+        header = bitstream.read_header(data)
+        assert bitstream.header_bytes(header) == data[: len(bitstream.header_bytes(header))]
+        sections = bitstream.index(data)
+        assert sum(section.frames for section in sections) == header.time
+        for section in bitstream.segments(data)[:4]:
+            found = bitstream.segment_tensors(data[section.at : section.end], header, shapes_of)
+            for tensor in found:
+                assert abs(tensor.integers).max() <= entropy.LARGEST and abs(tensor.values).max() < 2**26
+        assert bitstream.sizes(data, shapes_of).total == len(data)
+    except bitstream.BitstreamError as error:
+        text = str(error)
+        assert text and "\n" not in text and len(text) < 400, text
+
+
+def decode(data: bytes) -> None:
+    """All that `damage.judge` asks, with a few pixels of the first and the last frame."""
+    from campaigns import damage
+
+    damage.judge(data)
+
+
+TARGETS = {"parse": parse, "decode": decode}
+
+
+def mutated(data: bytes, size: int, seed: int) -> bytes:
+    """The next input: a third by libFuzzer, the others by `campaigns.damage`, most of these resealed."""
+    import atheris
+
+    from campaigns import damage
+
+    rng = Random(seed)
+    if rng.random() < 1 / 3:
+        data = atheris.Mutate(data, min(size, LONGEST_INPUT))
+        return damage.resealed(data) if rng.random() < 0.7 else data
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        try:
+            data = rng.choice(damage.MUTATIONS)(data, rng) or data
+        except (IndexError, ValueError):  # too little is left to mutate it that way
+            data = rng.choice(damage.originals())
+    data = damage.resealed(data) if rng.random() < 0.9 else data
+    return data[: min(size, LONGEST_INPUT)]
+
+
+def fuzz(target: str, runs: int, seconds: int, seed: int) -> None:
+    """The child: runs until libFuzzer ends the process."""
+    import atheris
+
+    with atheris.instrument_imports(include=["coordflow_mini.bitstream", "coordflow_mini.entropy"]):
+        from coordflow_mini import bitstream, entropy, quantize
+
+    if target == "decode":
+        import torch
+
+        from campaigns import damage
+
+        torch.set_num_threads(1)
+        damage.judge(damage.originals()[0])  # so that the first input does not pay for imports
+        from coordflow_mini import decoder
+
+        for name in ("decode_frames", "_runs", "_positions", "build_model"):
+            setattr(decoder, name, atheris.instrument_func(getattr(decoder, name)))
+    assert bitstream and entropy and quantize
+    folder = KEPT / target
+    options = [f"-artifact_prefix={folder}/", f"-max_len={LONGEST_INPUT}", f"-timeout={SECONDS_A_RUN}"]
+    options += [f"-rss_limit_mb={MEGABYTES}", f"-seed={seed}", "-print_final_stats=1"]
+    options += [f"-runs={runs}"] * bool(runs) + [f"-max_total_time={seconds}"] * bool(seconds)
+    atheris.Setup([sys.argv[0], *options, str(folder / "corpus")], TARGETS[target], custom_mutator=mutated)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--target", choices=TARGETS, default=None, help="default: one, then the other")
+    options.add_argument("--seconds", type=int, default=0, help="of each target")
+    options.add_argument("--runs", type=int, default=0, help="of each target")
+    options.add_argument("--seed", type=int, default=int(time.time()))
+    options.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.child:
+        fuzz(given.target, given.runs, given.seconds, given.seed)
+        return
+    if not given.runs and not given.seconds:
+        options.error("say for how long: --seconds 600 or --runs 100000")
+    targets = [given.target] if given.target else list(TARGETS)
+    sys.exit(max(campaign(target, given.runs, given.seconds, given.seed) for target in targets))
+
+
+def campaign(target: str, runs: int, seconds: int, seed: int) -> int:
+    """One target in a process of its own, which a crash may end; 1 if there is a finding."""
+    from campaigns import damage
+
+    corpus = KEPT / target / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for file in damage.CORPUS.glob("*.cfv"):
+        shutil.copy(file, corpus)
+    command = [sys.executable, "-m", "campaigns.fuzz", "--child", "--target", target, "--seed", str(seed)]
+    command += ["--runs", str(runs), "--seconds", str(seconds)]
+    code = subprocess.run(command, check=False).returncode
+    found = sorted(file.name for file in (KEPT / target).iterdir() if file.is_file())
+    print(f"{target}: seed {seed}, {len(list(corpus.iterdir()))} inputs in the corpus, findings: {found}")
+    return 1 if code or found else 0
+
+
+if __name__ == "__main__":
+    main()
