@@ -19,6 +19,7 @@ from random import Random
 
 KEPT = Path("runs/campaigns/fuzz")
 LONGEST_INPUT = 1 << 12
+ROUND = 250_000  # inputs that one process tries
 SECONDS_A_RUN, MEGABYTES = 20, 4096  # beyond these an input is a finding
 
 
@@ -116,16 +117,25 @@ def main() -> None:
 
 
 def campaign(target: str, runs: int, seconds: int, seed: int) -> int:
-    """One target in a process of its own, which a crash may end; 1 if there is a finding."""
+    """One target in processes of its own, which a crash may end; 1 if there is a finding.
+
+    One process after the other, for atheris 3.0 keeps some 2.5 kB of every input that a custom mutator makes.
+    """
     from campaigns import damage
 
-    corpus = KEPT / target / "corpus"
+    corpus, began, done, code = KEPT / target / "corpus", time.monotonic(), 0, 0
     corpus.mkdir(parents=True, exist_ok=True)
     for file in damage.CORPUS.glob("*.cfv"):
         shutil.copy(file, corpus)
-    command = [sys.executable, "-m", "campaigns.fuzz", "--child", "--target", target, "--seed", str(seed)]
-    command += ["--runs", str(runs), "--seconds", str(seconds)]
-    code = subprocess.run(command, check=False).returncode
+    while not code and (not runs or done < runs):
+        left = round(seconds - (time.monotonic() - began))
+        if seconds and left < 1:
+            break
+        size = min(ROUND, runs - done) if runs else ROUND
+        command = [sys.executable, "-m", "campaigns.fuzz", "--child", "--target", target]
+        command += ["--seed", str(seed + done), "--runs", str(size), "--seconds", str(left if seconds else 0)]
+        code = subprocess.run(command, check=False).returncode
+        done += size
     found = sorted(file.name for file in (KEPT / target).iterdir() if file.is_file())
     print(f"{target}: seed {seed}, {len(list(corpus.iterdir()))} inputs in the corpus, findings: {found}")
     return 1 if code or found else 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from campaigns import damage
+from campaigns import damage, fuzz
 from coordflow_mini import bitstream, cli, decoder
 from coordflow_mini.bitstream import BitstreamError
 
@@ -104,8 +104,8 @@ def test_the_judge_can_find(monkeypatch):
     """A reader that answers with anything else is found: another error, several lines, half a video."""
     data = damage.originals()[1]
 
-    def answers(error: Exception) -> Callable[[bytes], None]:
-        def refuse(_: bytes) -> None:
+    def answers(error: Exception) -> Callable[..., None]:
+        def refuse(*_: object, **__: object) -> None:
             raise error
 
         return refuse
@@ -123,6 +123,16 @@ def test_the_judge_can_find(monkeypatch):
     monkeypatch.setattr(damage, "LONGEST_SECONDS", 0.0)
     with pytest.raises(damage.FindingError, match="took"):
         damage.judge(data)
+
+
+def test_the_fuzz_targets_find_nothing_in_what_the_judge_has_judged(monkeypatch):
+    """Both targets take the originals and some cases; a reader that errs is found by an assertion."""
+    for data in [*damage.originals(), *(damage.case(2, number).data for number in range(60))]:
+        fuzz.parse(data)
+        fuzz.decode(data)
+    monkeypatch.setattr(bitstream, "sizes", lambda *_: replace(bitstream.Sizes(1, 1, 1, 1, 1, 1)))
+    with pytest.raises(AssertionError):
+        fuzz.parse(damage.originals()[0])
 
 
 # --- what no file may cost ----------------------------------------------------------------------------
