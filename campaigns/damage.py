@@ -447,7 +447,7 @@ def hostile() -> dict[str, Callable[[], bytes]]:
         "weights in one matrix": lambda: crafted(1, 8, 8, matrix),
         "weights of two segments": lambda: crafted(2, 8, 8, weights, 1),
         "activations": lambda: crafted(1, 64, 64, {"layers": 16, "width": 4096, "space_frequencies": 250}),
-        "pixels of a frame": lambda: crafted(2, 2**13, 2**13, {"layers": 2}),
+        "pixels of a frame": lambda: crafted(1, 2**13, 2**13, {"layers": 2}),
         "pixels of layers": lambda: crafted(2, 2880, 2880, {"layers": 16}),
         "pixels": lambda: crafted(2**10, 2**13, 2**13, {}),
         "frames": lambda: crafted(2**20, 1, 1, {}),
@@ -467,14 +467,14 @@ class Worst:
 
 WORST = (  # what `bitstream` states, for these files; see `READINGS`
     Worst("segments", "index", 64 * 1.8 + 16, 4),
-    Worst("weights", "sizes", 1280, 10),
-    Worst("weights in one matrix", "frames", 1280, 10),
-    Worst("weights of two segments", "frames", 1280, 15),
-    Worst("activations", "frames", 1792, 20),
+    Worst("weights", "sizes", 1024, 10),
+    Worst("weights in one matrix", "frames", 1024, 10),
+    Worst("weights of two segments", "frames", 1024, 15),
+    Worst("activations", "frames", 1024, 20),
     Worst("frames", "frames", 256, 5),
-    Worst("pixels", "frames", 1792, 30),
-    Worst("pixels of a frame", "frames", 1792, 30),
-    Worst("pixels of layers", "renderings", 4096, 40),
+    Worst("pixels", "frames", 1024, 30),
+    Worst("pixels of a frame", "frames", 1024, 30),
+    Worst("pixels of layers", "renderings", 3072, 40),
 )
 READINGS = {
     "index": "bitstream.index(data); bitstream.segments(data)",

@@ -13,17 +13,19 @@ optional: a reader skips those that it does not know, and refuses other unknown 
 No checksum is trusted: every field is bounded before it is used, and every damage becomes one
 `BitstreamError`.  PyTorch is not imported.  Taught in chapter 08.
 
-What a file of N bytes may cost, whatever is in it (campaigns.damage measures, a test asks the system):
+What a file of N bytes may cost, whatever is in it, besides Python, PyTorch and the N bytes:
 
-    header, index, segments     64 N + 16 MiB; a tenth of a second, and a second more per 100,000 segments
-    weights of one segment      1.25 GiB; 5 s (at most 708 weights a byte, `MOST_WEIGHTS` in all)
-    sizes                       the same memory; 25 s per MB of file, for it reads every segment
-    decode_frames               1.75 GiB, however long the video; one frame is `MOST_WORK` at most
-    decode_renderings, --alpha  4 GiB: a frame is up to `MOST_LAYER_PIXELS` pixels of layers, 7 bytes each
-    decode, upscale, segment    that and the video in memory: up to `MOST_HELD`, or they refuse
+    header, index, segments     64 N + 16 MiB; 1 s per MB
+    weights of one segment      1 GiB; 5 s (at most 708 weights a byte, and `MOST_WEIGHTS`)
+    sizes, info                 the same memory; 70 s per MB, for every segment is read
+    decode_frames               1 GiB, however long the video
+    decode_renderings           3 GiB: a frame has up to `MOST_LAYER_PIXELS` pixels of layers, 7 bytes each
+    decode, upscale, segment    that, and the frames: up to `MOST_HELD`, or they refuse
 
-Seconds are those of one 2.5 GHz core.  A frame's time is its pixels times the weights: 0.02 s per 10^9
-at best, so a large picture of a large model takes minutes; it is computed in pieces, and Ctrl-C ends it.
+Seconds are those of one core of a server.  A frame takes its pixels times the weights, at most `MOST_WORK`:
+some 20 s per 10^12, an hour and a half for the largest model at 3840x2160.  It is computed in pieces, and
+Ctrl-C ends it between two of them.  `python -m campaigns.damage --worst` measures this, and a test has the
+system enforce it.
 """
 
 from collections.abc import Callable, Sequence

@@ -31,6 +31,7 @@ __all__ = [
     "Stopwatch",
     "describe",
     "evaluate",
+    "frame_work",
     "hardware",
     "loss_of_fast",
     "rate_point",
@@ -260,6 +261,12 @@ def weight_count(data: bytes) -> int:
 
     shapes = decoder.tensor_shapes(bitstream.read_header(data))
     return len(bitstream.segments(data)) * sum(math.prod(shape) for shape in shapes)
+
+
+def frame_work(data: bytes) -> int:
+    """Multiplications that a frame of a file takes: its pixels times the weights of a segment."""
+    header = bitstream.read_header(data)
+    return header.height * header.width * (weight_count(data) // len(bitstream.segments(data)))
 
 
 def loss_of_fast(data: bytes, positions: Sequence[float], *, device: "torch.device | str" = "cpu") -> float:

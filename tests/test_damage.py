@@ -309,6 +309,16 @@ def test_no_memory_for_pytorch_is_one_line(monkeypatch, tmp_path):
     assert result.exit_code == 2 and result.stderr.startswith("error: not enough memory")
 
 
+def test_a_slow_frame_is_announced(monkeypatch, tmp_path):
+    """An 8192x8192 frame of 20,000 weights: what it takes is said before it is begun."""
+    file = tmp_path / "slow.cfv"
+    file.write_bytes(damage.crafted(1, 2**13, 2**13, {"width": 64, "depth": 6}))
+    monkeypatch.setattr(decoder, "decode_frames", lambda *_, **__: iter([np.zeros((8, 8, 3), np.uint8)]))
+    result = CliRunner().invoke(cli.app, ["decode", str(file), str(tmp_path / "out.npy")])
+    assert result.exit_code == 0
+    assert "a frame takes 1 trillion multiplications, on one processor core 28 s" in result.stderr
+
+
 def test_the_real_command_has_no_traceback(tmp_path):
     """In a process of its own, as a user calls it."""
     file = tmp_path / "bad.cfv"

@@ -16,7 +16,7 @@ from coordflow_mini.cli.options import (
     Threads,
     device_for,
 )
-from coordflow_mini.console import Console, table
+from coordflow_mini.console import Console, duration, table
 
 __all__ = ["decode", "info"]
 
@@ -73,7 +73,13 @@ def decode(
     place, dtype = device_for(device, threads), torch.bfloat16 if fast else torch.float32
     line = timeline(chosen, header.fps, fps_scale)
     wanted: Any = {"frames": line.positions, "scale": scale, "device": place, "dtype": dtype}
-    shown = partial(Console(quiet=quiet).counted, "decode")
+    console = Console(quiet=quiet)
+    shown = partial(console.counted, "decode")
+    work = scale**2 * evaluation.frame_work(coded.data) / 1e12
+    if work >= 1:  # nothing would be seen for a while
+        console.say(
+            f"a frame takes {work:.0f} trillion multiplications, on one processor core {duration(20 * work)}"
+        )
     if alpha:
         renderings = decoder.decode_renderings(coded.data, **wanted)
         export.write_alpha(output, shown(renderings, len(line.positions)), layers)
