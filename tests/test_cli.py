@@ -463,7 +463,7 @@ def test_what_was_there_survives_a_failure(source, coded, places, tmp_path, monk
 
     monkeypatch.setattr(encoder, "compress", diverge)
     assert "training diverged; use" in run("encode", source, out, *BRIEF).stderr.splitlines()[-1]
-    monkeypatch.setattr(decoder, "decode_renderings", diverge)
+    monkeypatch.setattr(decoder, "decode_frames", diverge)
     (tmp_path / "old.npy").write_bytes(b"old")
     assert "diverged" in bad("decode", coded, tmp_path / "old.npy")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {

@@ -261,11 +261,12 @@ def upscale(
     arguments.check_video_output(output, Path(source))
     subject = open_input(source, frames, size, raw, matrix, wanted)
     if isinstance(subject, arguments.Coded):
-        arguments.check_held(subject.header, 3 * scale**2)
         size_before, layers = (subject.header.width, subject.header.height), subject.header.model.layers
     else:
         size_before = (subject.width, subject.height)
     arguments.check_scale(scale, *size_before, layers)
+    if isinstance(subject, arguments.Coded):
+        arguments.check_held(subject.header, 3 * scale**2)
 
     from coordflow_mini import applications, video
 
