@@ -20,7 +20,7 @@ from typing import Any
 from zlib import crc32
 
 from coordflow_mini import states
-from coordflow_mini.files import replacing
+from coordflow_mini.files import replacing, tidy
 
 __all__ = ["Checkpoint", "CheckpointError", "State", "figure"]
 
@@ -39,11 +39,12 @@ class Checkpoint:
     """The states of a training's stages, in memory and, now and then, in a file.
 
     path: nothing is there before the first write.  every: seconds between two writes.
+    cure: what errors say is to be done with a file that cannot be gone on with.
     before: seconds that processes before this one have spent, known once the file has been looked at.
     """
 
-    def __init__(self, path: str | Path, *, every: float = 120.0):
-        self.path, self.every = Path(path), every
+    def __init__(self, path: str | Path, *, every: float = 120.0, cure: str = "remove it"):
+        self.path, self.every, self.cure = Path(path), every, cure
         self.before = 0.0
         self._stages: dict[str, State] | None = None  # not looked at yet
         self._began = self._written = time.monotonic()
@@ -54,7 +55,8 @@ class Checkpoint:
 
     def part(self, number: int) -> "Checkpoint":
         """The checkpoint of a part that is trained by itself, in a file of its own."""
-        return Checkpoint(self.path.with_name(f"{self.path.name}.{number}"), every=self.every)
+        path = self.path.with_name(f"{self.path.name}.{number}")
+        return Checkpoint(path, every=self.every, cure=self.cure)
 
     def files(self) -> list[Path]:
         """The files that are there, those of parts too."""
@@ -80,7 +82,7 @@ class Checkpoint:
             if before != now:
                 raise CheckpointError(
                     f"{self.path} is of another {stage}: {name} was {before!r:.60}, now it is {now!r:.60}; "
-                    f"use the same settings, or remove it"
+                    f"use the same settings, or {self.cure}"
                 )
         return state
 
@@ -93,7 +95,7 @@ class Checkpoint:
             reason = str(error).partition("\n")[0][:80]
             raise CheckpointError(
                 f"{self.path} cannot be gone on with here: its {stage} is of another device or version "
-                f"({reason}); remove it"
+                f"({reason}); {self.cure}"
             ) from None
 
     def reached(self, stage: str, of: Mapping[str, Any], state: State) -> None:
@@ -115,11 +117,9 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget everything, parts too: what was trained for is done."""
-        halves = self.path.parent.glob(
-            f".{glob.escape(self.path.name)}*.part"
-        )  # of processes that were killed
-        for path in (*self.files(), *halves):
+        for path in self.files():
             path.unlink(missing_ok=True)
+        tidy(self.path)
         self._stages, self._fresh = {}, False
 
     def _known(self) -> dict[str, State]:
@@ -134,16 +134,16 @@ class Checkpoint:
         data = self.path.read_bytes()
         start = len(_MAGIC) + 4
         if data[: len(_MAGIC)] != _MAGIC:
-            raise CheckpointError(f"{self.path} is no checkpoint that this version can read; remove it")
+            raise CheckpointError(f"{self.path} is no checkpoint that this version can read; {self.cure}")
         if crc32(memoryview(data)[start:]).to_bytes(4, "little") != data[len(_MAGIC) : start]:
             raise CheckpointError(
-                f"{self.path} is a damaged checkpoint: its checksum does not match; remove it"
+                f"{self.path} is a damaged checkpoint: its checksum does not match; {self.cure}"
             )
         try:
             self.before, stages = _checked(states.from_bytes(memoryview(data)[start:]))
         except ValueError as error:
             raise CheckpointError(
-                f"{self.path} is no checkpoint of tensors and numbers ({error!s:.80}); remove it"
+                f"{self.path} is no checkpoint of tensors and numbers ({error!s:.80}); {self.cure}"
             ) from None
         return stages
 

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, str] = {
     "config": "",
     "files": "",
     "text": "",
+    "occupation": "",
     "raw": "config",
     "containers": "",
     "video": "config files raw containers",
