@@ -130,7 +130,7 @@ class Checkpoint:
 
     def _read(self) -> dict[str, State]:
         if self.path.stat().st_size > _LARGEST:
-            raise CheckpointError(f"{self.path} has more than {_LARGEST:,} bytes: no checkpoint; remove it")
+            raise CheckpointError(f"{self.path} has more than {_LARGEST:,} bytes: no checkpoint; {self.cure}")
         data = self.path.read_bytes()
         start = len(_MAGIC) + 4
         if data[: len(_MAGIC)] != _MAGIC:

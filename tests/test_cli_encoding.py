@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coordflow_mini import cli, decoder, encoder
+from coordflow_mini.occupation import occupied
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,9 +83,22 @@ def test_resume_without_anything_to_resume_starts(source, whole, tmp_path):
     assert (tmp_path / "x.cfv").read_bytes() == whole
 
 
+def test_a_second_encode_into_the_same_output_is_told_of_the_first(source, killed):
+    """At once, and without a trace; the checkpoint of the first is left alone."""
+    left = killed.with_name("x.cfv.checkpoint.0").read_bytes()
+    with occupied(killed):
+        for more in ([], ["--resume"], ["--restart"]):
+            result = run("encode", source, killed, *BRIEF, *more)
+            assert result.exit_code == 2
+            assert re.search(r"x\.cfv is being made by process \d+ on .+ since \d{4}-", result.stderr)
+    assert [path.name for path in killed.parent.iterdir()] == ["x.cfv.checkpoint.0"]
+    assert killed.with_name("x.cfv.checkpoint.0").read_bytes() == left
+
+
 def test_other_settings_do_not_resume(source, killed):
     result = run("encode", source, killed, *BRIEF, "--resume", "--seed", 5)
     assert result.exit_code == 2 and "seed was 0, now it is 5" in result.stderr
+    assert "--restart" in result.stderr and "remove it" not in result.stderr
     assert len(result.stderr.splitlines()) <= 3
 
 
@@ -101,6 +115,7 @@ def test_minutes_become_steps_once(source, tmp_path):
     run_until_killed(*words, "0.02")
     result = run(*words, "5", "--resume")
     assert result.exit_code == 0, result.stderr
+    assert "--minutes is not used: the encode that goes on keeps its steps" in result.stderr
     (steps,) = re.findall(r"([\d,]+) steps", result.stderr)
     assert int(steps.replace(",", "")) < 5000  # five minutes would be more
 

@@ -31,6 +31,8 @@ from coordflow_mini.text import printable
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130  # the exit code
+
 
 class _Group(TyperGroup):
     """All commands, with one way to fail: one line on stderr and exit code 2, with --debug a traceback."""
@@ -43,6 +45,8 @@ class _Group(TyperGroup):
         words = [word for word in words if word != "--debug"] or ["--help"]
         try:
             code = super().main(words, prog_name or "coordflow", **{**more, "standalone_mode": False})
+        except (KeyboardInterrupt, typer.Abort):  # between two commands' own words
+            code = _INTERRUPTED
         except Exception as error:
             if not hasattr(error, "format_message"):  # usage errors have it, in every version of typer
                 raise
@@ -64,8 +68,8 @@ class _Group(TyperGroup):
                 raise
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except KeyboardInterrupt:
-            typer.echo("\ninterrupted; nothing was written", err=True)
-            raise typer.Exit(130) from None
+            typer.echo("\ninterrupted; nothing is left half written", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
 
     def _fail(self, error: Exception, reason: str) -> int:
         if self.debug:

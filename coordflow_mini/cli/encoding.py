@@ -1,9 +1,10 @@
 """Videos into files: `encode`, with checkpoints, alone or with the other processes of torchrun."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,7 +100,8 @@ def encode(
     Ctrl-C stops the fit and fine-tunes what there is; Ctrl-C again stops that, too.  Segments that are
     still to come are then trained for 100 steps.  The file is written either way, with exit code 0, and
     --resume still leads to the whole one.  What was trained is kept in OUT.cfv.checkpoint until the file
-    is done: after a kill or a power cut, the same command with --resume ends with the same file.
+    is done: after a kill or a power cut, the same command with --resume ends with the same file.  A
+    second encode into OUT.cfv is refused while the first one runs.
 
     \b
     coordflow encode clip:cutout cutout.cfv
@@ -117,19 +119,22 @@ def encode(
     wanted = _wanted(bpp, steps if minutes is None else None, layers, motion, width, depth, preset)
     wanted = replace(wanted, fit=replace(wanted.fit, gamma=gamma, seed=seed))
     arguments.check_coded_output(output, source)
-    checkpoint = _checkpoint(output, resume, every)
-    video = load(source, frames, size, raw, matrix)
+    with ExitStack() as stack:
+        stack.enter_context(_alone(output))
+        checkpoint = _checkpoint(output, resume, every)
+        stack.enter_context(_explained(checkpoint))
+        video = load(source, frames, size, raw, matrix)
 
-    from coordflow_mini import distributed, encoder
-    from coordflow_mini.fit import default_model
+        from coordflow_mini import distributed, encoder
+        from coordflow_mini.fit import default_model
 
-    place = device_for(device, threads)
-    with distributed.joined(place.type), _explained(checkpoint):
+        place = device_for(device, threads)
+        stack.enter_context(distributed.joined(place.type))
         console = Console(quiet=quiet or distributed.rank() > 0)
         model = replace(default_model(video), **wanted.model)
         plan = encoder.plan(video, bpp=bpp, model=model, codec=wanted.codec, segment_frames=segment_frames)
         _begin(checkpoint, resume, console)
-        chosen = _budget(wanted, minutes, checkpoint, video, plan, place)
+        chosen = _budget(wanted, minutes, checkpoint, video, plan, place, console)
         console.say(_intention(video, plan, chosen))
         if minutes is None and not console.quiet:
             _estimate(wanted, video, plan, chosen, place, console)
@@ -191,6 +196,18 @@ def _wanted(
     return _Wanted(model, fit, replace(codec, choose_width=width is None), steps, bool(named))
 
 
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Nobody else encodes into this output meanwhile; of torchrun's processes, the first one sees to that.
+
+    Raises ValueError if another process does so already.
+    """
+    from coordflow_mini.occupation import occupied
+
+    with occupied(output) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        yield
+
+
 def _budget(
     wanted: _Wanted,
     minutes: float | None,
@@ -198,6 +215,7 @@ def _budget(
     video: "Video",
     plan: "Plan",
     place: "torch.device",
+    console: Console,
 ) -> "Budget":
     """How long to train.  Minutes become steps once: an encode that is resumed keeps its number."""
     from coordflow_mini import budget, distributed
@@ -215,6 +233,7 @@ def _budget(
             steps = distributed.agreed(timed.fit.steps)
         else:
             steps = int(figure(begun, "steps", least=1))
+            console.say("--minutes is not used: the encode that goes on keeps its steps")
     return budget.Budget(fit, codec) if steps is None else budget.steps_for(steps, fit, codec)
 
 
@@ -238,7 +257,8 @@ def _checkpoint(output: Path, resume: bool | None, every: float) -> "Checkpoint"
     """The checkpoint of this output.  Raises ValueError if one is left and nobody said what to do with it."""
     from coordflow_mini.checkpoint import Checkpoint
 
-    checkpoint = Checkpoint(output.with_name(f"{output.name}.checkpoint"), every=every)
+    path = output.with_name(f"{output.name}.checkpoint")
+    checkpoint = Checkpoint(path, every=every, cure="add --restart to begin anew")
     if resume is None and (files := checkpoint.files()):
         raise ValueError(
             f"{files[0]} is left from an encode that did not end: add --resume to go on with it, "
@@ -262,18 +282,19 @@ def _begin(checkpoint: "Checkpoint", resume: bool | None, console: Console) -> N
 @contextmanager
 def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
     """Where work ends early, say how to go on; the system's request to end (SIGTERM) ends it well, too."""
-    from coordflow_mini.guard import DivergenceError
-
     before = signal.getsignal(signal.SIGTERM)
     if before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, DivergenceError):
-        if checkpoint.files():
-            typer.echo(
-                f"\nwhat was trained is in {checkpoint.files()[-1]}: --resume goes on from there", err=True
-            )
+    except (KeyboardInterrupt, SystemExit, RuntimeError) as error:  # training that ran away is a RuntimeError
+        if not (files := checkpoint.files()):
+            raise
+        interrupted = isinstance(error, KeyboardInterrupt)
+        what = "interrupted" if interrupted else "ended"
+        typer.echo(f"\n{what}; what was trained is in {files[-1]}: --resume goes on from there", err=True)
+        if interrupted:
+            raise typer.Exit(130) from None
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
