@@ -81,6 +81,7 @@ def _dask(where: str) -> Iterator[Executor]:
 class _Processes(Executor):
     """A pool of spawned processes that is renewed when one of them dies, and that dies with this process.
 
+    The others of the old pool are ended, too, before the new one begins: they get the same two seconds.
     Each leads a group of its own, so that the compilers that PyTorch starts there end with it.
     """
 
@@ -97,11 +98,23 @@ class _Processes(Executor):
         """As `ProcessPoolExecutor.submit`."""
         with _interrupts_ignored():  # what is spawned inherits that: Ctrl-C is for this process alone
             try:
-                return self._pool.submit(_task, fn, *args, **kwargs)
+                future = self._pool.submit(_task, fn, *args, **kwargs)
             except BrokenExecutor:
-                self._pool.shutdown(wait=True)
+                self.end()  # a process that was just loading PyTorch may have missed that it is to end
                 self._pool = self._new()
-                return self._pool.submit(_task, fn, *args, **kwargs)
+                future = self._pool.submit(_task, fn, *args, **kwargs)
+            self._watch_all()
+            return future
+
+    def _watch_all(self) -> None:
+        """Lets the pool list its processes anew.
+
+        It does so before it starts another one for a task, and would not hear of the death of the last one
+        until something else happens; `concurrent.futures` of 3.10 to 3.13 at least.
+        """
+        pool: Any = self._pool
+        with suppress(AttributeError, OSError), pool._shutdown_lock:
+            pool._executor_manager_thread_wakeup.wakeup()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `ProcessPoolExecutor.shutdown`."""

@@ -344,7 +344,10 @@ class _Crew:
         return None if outcome.state == "busy" else outcome
 
     def _died(self, task: Task, error: BaseException) -> Outcome | None:
-        """Another try, unless it had enough of them; one that had not begun loses none."""
+        """Another try, unless it had enough of them; one that had not begun loses none.
+
+        A broken pool does not say whose process died, and ends those beside it: all that had begun lose one.
+        """
         name = task.name
         if isinstance(error, BrokenExecutor) and _log_size(task) == self.begun[name]:
             self.deaths += 1

@@ -573,6 +573,27 @@ def test_what_a_worker_started_ends_with_it(tmp_path):
     until(lambda: not alive(int(note.read_text())), 5)
 
 
+STUBBORN = """
+import os, pathlib, time
+pathlib.Path({note!r}).write_text(str(os.getpid()))
+while True:
+    try:
+        time.sleep(0.1)
+    except SystemExit:  # so do imports, now and then
+        pass
+"""
+
+
+def test_a_worker_that_does_not_hear_ends_before_the_next_ones_begin(tmp_path):
+    note = tmp_path / "pid"
+    with executors.opened("local", 2) as pool:
+        pool.submit(exec, STUBBORN.format(note=str(note)), {})
+        until(lambda: note.exists() and note.read_text())
+        with pytest.raises(BrokenExecutor):
+            pool.submit(os._exit, 3).result(60)
+        assert pool.submit(os.getpid).result(60) and not alive(int(note.read_text()))
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coordflow_mini import __version__
+from coordflow_mini.files import replacing
 
 if TYPE_CHECKING:
     from coordflow_mini.course.predictions import Prediction
@@ -104,7 +105,8 @@ class Summary:
     def save(self, path: str | Path, name: str = "") -> None:
         """Write `to_json` to a file, for a teacher who asks for it; name: the learner's own, if wanted."""
         content = self.to_json() | ({"name": name} if name else {})
-        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def progress() -> Summary:
