@@ -127,3 +127,8 @@ damage: setup  ## judge damaged .cfv files, and measure what the worst may cost;
 fuzz: setup  ## fuzz the readers of .cfv files, guided by coverage (atheris, Linux): FOR=600 seconds in all
 	$(BIN)/python -m pip install -qq -e '.[fuzz]'
 	$(CAMPAIGN).fuzz --seconds $$(($(FOR) / 2)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: kills
+
+kills: setup  ## kill -9 and Ctrl-C at random moments, N=1000 kills in about 25 minutes; SEED=1, ONLY=encode,fetch
+	$(CAMPAIGN).kills --kills $(or $(N),1000) --interrupts 20 --points --seed $(or $(SEED),0) $(if $(ONLY),--only $(ONLY))

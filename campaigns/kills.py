@@ -52,6 +52,7 @@ class Chain:
     passing: tuple[str, ...] = ()
     look: Callable[[Path], None] = lambda folder: None
     settle: Callable[[Path], None] = lambda folder: None
+    staying: tuple[str, ...] = ()  # what else is there at the end
 
     def go_on(self, folder: Path) -> None:
         (self.again or self.command)(folder)
@@ -116,7 +117,7 @@ class Trial:
         """All is there, and nothing else."""
         if (found := self._outputs()) != self.wanted:
             raise FindingError(f"it ended with {found}, undisturbed with {self.wanted}")
-        left = {path.name for path in self.folder.iterdir()} - self.strange
+        left = {path.name for path in self.folder.iterdir()} - self.strange - {*self.chain.staying}
         if left or hidden(self.folder):
             raise FindingError(f"left over: {sorted(left)} {hidden(self.folder)}")
 
@@ -366,7 +367,7 @@ def _jobs_whole(folder: Path) -> None:
     _checkpoints_whole(folder)
 
 
-SWEEP = Chain("sweep", _sweep, ("video.cfv",), passing=("jobs",), look=_jobs_whole)
+SWEEP = Chain("sweep", _sweep, ("video.cfv",), passing=("jobs",), look=_jobs_whole, staying=("jobs",))
 
 
 def decodes() -> tuple[Chain, ...]:
@@ -560,21 +561,33 @@ def rivals(root: Path, count: Counter[str]) -> None:
 # --- all of it ----------------------------------------------------------------------------------------
 
 
-def prepared(root: Path) -> None:
-    """Everything loaded, training in small, and the files that the commands read; made by a child."""
+def loaded() -> None:
+    """All that the commands import late, so that children need not."""
+    import filelock  # noqa: F401
+    import pooch  # noqa: F401
+    import py7zr  # noqa: F401
+    import requests  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
     from coordflow_mini import cli, evaluate, finetune, fit, sweep, video, worker  # noqa: F401
-    from coordflow_mini.config import FitConfig
     from coordflow_mini.course import classbook, submissions  # noqa: F401
+
+
+def prepared(root: Path, groups: set[str]) -> None:
+    """Training in small, and the files that the commands read; made by children."""
+    from coordflow_mini import cli, finetune, fit
+    from coordflow_mini.config import FitConfig
 
     cli.encoding.FitConfig = _small(FitConfig)
     fit._REPORT = finetune._REPORT = 10  # a short training has several points to go on from
     done(lambda: _sources(root), root / "log.txt")
-    for name, seed in (("other.cfv", 1), ("coded.cfv", 0)):
+    coded = {"other.cfv": groups & {"encode", "decode"}, "coded.cfv": groups & {"decode"}}
+    for seed, name in enumerate(name for name, wanted in coded.items() if wanted):
         words = ["encode", str(root / "scene.npy"), str(root / name), *map(str, BRIEF), "--seed", str(seed)]
         done(lambda words=words: cli.app(words), root / "log.txt")
+    if "decode" not in groups:
+        return
     (root / "before").mkdir()
     for words in (
         *(["decode", "@other.cfv", name] for name in ("out.mp4", "out.y4m", "out.npy", "out")),
@@ -641,7 +654,9 @@ def campaign(
         os.environ["NO_PROXY"] = "127.0.0.1"
     try:
         if set(groups) - {"files", "together"}:
-            prepared(root)
+            loaded()
+        if set(groups) - {"files", "together", "fetch"}:
+            prepared(root, set(groups))
         chains = [
             *(FILES if "files" in groups else ()),
             *((CHECKPOINT, *encodes()) if "encode" in groups else ()),

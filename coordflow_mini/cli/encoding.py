@@ -204,7 +204,8 @@ def _alone(output: Path) -> Iterator[None]:
     """
     from coordflow_mini.occupation import occupied
 
-    with occupied(output) if os.environ.get("RANK", "0") == "0" else nullcontext():
+    follows = int(os.environ.get("WORLD_SIZE", 1)) > 1 and os.environ.get("RANK") != "0"
+    with nullcontext() if follows else occupied(output):
         yield
 
 
