@@ -532,8 +532,8 @@ def rivals(root: Path, count: Counter[str]) -> None:
     folder = root / "rivals"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    begin = command(*ENCODE[:-1], 400, "--checkpoint-every", 0)
-    go_on = command(*ENCODE[:-1], 400, "--checkpoint-every", 0, "--resume")
+    begin = command(*ENCODE, "--checkpoint-every", 0)
+    go_on = command(*ENCODE, "--checkpoint-every", 0, "--resume")
     seconds = done(lambda: begin(folder), root / "log.txt")
     whole = (folder / "x.cfv").read_bytes()
     for how in ("end", "kill"):
@@ -568,6 +568,7 @@ def loaded() -> None:
     import py7zr  # noqa: F401
     import requests  # noqa: F401
     import torch
+    import torchmetrics  # noqa: F401
 
     torch.set_num_threads(1)
     from coordflow_mini import cli, evaluate, finetune, fit, sweep, video, worker  # noqa: F401

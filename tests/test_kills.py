@@ -17,10 +17,10 @@ pytestmark = [
 ]
 
 DOSES = {  # kills, of all chains of the groups together; Ctrl-C, of each
-    "files,together": [40, 5, "--points"],
+    "files,together": [44, 5, "--points"],
     "fetch": [24, 2],
     "decode": [14, 1],
-    "encode": [14, 2],
+    "encode": [10, 1],
     "sweep,rivals": [8, 1],
 }
 
