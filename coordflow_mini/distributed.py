@@ -34,9 +34,8 @@ __all__ = [
     "world_size",
 ]
 
-_PATIENCE = timedelta(
-    minutes=10
-)  # for a process that is busy with something else, such as a first compilation
+_PATIENCE = timedelta(minutes=10)  # for who is busy with something else, such as a first compilation
+_LONGEST_TEXT = 160  # bytes of what processes tell each other
 
 
 class PeerLostError(RuntimeError):
@@ -126,22 +125,29 @@ def agreed(value: int) -> int:
     """What the first process says, for decisions that depend on a clock."""
     if not _together():
         return value
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    said = torch.tensor([value], dtype=torch.int64, device=device)
+    said = torch.tensor([value], dtype=torch.int64, device=_device())
     _all(dist.broadcast, said, src=0)
     return int(said)
 
 
 def first(text: str) -> str:
-    """A text of the first process that has one, for all; empty where nobody has."""
+    """A text of the first process that has one, for all, in ASCII and cut; empty where nobody has.
+
+    It travels as numbers: PyTorch would pickle a string.
+    """
     if not _together():
         return text
-    said: list[str] = [""] * world_size()
-    try:
-        dist.all_gather_object(said, text)
-    except RuntimeError as error:
-        raise _lost() from error
+    letters = text.encode("ascii", "replace")[:_LONGEST_TEXT]
+    rows = torch.zeros(world_size(), _LONGEST_TEXT, dtype=torch.uint8, device=_device())
+    rows[rank(), : len(letters)] = torch.tensor(list(letters), dtype=torch.uint8)
+    _all(dist.all_reduce, rows)
+    said = (bytes(row.tolist()).rstrip(b"\0").decode("ascii") for row in rows)
     return next(filter(None, said), "")
+
+
+def _device() -> str:
+    """Where the tensors of this job's messages live."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 def _all(operation: Callable[..., Any], tensor: Tensor, **arguments: int) -> None:
