@@ -50,7 +50,7 @@ def occupied(output: Path) -> Iterator[None]:
 def _held(path: Path, output: Path) -> int:
     """The descriptor of the lock file, held; where there are no locks, it is only open."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # through no link of others
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

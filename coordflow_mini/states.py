@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["MOST_STRUCTURE", "from_bytes", "to_bytes"]
 
 MOST_STRUCTURE = 1 << 22  # bytes of JSON; a history of a million steps has two million
-_MOST_AXES, _MOST_NUMBERS = 16, 1 << 40
+_MOST_AXES, _MOST_NUMBERS, _DEEPEST = 16, 1 << 40, 50
 _DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
 
 
@@ -101,24 +101,26 @@ class _Reader:
     def __init__(self, rest: memoryview):
         self.rest = rest  # numbers of tensors that have not been met
 
-    def value(self, flat: Any) -> Any:
-        """A value from its JSON values."""
+    def value(self, flat: Any, depth: int = 0) -> Any:
+        """A value from its JSON values, that many levels down."""
+        if depth > _DEEPEST:
+            raise ValueError("it is nested too deeply")
         if isinstance(flat, list):
-            return [self.value(inner) for inner in flat]
+            return [self.value(inner, depth + 1) for inner in flat]
         if not isinstance(flat, dict):
             return flat
         kind, inner = next(iter(flat.items())) if len(flat) == 1 else ("", None)
         if kind == "tensor":
             return self._tensor(inner)
         if kind == "dict" and isinstance(inner, list):
-            return dict(self._pair(pair) for pair in inner)
+            return dict(self._pair(pair, depth + 1) for pair in inner)
         if kind == "tuple" and isinstance(inner, list):
-            return tuple(self.value(item) for item in inner)
+            return tuple(self.value(item, depth + 1) for item in inner)
         raise ValueError(f"its structure has {flat!r:.40}")
 
-    def _pair(self, pair: Any) -> tuple[str | int, Any]:
+    def _pair(self, pair: Any, depth: int) -> tuple[str | int, Any]:
         if isinstance(pair, list) and len(pair) == 2 and type(pair[0]) in (str, int):
-            return pair[0], self.value(pair[1])
+            return pair[0], self.value(pair[1], depth)
         raise ValueError(f"its structure has the pair {pair!r:.40}")
 
     def _tensor(self, said: Any) -> Any:

@@ -225,7 +225,7 @@ def test_the_command_says_it_in_one_line(data, source, tmp_path):
     words = ["encode", str(source), str(out), "--resume", "--steps", "20", "--width", "4", "-q"]
     result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
-    assert "remove it" in result.stderr and kept.read_bytes() == data and not out.exists()
+    assert "--restart" in result.stderr and kept.read_bytes() == data and not out.exists()
 
 
 # --- a fit that goes on ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,7 +205,9 @@ def test_what_no_header_holds_is_refused_before_training(change, clip, no_traini
 def test_the_rates_of_the_field_have_a_plan(bpp):
     """600 frames of 1080p in one segment, without making them: what a sweep over UVG asks for."""
 
-    sequence = SimpleNamespace(time=600, height=1080, width=1920, pixels=600 * 1080 * 1920)
+    shape = {"time": 600, "height": 1080, "width": 1920, "pixels": 600 * 1080 * 1920}
+    whole = Selection(0, 600, 1, 1920, 1080)
+    sequence = SimpleNamespace(**shape, fps=Fraction(120), matrix="bt601", selection=whole)
     planned = plan(sequence, bpp=bpp)
     assert 5 < 8 * planned.target_bytes / weight_count(planned.model) < 6
 

@@ -431,7 +431,7 @@ def test_a_stop_while_unpacking_leaves_nothing_half(server, sequence, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         get(sequence, tmp_path, on_bytes=stop)
     left = {path.name for path in tmp_path.rglob("*")}
-    assert left == {f"{INNER}.fetching", "lock", "ReadySetGo_32x16_120fps_420_8bit_YUV_RAW.7z"}
+    assert left == {f"{INNER}.fetching", "ReadySetGo_32x16_120fps_420_8bit_YUV_RAW.7z"}
     server.asked.clear()
     assert get(sequence, tmp_path).fresh and not server.asked, "and is not downloaded again"
 

@@ -171,6 +171,15 @@ def test_a_place_is_occupied_by_one_and_free_again(tmp_path):
         assert not names(tmp_path)
 
 
+def test_a_lock_is_written_through_no_link(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    (tmp_path / ".a.cfv.lock").symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"), occupied(tmp_path / "a.cfv"):
+        pass
+    assert mine.read_bytes() == b"precious"
+
+
 def test_a_killed_process_frees_its_place(tmp_path):
     code = (
         "import os, pathlib, coordflow_mini.occupation as o\n"

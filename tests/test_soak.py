@@ -30,8 +30,8 @@ def test_the_gauges_see_a_leak():
     import torch
 
     before = Gauges.read()
-    kept = [torch.zeros(2**21), torch.ones(2**21)], open(__file__)  # noqa: SIM115
+    kept = [torch.ones(50 * 2**20), torch.ones(1)], open(__file__)  # noqa: SIM115
     after = Gauges.read()
     kept[1].close()
     assert after.tensors == before.tensors + 2 and after.files == before.files + 1
-    assert after.memory > before.memory + 7  # the zeros are no memory before they are touched
+    assert after.memory > before.memory + 100  # MiB: more than a process may have freed

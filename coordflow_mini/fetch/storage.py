@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from coordflow_mini.fetch.sources import FetchError, Source
+from coordflow_mini.occupation import OccupiedError, occupied
 
 __all__ = ["SPARE", "Place", "check_free", "check_space", "data_folder", "find", "free_space", "missing"]
 
@@ -102,11 +103,10 @@ class Place:
         if nothing else is in it.
         Raises FetchError if another process is at work there.
         """
-        from filelock import FileLock, Timeout
-
-        self.work.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.work / "lock", timeout=0):
+            with occupied(self.target):
+                self.work.mkdir(exist_ok=True)
                 self.clear(*self._continued)
                 try:
                     yield
@@ -114,23 +114,17 @@ class Place:
                     self.clear(*self._continued)
                     if not (self.part.exists() or self.whole.exists()):
                         self.clear()
-                        self._leave()
-        except Timeout:
+                        self.work.rmdir()
+        except OccupiedError:
             raise FetchError(
                 f"another process is bringing {self.source.name} into {self.folder}; wait until it is done"
             ) from None
 
     def clear(self, *kept: Path) -> None:
-        """Removes what is unfinished, but for the lock and what is to be kept."""
+        """Removes what is unfinished, but for what is to be kept."""
         for path in self.work.iterdir():
-            if path.name != "lock" and path not in kept:
+            if path not in kept:
                 path.unlink(missing_ok=True)
-
-    def _leave(self) -> None:
-        """The lock goes last: until then nobody else begins."""
-        with suppress(OSError):  # somebody has begun, or the system keeps open files
-            (self.work / "lock").unlink()
-            self.work.rmdir()
 
 
 # --- room ---------------------------------------------------------------------------------------------
