@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -86,13 +86,17 @@ def film(
     kind: str | None = None,
     times: Iterable[int] = (),
     turned: int = 0,
+    coder: Mapping[str, str] | None = None,
     **options: str,
 ) -> None:
-    """A file of frames as PyAV writes it.  times: of each frame [1/25 s].  turned: degrees."""
+    """A file of frames as PyAV writes it.  times: of each frame [1/25 s].  turned: degrees.
+
+    coder, options: settings of the codec and of the file format.
+    """
     frames = pictures() if frames is None else frames
     with av.open(str(path), "w", format=kind, options=options) as container:
         quality = {"x265-params": "log-level=none"} if codec == "libx265" else {}
-        stream: Any = container.add_stream(codec, rate=25, options=quality)
+        stream: Any = container.add_stream(codec, rate=25, options={**quality, **(coder or {})})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], layout
         if turned:
             stream.set_display_rotation(turned)

@@ -69,8 +69,9 @@ def _length(file: BinaryIO) -> int | None:
 
 
 def _end_of_riff(file: BinaryIO, size: int) -> int:
-    """Where an AVI ends, or the first gigabyte of it."""
-    return int.from_bytes(file.read(8)[4:], "little") + 8 - _SLACK
+    """Where an AVI ends, or the first gigabyte of it; 0 if it was written without knowing, to a pipe."""
+    length = int.from_bytes(file.read(8)[4:], "little")
+    return 0 if length == 0xFFFFFFFF else length + 8 - _SLACK
 
 
 def _end_of_gif(file: BinaryIO, size: int) -> int:
@@ -92,6 +93,8 @@ def _end_of_y4m(file: BinaryIO, size: int) -> int:
     """Where the last frame of a Y4M file would end; 0 if its frames are laid out in a way unknown to us."""
     parts = file.readline(_LONGEST_LINE).decode("ascii", "replace").split()[1:]
     said = {part[0]: part[1:] for part in parts}
+    if "C" not in said and any(part.startswith("XYSCSS") for part in parts):  # as ffmpeg's old ones say it
+        return 0
     layout = re.fullmatch(r"(420|422|444|mono)[a-z]*([0-9]*)", said.get("C", "420").replace("420p2", "420"))
     if not layout or not (said.get("W", "") + said.get("H", "")).isdecimal():
         return 0

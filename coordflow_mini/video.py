@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache, partial
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, BinaryIO
@@ -55,11 +55,11 @@ _FRAME = re.compile(r"frame_\d+\.png")
 # What may be in a file, by ffmpeg's names.  Not among them: playlists and scripts, which name other files and
 # addresses (concat, hls, dash, sdp, image2, ...), and sound or text alone.
 _FORMATS = (
-    "mov,matroska,avi,gif,yuv4mpegpipe,mpegts,mpeg,ivf,flv,asf,ogg,nut,dv,mxf,apng,webp,"
-    "h264,hevc,m4v,mpegvideo,obu,av1,mjpeg,"  # streams without a container
+    "mov,matroska,avi,gif,yuv4mpegpipe,mpegts,mpeg,ivf,flv,asf,ogg,nut,dv,mxf,gxf,rm,wtv,swf,apng,webp,"
+    "h264,hevc,vvc,m4v,mpegvideo,obu,av1,vc1,mjpeg,"  # streams without a container
     "png_pipe,gif_pipe,jpeg_pipe,webp_pipe,tiff_pipe,bmp_pipe,ppm_pipe,pgm_pipe,exr_pipe"  # one picture
 )
-_MOST_PIXELS = 2**28  # of a frame: the largest that a .cfv file holds; a PNG of a megabyte could claim 10**9
+_MOST_PIXELS = 2**28  # of a frame: four times what a .cfv file holds; a PNG of a megabyte could claim 10**9
 _OPENING = {
     "format_whitelist": _FORMATS,
     "protocol_whitelist": "none",  # of what a file might have opened besides
@@ -186,8 +186,8 @@ class Video:
 def read(path: str | Path, selection: Selection | None = None, raw: RawFormat | None = None) -> Video:
     """The selected frames of a file or folder, as RGB, resized by `area_resize`.
 
-    path: whatever PyAV decodes (mp4, webm, mkv, mov, avi, gif, y4m, ...), a folder of PNGs in natural
-    order (frame_2 before frame_10), a .npy of uint8 [time, height, width, 3], or raw .yuv.
+    path: what PyAV decodes of the usual kinds (mp4, webm, mkv, mov, avi, gif, y4m, ...), a folder of PNGs in
+    natural order (frame_2 before frame_10), a .npy of uint8 [time, height, width, 3], or raw .yuv.
     raw: says that the file is raw and how it is laid out; for .yuv it may be in the name instead.
     Raw YUV of 8 bits at its own size is not read but mapped (`YuvFrames`).  Else decoding goes frame by
     frame and stops after the last wanted one: memory holds the result and little else.  Rotation tags are
@@ -294,14 +294,17 @@ def _rate(stream: Any, path: Path) -> Fraction:
 def _mean_rate(rate: Fraction, times: list[float | None]) -> Fraction:
     """The rate that a file gives, unless its frames come at other times [seconds]: then that of those.
 
-    Of files with a variable rate, ffmpeg gives that of the first few frames.  Times may be rounded, and a
-    frame may be missing; so as long as they are right to a frame and a half, the file is believed.
+    Of files with a variable rate, ffmpeg gives that of the first few frames.  Times may be rounded, and a few
+    frames may be missing: the file is believed if all times are right to a frame and a half, or nine of ten
+    steps from one to the next are.
     """
     known = [time for time in times if time is not None]
     if len(known) < len(times) or len(known) < 2 or known != sorted(known):
         return rate
     steps, span = len(known) - 1, known[-1] - known[0]
-    if abs(span * rate - steps) <= 1.5 or not _SLOWEST * span <= steps <= _FASTEST * span:
+    odd = sum(abs((after - before) * rate - 1) > 0.5 for before, after in pairwise(known))
+    believed = abs(span * rate - steps) <= 1.5 or odd <= steps // 10 or (odd == 1 and steps > 2)
+    if believed or not _SLOWEST * span <= steps <= _FASTEST * span:
         return rate
     return Fraction(steps / span).limit_denominator(1000)
 
@@ -310,25 +313,52 @@ def _stream_pictures(
     container: InputContainer, stream: Any, path: Path, times: list[float | None]
 ) -> Iterator[Picture]:
     """Its frames; their times are added to `times`.  Raises VideoError at the first that is damaged."""
-    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = 1  # several threads lose what is wrong with the last frames
     stream.codec_context.options = dict(_DECODING)
-    count = 0
     try:
-        for packet in container.demux(stream):
-            frames = [] if packet.is_corrupt else packet.decode()
-            if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
-                raise av.InvalidDataError(0, "part of it is missing or wrong")
-            for frame in frames:
-                count += 1
-                times.append(frame.time)
-                yield partial(_itself, frame)
+        for frame in _decoded(container, stream):
+            times.append(frame.time)
+            yield partial(_itself, frame)
     except av.FFmpegError as error:
         raise VideoError(
-            f"{path} is damaged after frame {count - 1}: {_reason(error)}; get it again, or let "
+            f"{path} is damaged after frame {len(times) - 1}: {_reason(error)}; get it again, or let "
             f"`ffmpeg -i IN -c:v ffv1 OUT.mkv` decide what its frames are"
-            if count
+            if times
             else f"{path} cannot be read as video: {_reason(error)}"
         ) from error
+
+
+def _decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """The frames of a stream.  Raises av.FFmpegError at the first that is damaged.
+
+    What was cut out of a longer file may begin with packets that refer to what is before the cut.  Like all
+    players we leave them out, as long as no frame from the first key packet on is missing for it.
+    """
+    key, begun, unreadable, due = None, False, None, set[int]()
+    for packet in container.demux(stream):
+        key = key or (packet if packet.is_keyframe else None)
+        if key and key.pts is not None and (packet.pts or 0) >= key.pts:
+            due.add(packet.pts)
+        try:
+            frames = _whole_frames(packet)
+        except av.InvalidDataError as error:
+            if begun or packet.is_keyframe or not packet.size:
+                raise
+            unreadable = error
+            continue
+        begun = begun or bool(frames)
+        due.difference_update(frame.pts for frame in frames)
+        yield from frames
+    if unreadable and (due or not begun):
+        raise unreadable
+
+
+def _whole_frames(packet: Any) -> list[Any]:
+    """The frames that come with a packet.  Raises av.FFmpegError if one of them is damaged."""
+    frames = [] if packet.is_corrupt else packet.decode()
+    if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+        raise av.InvalidDataError(0, "part of it is missing or wrong")
+    return list(frames)
 
 
 def _at(frames: Frames | YuvFrames, index: int) -> Frames:

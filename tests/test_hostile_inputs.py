@@ -12,6 +12,7 @@ import warnings
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 from campaigns import inputs
 from campaigns.inputs import Case, film, picture, pictures
-from coordflow_mini import cli, video
+from coordflow_mini import cli, clips, video
 from coordflow_mini.containers import bytes_missing
 from coordflow_mini.files import destination, replacing
 from coordflow_mini.video import Video, VideoError
@@ -181,6 +182,79 @@ def test_a_variable_frame_rate_becomes_its_mean_and_frames_stay_as_they_come(tmp
     uneven, even = (video.read(tmp_path / name) for name in ("uneven.mp4", "even.mp4"))
     assert abs(uneven.fps - 5 / (49 / 25)) < 0.01 and even.fps == 25
     assert np.abs(uneven.frames.astype(int) - even.frames).mean() < 10
+
+
+def copied(source: Path, target: Path, first: int, spoil: bool = False) -> None:
+    """The stream of a file from the first key packet on that is not before packet `first`, as it is coded.
+
+    spoil: put noise into the last packet.
+    """
+    with av.open(str(source)) as given, av.open(str(target), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(video=0) if packet.size]
+        start = next(place for place in range(first, len(packets)) if packets[place].is_keyframe)
+        for packet in packets[start:]:
+            if spoil and packet is packets[-1]:
+                noise = np.random.default_rng(0).bytes(packet.size)
+                packet = with_data(packet, noise)
+            packet.stream = stream
+            made.mux(packet)
+
+
+def with_data(packet: av.Packet, data: bytes) -> av.Packet:
+    other = av.Packet(data)
+    other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+    return other
+
+
+SCENE = clips.cutout(48, 64, 40).video.frames
+OPEN = {"x264-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:scenecut=0"}
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_what_is_cut_out_of_a_longer_file_begins_where_it_can(kind: str, tmp_path: Path) -> None:
+    """Its first packets refer to frames before the cut; all others are frames of the whole, at its rate."""
+    whole, part = tmp_path / "whole.mp4", tmp_path / f"part.{kind}"
+    film(whole, frames=SCENE, coder=OPEN)
+    copied(whole, part, first=5)
+    frames = video.read(whole).frames
+    cut = video.read(part)
+    assert 25 <= cut.time <= 30 and cut.fps == 25
+    np.testing.assert_array_equal(cut.frames, frames[40 - cut.time :])
+
+
+def test_a_recording_may_begin_anywhere(tmp_path: Path) -> None:
+    """A transport stream is made to be entered in the middle."""
+    film(tmp_path / "whole.ts", frames=SCENE, coder=OPEN)
+    frames, data = video.read(tmp_path / "whole.ts").frames, (tmp_path / "whole.ts").read_bytes()
+    start = data.index(b"\x47", len(data) // 3 // 188 * 188)
+    (tmp_path / "part.ts").write_bytes(data[start:])
+    cut = video.read(tmp_path / "part.ts").frames
+    assert 10 <= len(cut) < 40
+    np.testing.assert_array_equal(cut, frames[40 - len(cut) :])
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_noise_in_the_last_packet_is_no_shorter_clip(kind: str, tmp_path: Path) -> None:
+    """Decoders of several threads would not say so."""
+    film(tmp_path / "good.mp4", frames=SCENE)
+    copied(tmp_path / "good.mp4", tmp_path / f"bad.{kind}", first=0, spoil=True)
+    with pytest.raises(VideoError, match="damaged after frame"):
+        video.read(tmp_path / f"bad.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        (b"RIFF\xff\xff\xff\xffAVI " + bytes(100), 0),  # written to a pipe
+        (b"RIFF\xff\xff\x00\x00AVI " + bytes(100), 65535 - 112),
+        (b"YUV4MPEG2 W4 H4 XYSCSS=444\nFRAME\n" + bytes(48), 0),
+        (b"YUV4MPEG2 W4 H4\nFRAME\n" + bytes(20), 4),
+    ],
+)
+def test_lengths_that_nobody_knew(data: bytes, missing: int, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(data)
+    assert bytes_missing(tmp_path / "x") == missing
 
 
 def test_from_float_refuses_what_is_no_color() -> None:
