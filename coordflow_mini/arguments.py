@@ -22,7 +22,6 @@ from coordflow_mini.video import Video
 
 __all__ = [
     "Coded",
-    "check_coded_output",
     "check_factor",
     "check_folder",
     "check_held",
@@ -34,6 +33,7 @@ __all__ = [
     "check_training",
     "check_video_output",
     "chosen_layers",
+    "coded_output",
     "holes",
     "raw_format",
     "read_coded",
@@ -134,21 +134,25 @@ def check_source(source: str) -> None:
         raise ValueError(f"{source} is encoded already; use `coordflow decode` to get a video back")
 
 
-def check_coded_output(output: Path, source: str) -> None:
-    """Refuses what is no name for a new .cfv file: another suffix may be a video that would be lost."""
+def coded_output(output: Path, source: str) -> Path:
+    """Where an encode writes: the output, or what it is a link to, so that checkpoints lie beside the file.
+
+    Refuses what is no name for a new .cfv file: another suffix may be a video that would be lost.
+    """
     if output.suffix.lower() != ".cfv":
         raise ValueError(f"{output} must end in .cfv: encode INPUT OUT.cfv")
     if output.is_dir():
         raise ValueError(f"{output} is a folder; give the name of a file in it")
-    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+    target = files.destination(output)
+    if len(os.fsencode(target.name)) > _LONGEST_NAME:
         raise ValueError(
             f"{output} has too long a name: its checkpoint could not lie beside it; "
             f"give one of at most {_LONGEST_NAME} bytes"
         )
-    parent = files.destination(output).parent
-    if not parent.is_dir():
-        raise ValueError(f"{output} cannot be written: there is no folder {parent}")
+    if not target.parent.is_dir():
+        raise ValueError(f"{output} cannot be written: there is no folder {target.parent}")
     _check_free(output, source)
+    return target if output.is_symlink() else output
 
 
 def check_video_output(output: Path, source: Path) -> None:

@@ -70,10 +70,11 @@ def tidy(target: Path) -> None:
     """
     stepped_aside = re.compile(rf"\.{re.escape(_shortened(target.name))}\.{_OURS}\.old")
     for left in _abandoned(target):
+        mine = stepped_aside.fullmatch(left.name)
         with suppress(OSError):  # another process is as tidy
-            if stepped_aside.fullmatch(left.name) and not os.path.lexists(target):
+            if mine and not os.path.lexists(target):
                 os.rename(left, target)  # killed between two renames
-            else:
+            elif mine or left.name.endswith(".part"):  # what stepped aside for another name may be all of it
                 _remove(left)
 
 
@@ -200,7 +201,7 @@ def _remove(path: Path) -> None:
 def _flush(path: Path) -> None:
     """Contents to the disk, or a power cut could leave the new name with nothing in it."""
     if path.is_file():
-        with open(path, "rb") as file:
+        with open(path, "r+b") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
     elif path.is_dir():
         for inner in path.iterdir():

@@ -50,7 +50,7 @@ def occupied(output: Path) -> Iterator[None]:
 def _held(path: Path, output: Path) -> int:
     """The descriptor of the lock file, held; where there are no locks, it is only open."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # through no link of others
+        file = _opened(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -63,10 +63,22 @@ def _held(path: Path, output: Path) -> int:
         except OSError:  # this file system has none
             return file
         if _is_named(path, file):
-            os.ftruncate(file, 0)
-            os.write(file, f"process {os.getpid()} on {node()} since {time.strftime(_DATE)}".encode())
+            with suppress(OSError):  # a full disk, or another user's file: it is held all the same
+                os.ftruncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {node()} since {time.strftime(_DATE)}".encode())
             return file
         os.close(file)  # its holder has just removed it
+
+
+def _opened(path: Path) -> int:
+    """The lock file, made if it is not there; through no link that somebody laid.
+
+    Of another user's, left by a kill, reading is enough for a lock.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def _is_named(path: Path, file: int) -> bool:

@@ -221,3 +221,33 @@ def test_every_file_is_written_as_a_whole():
         if path.relative_to(PACKAGE).as_posix() not in WRITE_ELSEWHERE:
             lines = writes(ast.parse(path.read_text(encoding="utf-8")))
             assert not lines, f"{path.name}, lines {lines}: write with `files.replacing`"
+
+
+def test_what_stepped_aside_for_another_name_stays(tmp_path):
+    """It may be all that is left of that folder: only what has this very name is known to be replaced."""
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    end = f"{files._here()}-{int(dead.stdout)}-012345"
+    for name in (f".out.v2.{end}.old", f".out.v2.{end}.part", f".out.{end}.part"):
+        (tmp_path / name).mkdir()
+    with replacing(tmp_path / "out") as temporary:
+        temporary.mkdir()
+    assert names(tmp_path) == [f".out.v2.{end}.old", "out"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
+def test_another_users_lock_that_a_kill_left_keeps_nobody_out(tmp_path):
+    tmp_path.chmod(0o777)
+    lock = tmp_path / ".x.cfv.lock"
+    lock.touch(0o644)
+    code = (
+        "import os, sys, pathlib\n"
+        "from coordflow_mini.occupation import occupied\n"
+        "os.chdir(sys.argv[1]); os.setuid(1234)\n"
+        "with occupied(pathlib.Path('x.cfv')): print('in')"
+    )
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert result.stdout == "in\n", result.stderr

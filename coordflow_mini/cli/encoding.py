@@ -118,10 +118,10 @@ def encode(
     arguments.check_training(steps, minutes, gamma, seed)
     wanted = _wanted(bpp, steps if minutes is None else None, layers, motion, width, depth, preset)
     wanted = replace(wanted, fit=replace(wanted.fit, gamma=gamma, seed=seed))
-    arguments.check_coded_output(output, source)
+    real = arguments.coded_output(output, source)
     with ExitStack() as stack:
-        stack.enter_context(_alone(output))
-        checkpoint = _checkpoint(output, resume, every)
+        stack.enter_context(_alone(real))
+        checkpoint = _checkpoint(real, resume, every)
         stack.enter_context(_explained(checkpoint))
         video = load(source, frames, size, raw, matrix)
 
