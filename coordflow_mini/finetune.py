@@ -362,7 +362,8 @@ def finetune(
     if not is_finite(fitted.model.state_dict()):
         raise ValueError("the model to be fine-tuned has weights that are not finite; fit it again")
     compiling = worth_compiling(fitted.config, fitted.model.parameter_count, config.steps, _GRAPHS)
-    sampler = Sampler(video, fitted.config, torch.device(device), compiling=compiling)
+    use = fitted.model.config if compiling else None
+    sampler = Sampler(video, fitted.config, torch.device(device), compiling=use)
     tuning = _Tuning(fitted, sampler, config, config.aim * target_bytes, file_size, on_step)
     if checkpoint:
         of = {**asdict(config), "target_bytes": target_bytes}

@@ -108,7 +108,7 @@ class Sampler:
     """Batches of a clip that lives as bytes on the training device, or in its file: see `pixels`.
 
     weights: [time, height, width], how much each pixel counts; frames: the frames to learn from.
-    compiling: see `worth_compiling`.
+    compiling: the models' configuration, if the loss is to be compiled: see `worth_compiling`.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Sampler:
         *,
         weights: Tensor | NDArray[Any] | None = None,
         frames: Iterable[int] | None = None,
-        compiling: bool = False,
+        compiling: ModelConfig | None = None,
     ):
         self.clip = clip_on(video.frames, device)
         self.config = config
@@ -130,7 +130,11 @@ class Sampler:
             raise ValueError("ms_ssim looks at neighborhoods and knows no weights; leave one of them out")
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.dtype = training_dtype(device)
-        self.pixel_terms = compiled(_pixel_terms) if compiling else _pixel_terms
+        self.pixel_terms = _pixel_terms
+        if compiling:
+            same = replace(config, seed=0)  # which no loss depends on
+            use = (compiling, same, type(video.frames), video.frames.shape, weights is None, str(device))
+            self.pixel_terms = compiled(_pixel_terms, use)
 
     def spread(self) -> float:
         """The mean squared error of the best single color, judged from up to 16 frames."""
@@ -451,7 +455,7 @@ def fit(
     Raises `DivergenceError`, `CheckpointError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config, device = model or default_model(video), config or FitConfig(), torch.device(device)
-    compiling = worth_compiling(config, weight_count(model), config.steps)
+    compiling = model if worth_compiling(config, weight_count(model), config.steps) else None
     keep_memory()
     runs: list[_Run] = []
     interrupted = False

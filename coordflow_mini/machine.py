@@ -7,8 +7,9 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
@@ -58,9 +59,10 @@ _COMPILER: dict[str, str | int | bool | Callable[..., Any]] = {
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Function, use: Hashable) -> Function:
     """The function, compiled by `torch.compile` at its first call; as it is where that fails.
 
+    use: what the shapes of its arguments follow from; what was compiled for a use serves the next one, too.
     Compiling takes about ten seconds, and about two once the user's cache has the result
     (XDG_CACHE_HOME, or TORCHINDUCTOR_CACHE_DIR).  Without a C++ compiler, or on a Python or a platform that
     PyTorch does not compile for, one line in the log says so, and all goes on as before.
@@ -74,7 +76,7 @@ def compiled(function: Function) -> Function:
         nonlocal fast, works
         if works:
             try:
-                fast = fast or torch.compile(_twin(function), dynamic=False, options=_COMPILER)
+                fast = fast or torch.compile(_twin(function, use), dynamic=False, options=_COMPILER)
                 with _interrupts_later():
                     return fast(*arguments)
             except (RuntimeError, ImportError, OSError) as error:
@@ -85,14 +87,13 @@ def compiled(function: Function) -> Function:
     return cast(Function, call)
 
 
-def _twin(function: Function) -> Function:
-    """The same function with code of its own.
+@lru_cache(maxsize=8)
+def _twin(function: FunctionType, use: Hashable) -> FunctionType:
+    """The same function with code of its own, for one use.
 
     PyTorch compiles one code at most eight times, then runs it as it is, slower and rounded differently: the
     ninth model of a process would come out other than alone.  And what was compiled goes with its code.
     """
-    if not isinstance(function, FunctionType):
-        return function
     twin = FunctionType(
         function.__code__.replace(),
         function.__globals__,
@@ -101,7 +102,7 @@ def _twin(function: Function) -> Function:
         function.__closure__,
     )
     twin.__kwdefaults__ = function.__kwdefaults__
-    return cast(Function, twin)
+    return twin
 
 
 @contextmanager

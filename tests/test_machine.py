@@ -79,7 +79,7 @@ def test_a_compiled_function_gives_the_same(cache):
 
     x, y = torch.rand(2, 50) + 0.1
     x.requires_grad_()
-    fast = compiled(length)
+    fast = compiled(length, None)
     (gradient,) = torch.autograd.grad(fast(x, y), x)
     torch.testing.assert_close(fast(x, y), length(x, y))
     torch.testing.assert_close(gradient, torch.autograd.grad(length(x, y), x)[0])
@@ -96,7 +96,7 @@ def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog):
 
     monkeypatch.setattr(torch, "compile", broken)
     with caplog.at_level(logging.WARNING, logger="coordflow_mini"):
-        twice = compiled(lambda x: 2 * x)
+        twice = compiled(lambda x: 2 * x, None)
         assert [twice(1), twice(4)] == [2, 8]
     assert len(asked) == 1
     assert [record.getMessage() for record in caplog.records] == [
@@ -126,7 +126,9 @@ def test_the_tenth_model_of_a_process_is_compiled_like_the_first(monkeypatch):
         return by * x
 
     for size in range(2, 12):
-        assert compiled(scaled)(torch.ones(size)).tolist() == [3.0] * size
+        assert compiled(scaled, size)(torch.ones(size)).tolist() == [3.0] * size
+    assert counter.frame_count == 10
+    compiled(scaled, size)(torch.ones(size))  # the next start or segment
     assert counter.frame_count == 10
 
 
