@@ -269,6 +269,8 @@ def _stream_part(path: Path, selection: Selection) -> tuple[Fraction, "_Part"]:
             raise VideoError(f"{path} is not a video: there is no video stream in it")
         if streams[0].codec_context is None:
             raise VideoError(f"{path} is coded in a way that PyAV does not know; convert it to H.264")
+        if container.format.name.startswith("mov") and streams[0].frames:  # MP4 knows it beforehand
+            check_range(selection, streams[0].frames, path.name)
         missing = bytes_missing(path) if selection.stop is None else 0
         if missing:
             raise VideoError(

@@ -223,6 +223,13 @@ def test_what_is_cut_out_of_a_longer_file_begins_where_it_can(kind: str, tmp_pat
     np.testing.assert_array_equal(cut.frames, frames[40 - cut.time :])
 
 
+def test_frames_that_an_mp4_has_not_are_refused_before_it_is_decoded(tmp_path: Path, monkeypatch) -> None:
+    film(tmp_path / "x.mp4")
+    monkeypatch.setattr(video, "_stream_pictures", None)
+    with pytest.raises(VideoError, match=r"frames 0:7 of x.mp4 do not exist: it has 6 frames"):
+        video.read(tmp_path / "x.mp4", video.Selection(0, 7))
+
+
 def test_a_recording_may_begin_anywhere(tmp_path: Path) -> None:
     """A transport stream is made to be entered in the middle."""
     film(tmp_path / "whole.ts", frames=SCENE, coder=OPEN)
