@@ -327,8 +327,8 @@ BAD = (
     # cut off
     Bad("no index.mp4", cut("no index.mp4", 0.6), NOT_READ + "|no video stream"),
     *(
-        Bad(f"{part}.mp4", cut(f"{part}.mp4", part, **FAST), "is cut off: at least|" + DAMAGED)
-        for part in (0.7, 0.9, 0.995)
+        Bad(f"{part}.mp4", cut(f"{part}.mp4", part, **FAST), "is cut off: at least|" + DAMAGED, late=late)
+        for part, late in ((0.7, False), (0.9, False), (0.995, True))
     ),
     Bad("cut.mkv", cut("cut.mkv", 0.8), "is cut off: at least", late=True),
     Bad("cut.webm", cut("cut.webm", 0.8, "libvpx-vp9"), "is cut off: at least", late=True),
