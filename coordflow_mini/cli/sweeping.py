@@ -77,7 +77,11 @@ def sweep(
     segment_frames: SegmentFrames = None,
     seed: Seed = FitConfig.seed,
     executor: Annotated[
-        str, typer.Option(metavar="WHERE", help="local, or dask://HOST:PORT, with shared files.")
+        str,
+        typer.Option(
+            metavar="WHERE",
+            help="local, or dask://HOST:PORT, with shared files.  Trust its network: it can run code here.",
+        ),
     ] = "local",
     workers: Annotated[
         int, typer.Option(metavar="N", help="Processes of the local executor; one encode uses all threads.")
