@@ -1,13 +1,12 @@
 """Rate points and BD-rates as CSV (RFC 4180, UTF-8), for spreadsheets and programs.
 
-A text that a spreadsheet would run as a formula (it begins with =, +, -, @, a tab or a return, as the name
-of a clip may) gets an apostrophe in front, which `read_points` takes away again.  Numbers stay numbers,
-with all their digits.
+Texts stand in quotes, and what a spreadsheet would run as a formula (the name of a clip may begin with =)
+gets an apostrophe in front, which `read_points` takes away again.  Numbers stay numbers, with all their
+digits.
 """
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from coordflow_mini.curves import Comparison
 from coordflow_mini.results import RatePoint
+from coordflow_mini.text import cell, of_cell
 
 __all__ = ["bd_rate_csv", "points_csv", "read_points"]
 
@@ -46,7 +46,7 @@ def bd_rate_csv(comparisons: Iterable[Comparison]) -> str:
 
 def _table(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names)
+    writer = csv.DictWriter(text, names, quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
@@ -56,13 +56,13 @@ def _cell(value: Any) -> Any:
     """A value as a cell holds it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return re.sub(r"^(?='*[=+\-@\t\r])", "'", value) if isinstance(value, str) else value
+    return cell(value) if isinstance(value, str) else value
 
 
 def _point(path: Path, line: int, row: Mapping[str, str]) -> RatePoint:
     """The point of one row."""
     try:
-        values: dict[str, Any] = {name: re.sub(r"^'(?='*[=+\-@\t\r])", "", row[name]) for name in _NAMES}
+        values: dict[str, Any] = {name: of_cell(row[name]) for name in _NAMES}
         for name in ("bpp", "psnr_db", "encode_seconds", "decode_seconds"):
             values[name] = float(values[name])
         values["bytes"], values["ms_ssim"] = int(values["bytes"]), _optional(values["ms_ssim"])

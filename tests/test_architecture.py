@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, str] = {
     "curves": "metrics results",
     "plots": "video model metrics results curves text",
     "anchors": "results",
-    "spreadsheet": "curves results",
+    "spreadsheet": "curves results text",
     "page": "text",
     "survey": "files results curves anchors spreadsheet plots page",
     "report": "files video model metrics results curves plots page",

@@ -1,11 +1,13 @@
 """Names and figures from outside in pages, drawings, tables and terminals: shown, and nothing else."""
 
+import csv
 import io
 import json
 import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,8 +16,12 @@ from typer.testing import CliRunner
 
 from coordflow_mini import cli, plots, sweep
 from coordflow_mini.console import Console, table
+from coordflow_mini.course.classbook import Classbook, to_csv
+from coordflow_mini.course.submissions import Student, Submission
+from coordflow_mini.curves import Comparison
 from coordflow_mini.page import page, protocol
 from coordflow_mini.results import Experiment, RatePoint
+from coordflow_mini.spreadsheet import bd_rate_csv, points_csv
 from coordflow_mini.survey import survey, survey_html, write_survey
 from coordflow_mini.text import printable
 
@@ -123,10 +129,67 @@ def test_files_of_a_report_stay_in_its_folder(name, tmp_path):
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["here"]
     for path in folder.rglob("*.*"):
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.name), path.name
-    cells = re.findall(
-        r'(?:^|,)"?([=+@\t\r-][^,"0-9]*)', (folder / "points.csv").read_text("utf-8"), re.MULTILINE
-    )
-    assert not cells
+
+
+FORMULAS = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\n=1+1",
+    " =1",
+    "'=1",
+    "''\t-1",
+    '"=1',
+    "\x00=1",
+    "\ufeff=1",
+    "\t=1",
+]
+FORMULAS += [
+    "＝1",
+    "＋1",
+    "－1",
+    "＠x",
+    "\u3000 ＝1",
+    "a;=1+1",
+    "a;=1;b",
+    "a\n=1",
+    "a\r+1",
+    "a\t@x",
+    "a; '-1",
+    "\tx",
+    "\rx",
+]
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, *EVIL])
+def test_a_spreadsheet_has_no_formula_of_any_name(name):
+    """Whatever parts its cells: commas, semicolons, tabs; and whether it understands quotes there or not."""
+    book = Classbook([Student(name, [Submission(name, name, {}, {}, {})])])
+    difference = Comparison(name, name, name, -12.5, -0.5, name)
+    for text in (points_csv(points(name)), bd_rate_csv([difference]), to_csv(book)):
+        text = text.replace("\x00", "")  # which some programs drop, and Python 3.10 does not read
+        for comma, quoting in product(",;\t", (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)):
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=comma, quoting=quoting)
+            for cell in (cell for row in rows for cell in row if not is_number(cell)):
+                assert not re.match(r"[\s\"\x00-\x1f\ufeff]*[=+\-@＝＋－＠]", cell), (comma, cell)
+        if name in FORMULAS:  # and the same for quotes that are understood to the end
+            assert not any(
+                cell.startswith(("\t", "\r"))
+                for row in csv.reader(io.StringIO(text, newline=""))
+                for cell in row
+            )
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is one of our numbers; they may be negative."""
+    return re.fullmatch(r"-?[0-9.e-]+", cell) is not None
+
+
+def test_numbers_stay_numbers():
+    (row,) = csv.DictReader(io.StringIO(bd_rate_csv([Comparison("-1", "b", "c", -12.5, None)])))
+    assert list(row.values()) == ["'-1", "b", "c", "-12.5", "", ""]
+    assert ",-12.5," in bd_rate_csv([Comparison("a", "b", "c", -12.5, 1.0)])
 
 
 @evil

@@ -21,6 +21,11 @@ ODD = [
     "'=1",
     "''@",
     "'quoted",
+    "\n=1",
+    " \u3000＝1",
+    "a;=1+1;'-2\n\n@x",
+    "a;\t'\t",
+    "\ufeff+1",
     'a,"b"\nc',
     "<&>",
     "é",
@@ -67,7 +72,7 @@ def test_differences_have_their_reason_and_unknown_ones_are_empty():
         (("true", "perhaps"), "line 2, is no rate point"),
         (("28.9", "nan"), "psnr_db must be a finite number"),
         (("codec", "kodek"), "must have the columns codec, clip"),
-        (("x265,", ""), "line 2, is no rate point"),
+        (('"x265",', ""), "line 2, is no rate point"),
     ],
 )
 def test_other_tables_are_refused_in_one_line(tmp_path, change, said):

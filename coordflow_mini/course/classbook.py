@@ -12,6 +12,7 @@ from typing import Any
 from coordflow_mini.console import table
 from coordflow_mini.course import catalog
 from coordflow_mini.course.submissions import Student
+from coordflow_mini.text import cell
 
 __all__ = ["Classbook", "Difficulty", "to_csv", "to_html", "to_json", "to_text"]
 
@@ -176,20 +177,15 @@ def to_csv(book: Classbook) -> str:
     heads = ["student", "files", *(f"chapter {chapter:02d}" for chapter in chapters), "passed"]
     heads += ["predictions right", "predictions committed", *names]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(heads)
     for student in book.students:
         passed = [student.passed(chapter) for chapter in chapters]
         files = " ".join(file.path for file in student.files)
         figures = [*passed, sum(passed), *_guessed(student)]
         statuses = [student.statuses[name] for name in names]
-        writer.writerow([_harmless(student.name), _harmless(files), *figures, *statuses])
+        writer.writerow([cell(student.name), cell(files), *figures, *statuses])
     return text.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
 def to_html(book: Classbook, warnings: Sequence[str]) -> str:
