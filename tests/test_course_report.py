@@ -377,6 +377,16 @@ def test_plain_text_is_one_short_line():
     assert len(plain_text("x" * 10**6)) == 40
 
 
+@pytest.mark.parametrize("name", ["علی\u200cرضا", "🧑\u200d🎓 Zoë", "क्\u200dष", "\u0600١٢", "\U000e0100葛"])
+def test_names_of_all_languages_stay_what_they_are(name):
+    assert plain_text(name) == name
+
+
+@pytest.mark.parametrize("letter", "\x1b\u180e\u200b\u202e\u2066\ufeff\ud800\U0001d173\U000e0041")
+def test_what_is_not_seen_or_turns_a_line_around_is_marked(letter):
+    assert plain_text(f"A{letter}da") == "A?da"
+
+
 def test_a_terminal_of_another_encoding_shows_what_it_can(tmp_path):
     saved(tmp_path / "x.json", ["inverse"], name="李 Zoë")
     words = [sys.executable, "-m", "coordflow_mini", "course", "report", str(tmp_path)]

@@ -17,6 +17,7 @@ from typing import Any
 
 from coordflow_mini.course import catalog
 from coordflow_mini.course.progress import FORMAT
+from coordflow_mini.text import printable
 
 __all__ = ["Student", "Submission", "UnusableError", "plain_text", "read_file", "read_folder"]
 
@@ -314,6 +315,5 @@ def plain_text(text: str, longest: int = LONGEST_NAME) -> str:
     >>> plain_text("Ada\x1b[2J\nLovelace")
     'Ada?[2J Lovelace'
     """
-    text = unicodedata.normalize("NFC", " ".join(text[: 4 * longest].split()))
-    text = "".join("?" if unicodedata.category(letter)[0] == "C" else letter for letter in text)
+    text = printable(unicodedata.normalize("NFC", " ".join(text[: 4 * longest].split())))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
