@@ -25,23 +25,23 @@ def page(title: str, body: str, *, style: str = "", script: str = "") -> str:
     if script:
         policy += f"; script-src 'sha256-{_digest(script)}'"
         script = f"<script>{script}</script>\n"
-    return printable(f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{html.escape(title)}</title>
+<title>{html.escape(printable(title))}</title>
 <style>{STYLE}{style}</style>
 </head>
 <body>
 <main>
-{body}
+{printable(body)}
 </main>
 {script}</body>
 </html>
-""")
+"""
 
 
 def _digest(text: str) -> str:
