@@ -1,5 +1,6 @@
 """What a terminal is told: progress on stderr, tables as text."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -166,7 +167,7 @@ def table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     codec   bytes
     x264   18,615
     """
-    rows = [[" ".join(printable(text).split("\n")) for text in row] for row in rows]
+    rows = [[re.sub(r"[\n\t]", " ", printable(text)) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = (
         [text.ljust(width) if place < left else text.rjust(width) for place, (text, width) in enumerate(row)]

@@ -1,6 +1,9 @@
 """Names and figures from outside in pages, drawings, tables and terminals: shown, and nothing else."""
 
+import ast
+import base64
 import csv
+import hashlib
 import io
 import json
 import math
@@ -95,6 +98,16 @@ def test_nor_has_any_page(name):
     text = page(name, protocol({name: name}))
     assert Skeleton(text).found == Skeleton(page("tame", protocol({"tame": "tame"}))).found
     text.encode("utf-8")
+
+
+def test_the_script_of_a_page_is_the_one_its_policy_admits():
+    """Also with letters that text must not have: only what came from outside is made printable."""
+    script = "const odd = '\u202e\u200b';\n\tshow(odd);"
+    text = page("a\u202eb", "<pre>\tx\u200b</pre>", script=script)
+    (inside,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+    assert inside == script and f"'sha256-{digest}'" in text
+    assert "<pre>\tx?</pre>" in text and "<title>a?b</title>" in text
 
 
 @evil
@@ -201,6 +214,29 @@ def test_a_terminal_shows_it_and_no_more(name, capsys):
         assert printable(text) == text and "\r" not in text
         text.encode("utf-8")
     assert shown.out.count("\n") == 2
+
+
+def test_no_command_writes_a_name_to_stdout_by_itself():
+    """`figures.say` makes text printable, `print_json` escapes it, `_printable` is for an encoding."""
+    for path in sorted((Path(cli.__file__).parent).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.echo", "print", "click.echo"):
+                told = ast.unparse(node)
+                fixed = all(isinstance(word, ast.Constant) for word in node.args)
+                assert fixed or path.name == "figures.py" or "printable(" in told or "json.dumps(" in told, (
+                    path.name,
+                    told,
+                )
+
+
+def test_a_path_in_stdout_moves_no_cursor(tmp_path, monkeypatch):
+    """As on a terminal: elsewhere colors are taken away on the way, and nothing would be seen here."""
+    monkeypatch.chdir(tmp_path)
+    words = ["export", "clip:cutout", "mal\x1b[31m\x1b[2Jx", "--frames", "0:1"]
+    result = CliRunner().invoke(cli.app, words, color=True)
+    assert (
+        result.exit_code == 0 and "mal?[31m?[2Jx: 1 frames" in result.output and "\x1b" not in result.output
+    )
 
 
 def test_brackets_of_a_name_are_no_markup(monkeypatch):

@@ -23,11 +23,11 @@ from coordflow_mini.cli.codec import decode, info
 from coordflow_mini.cli.course import app as course
 from coordflow_mini.cli.encoding import encode
 from coordflow_mini.cli.fetching import fetch
+from coordflow_mini.cli.figures import say
 from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
 from coordflow_mini.cli.surveying import report
 from coordflow_mini.cli.sweeping import sweep
-from coordflow_mini.text import printable
 
 __all__ = ["app", "main"]
 
@@ -68,13 +68,13 @@ class _Group(TyperGroup):
                 raise
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except KeyboardInterrupt:
-            typer.echo("\ninterrupted; nothing is left half written", err=True)
+            say("\ninterrupted; nothing is left half written", err=True)
             raise typer.Exit(_INTERRUPTED) from None
 
     def _fail(self, error: Exception, reason: str) -> int:
         if self.debug:
             traceback.print_exception(error)
-        typer.echo(f"error: {printable(' '.join(reason.split()))}", err=True)
+        say(f"error: {' '.join(reason.split())}", err=True)
         return 2
 
 
@@ -122,7 +122,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"coordflow-mini {__version__}")
+        say(f"coordflow-mini {__version__}")
         raise typer.Exit
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coordflow_mini.cli.figures import lengths, print_json
+from coordflow_mini.cli.figures import lengths, print_json, say
 from coordflow_mini.cli.options import (
     Coded,
     Device,
@@ -87,10 +87,10 @@ def decode(
         pictures = decoder.decode_frames(coded.data, layer=layer, **wanted)
         video.write(output, shown(pictures, len(line.positions)), line.fps)
     if not quiet:
-        typer.echo(f"{output}: {len(line.positions)} frames, {float(line.fps):g} fps")
+        say(f"{output}: {len(line.positions)} frames, {float(line.fps):g} fps")
         if fast:
             loss = evaluation.loss_of_fast(coded.data, line.positions, device=place)
-            typer.echo(f"--fast: {loss:.1f} dB from the exact frames")
+            say(f"--fast: {loss:.1f} dB from the exact frames")
 
 
 def info(source: Coded, as_json: Json = False) -> None:
@@ -122,4 +122,4 @@ def info(source: Coded, as_json: Json = False) -> None:
         ["weights", f"{figures['params']:,} at {figures['bits_per_weight']:.2f} bits, all told"],
         *([f"  {name}", f"{value:,} bytes"] for name, value in figures["sections"].items()),
     ]
-    typer.echo(table(rows, left=2))
+    say(table(rows, left=2))

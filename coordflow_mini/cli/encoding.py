@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coordflow_mini.cli.estimates import timed
-from coordflow_mini.cli.figures import lengths, print_json
+from coordflow_mini.cli.figures import lengths, print_json, say
 from coordflow_mini.cli.options import (
     Bpp,
     Depth,
@@ -57,7 +57,7 @@ Resume = Annotated[
     bool | None,
     typer.Option(
         "--resume/--restart",
-        help="Go on from OUT.cfv.checkpoint, or discard it.  [default: refuse where there is one]",
+        help="Go on from OUT.cfv.checkpoint.N, or discard it.  [default: refuse where there is one]",
         show_default=False,
     ),
 ]
@@ -99,7 +99,7 @@ def encode(
 
     Ctrl-C stops the fit and fine-tunes what there is; Ctrl-C again stops that, too.  Segments that are
     still to come are then trained for 100 steps.  The file is written either way, with exit code 0, and
-    --resume still leads to the whole one.  What was trained is kept in OUT.cfv.checkpoint until the file
+    --resume still leads to the whole one.  What was trained is kept in OUT.cfv.checkpoint.N until the file
     is done: after a kill or a power cut, the same command with --resume ends with the same file.  A
     second encode into OUT.cfv is refused while the first one runs.
 
@@ -158,7 +158,7 @@ def encode(
     if as_json:
         print_json(_figures(output, encoding))
     elif not quiet:
-        typer.echo(_summary(output, encoding))
+        say(_summary(output, encoding))
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
             raise
         interrupted = isinstance(error, KeyboardInterrupt)
         what = "interrupted" if interrupted else "ended"
-        typer.echo(f"\n{what}; what was trained is in {files[-1]}: --resume goes on from there", err=True)
+        say(f"\n{what}; what was trained is in {files[-1]}: --resume goes on from there", err=True)
         if interrupted:
             raise typer.Exit(130) from None
         raise

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from coordflow_mini.cli.figures import print_json
+from coordflow_mini.cli.figures import print_json, say
 from coordflow_mini.cli.options import Json, Quiet
 from coordflow_mini.console import Console
-from coordflow_mini.text import printable
 
 if TYPE_CHECKING:
     from coordflow_mini.fetch import Fetched, Source
@@ -61,17 +60,17 @@ def fetch(
         raise ValueError(f"{folder} is a file; give a folder by --to")
     library.check_space(sources, folder)
     for line in _terms(library.missing(sources, folder), folder):
-        typer.echo(line, err=True)  # also when quiet: who downloads has seen the license
+        say(line, err=True)  # also when quiet: who downloads has seen the license
     failures: list[Exception] = []
     done = []
     for clip in _fetched(sources, folder, Console(quiet=quiet), failures):
         done.append(clip)
         if not quiet and not as_json:
-            typer.echo(_line(clip))
+            say(_line(clip))
     if as_json:
         print_json([{**asdict(clip), "path": str(clip.path)} for clip in done])
     for failure in failures:
-        typer.echo(f"error: {printable(' '.join(str(failure).split()))}", err=True)
+        say(f"error: {' '.join(str(failure).split())}", err=True)
     if failures:
         raise typer.Exit(2)
 
@@ -123,7 +122,7 @@ def _fetched(
             with console.bytes_moved(source.name) as on_bytes:
                 clip = library.fetch(source, folder, on_bytes=on_bytes)
         except KeyboardInterrupt:
-            typer.echo("\ninterrupted; what has come is kept, the same command goes on from there", err=True)
+            say("\ninterrupted; what has come is kept, the same command goes on from there", err=True)
             raise typer.Exit(130) from None
         except library.FetchError as error:
             failures.append(error)

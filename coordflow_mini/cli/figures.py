@@ -5,7 +5,9 @@ from typing import Any
 
 import typer
 
-__all__ = ["count", "figure", "lengths", "print_json"]
+from coordflow_mini.text import printable
+
+__all__ = ["count", "figure", "lengths", "print_json", "say"]
 
 
 def count(number: int, noun: str) -> str:
@@ -22,6 +24,11 @@ def figure(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Lines on stdout, or stderr; names in them (of files, of clips) do nothing but appear."""
+    typer.echo(printable(text), err=err)
 
 
 def print_json(figures: Any) -> None:

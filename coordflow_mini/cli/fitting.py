@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import typer
 
-from coordflow_mini.cli.figures import count, print_json
+from coordflow_mini.cli.figures import count, print_json, say
 from coordflow_mini.cli.options import load
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.console import Console, duration
@@ -163,10 +162,8 @@ class Work:
             )
         elif not self.console.quiet:
             size = f"{shown.width}x{shown.height}, {fps:g} fps"
-            typer.echo(f"{output}: {what}{count(shown.time, 'frame')} of {size}")
+            say(f"{output}: {what}{count(shown.time, 'frame')} of {size}")
             quality = [f"fitted at {self.reached[-1].psnr_db:.2f} dB"] if self.reached else []
-            typer.echo(", ".join([text, *quality, duration(seconds)]))
+            say(", ".join([text, *quality, duration(seconds)]))
             if self.interrupted:
-                typer.echo(
-                    "interrupted: all of it is there, but worse than it could be; run it again for the rest"
-                )
+                say("interrupted: all of it is there, but worse than it could be; run it again for the rest")

@@ -2,9 +2,7 @@
 
 from dataclasses import asdict
 
-import typer
-
-from coordflow_mini.cli.figures import print_json
+from coordflow_mini.cli.figures import print_json, say
 from coordflow_mini.cli.options import Folder, Frames, Input, Json, Matrix, Quiet, Raw, Size, load
 from coordflow_mini.console import table
 
@@ -28,13 +26,13 @@ def clips(as_json: Json = False) -> None:
         figures = [str(clip.frames), f"{clip.width}x{clip.height}", f"{float(clip.fps):g}"]
         here = "yes" if clip.available else "no"
         rows.append([clip.name, here, *figures, clip.description, clip.license])
-    typer.echo(table(rows, left=7) + "\n")
+    say(table(rows, left=7) + "\n")
     credits_ = {clip.attribution: clip for clip in listed if clip.attribution != "none needed"}
     for text, clip in credits_.items():
         kind = clip.name if clip.name.startswith("clip:") else "uvg"
-        typer.echo(f"{kind}: {text}; {clip.source if kind == clip.name else clip.source.rpartition('/')[0]}")
-    typer.echo("clip:cutout:3 and clip:pan:3 are drawn with seed 3.  Any path to a video will do, too.")
-    typer.echo("What is not here: coordflow fetch --help.")
+        say(f"{kind}: {text}; {clip.source if kind == clip.name else clip.source.rpartition('/')[0]}")
+    say("clip:cutout:3 and clip:pan:3 are drawn with seed 3.  Any path to a video will do, too.")
+    say("What is not here: coordflow fetch --help.")
 
 
 def export(
@@ -70,4 +68,4 @@ def export(
         video = load(source, frames, size, raw, matrix)
         folders.write_clip(output, video)
     if not quiet:
-        typer.echo(f"{output}: {video.time} frames of {video.width}x{video.height}")
+        say(f"{output}: {video.time} frames of {video.width}x{video.height}")

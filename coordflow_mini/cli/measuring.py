@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from coordflow_mini.cli.figures import figure, print_json
+from coordflow_mini.cli.figures import figure, print_json, say
 from coordflow_mini.cli.options import (
     Bpp,
     Coded,
@@ -56,9 +56,7 @@ def evaluate(
     if as_json:
         print_json(figures)
     else:
-        typer.echo(
-            table([[name, figure(value)] for name, value in figures.items() if value is not None], left=2)
-        )
+        say(table([[name, figure(value)] for name, value in figures.items() if value is not None], left=2))
 
 
 def baseline(
@@ -100,7 +98,7 @@ def baseline(
         print_json(point.to_json())
     else:
         rows = [[name, figure(value)] for name, value in point.to_json().items() if value not in (None, "")]
-        typer.echo(table(rows, left=2))
+        say(table(rows, left=2))
 
 
 def demo(
@@ -139,4 +137,4 @@ def demo(
     if as_json:
         print_json(result.to_json())
     elif not quiet:
-        typer.echo(f"\n{show.comparison(result)}\n\nopen {out / show.REPORT} in a browser")
+        say(f"\n{show.comparison(result)}\n\nopen {out / show.REPORT} in a browser")

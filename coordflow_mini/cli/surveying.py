@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from coordflow_mini.cli.figures import count, print_json
+from coordflow_mini.cli.figures import count, print_json, say
 from coordflow_mini.cli.options import Json, Quiet
 from coordflow_mini.console import Console
-from coordflow_mini.text import printable
 
 __all__ = ["report"]
 
@@ -47,5 +46,5 @@ def report(
         print_json({"report": str(path), "bd_rate": [asdict(one) for one in told.comparisons], **left})
     elif not quiet:
         states = f"{len(experiment.failed)} failed, {len(experiment.pending)} still to run"
-        typer.echo(f"{count(len(experiment.points), 'point')}, {states}")
-        typer.echo(f"{printable(survey.verdict(told))}\nopen {path} in a browser")
+        say(f"{count(len(experiment.points), 'point')}, {states}")
+        say(f"{survey.verdict(told)}\nopen {path} in a browser")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coordflow_mini.cli.estimates import estimate
-from coordflow_mini.cli.figures import count, print_json
+from coordflow_mini.cli.figures import count, print_json, say
 from coordflow_mini.cli.options import (
     Device,
     Frames,
@@ -31,7 +31,6 @@ from coordflow_mini.cli.options import (
 )
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.console import Console, duration, table
-from coordflow_mini.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,7 +237,7 @@ def _run(
             )
     except KeyboardInterrupt:
         done = f"{last.done} of {count(last.tasks, 'task')} done" if last else "nothing is finished"
-        typer.echo(f"\ninterrupted: {done}; give the same command to go on", err=True)
+        say(f"\ninterrupted: {done}; give the same command to go on", err=True)
         raise typer.Exit(130) from None
 
 
@@ -279,12 +278,12 @@ def _report(
             }
         )
     elif not console.quiet:
-        typer.echo(_table(experiment))
-        typer.echo(f"{out}: {count(len(experiment.points), 'point')}")
+        say(_table(experiment))
+        say(f"{out}: {count(len(experiment.points), 'point')}")
     for job in failed:
-        typer.echo(printable(f"failed: {job.name}: {job.reason}"), err=True)
+        say(f"failed: {job.name}: {job.reason}", err=True)
     if failed or names & set(experiment.pending):
-        typer.echo("give the same command to try again what is missing", err=True)
+        say("give the same command to try again what is missing", err=True)
         raise typer.Exit(2)
 
 
@@ -293,9 +292,8 @@ def _table(experiment: "Experiment") -> str:
     rows = [["clip", "codec", "bpp", "PSNR [dB]", "MS-SSIM", "seconds"]]
     for point in sorted(experiment.points, key=lambda point: (point.clip, point.codec, point.bpp)):
         ssim = "-" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
-        clip = "".join(letter if letter.isprintable() else "?" for letter in point.clip)
         figures = [f"{point.bpp:.4f}", f"{point.psnr_db:.2f}", ssim, f"{point.encode_seconds:.1f}"]
-        rows.append([clip, _codec(point.codec, point.settings), *figures])
+        rows.append([point.clip, _codec(point.codec, point.settings), *figures])
     return table(rows, left=2)
 
 
