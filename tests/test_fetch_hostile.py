@@ -118,13 +118,65 @@ def dripping():
         time.sleep(0.02)
 
 
-def test_a_byte_now_and_then_is_not_waited_for(talk, tmp_path):
-    """Within the patience for silence, though the server is never silent."""
-    source = Source("a.mp4", f"{talk(dripping).origin}/a.mp4", "a.mp4")
+def interim():
+    while True:
+        yield b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
+
+
+def one_header():
+    yield b"HTTP/1.1 200 OK\r\nX-A: "
+    while True:
+        yield b"a"
+        time.sleep(0.02)
+
+
+def one_chunk():
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"
+    while True:
+        yield b"a"
+        time.sleep(0.02)
+
+
+def trailers():
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n"
+    while True:
+        yield b"X-T: a\r\n" * 10000
+
+
+@pytest.mark.parametrize("answer", [dripping, interim, one_header, one_chunk, trailers])
+def test_no_server_is_waited_for_that_never_falls_silent(answer, talk, tmp_path):
+    """Whatever it sends, at any speed, it brings too little of the file in the time."""
+    source = Source("a.mp4", f"{talk(answer).origin}/a.mp4", "a.mp4")
     began = time.monotonic()
-    with pytest.raises(FetchError, match=r"fewer than 1,000 bytes a second; \d+ have come and are kept"):
-        fetch.fetch(source, tmp_path, patience=Patience(3, 0.001, 0.5))
-    assert 0.4 < time.monotonic() - began < 5
+    with pytest.raises(FetchError, match=r"fewer than 1,000 bytes of the file a second, 2 times in a row"):
+        fetch.fetch(source, tmp_path, patience=Patience(2, 0.001, 0.3))
+    assert 0.5 < time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nor_is_a_proxy(scheme, talk, tmp_path, monkeypatch):
+    monkeypatch.setenv(f"{scheme}_proxy", talk(one_header).origin)
+    with pytest.raises(FetchError, match=r"fewer than 1,000 bytes of the file a second, 2 times in a row"):
+        fetch.fetch(
+            Source("a.mp4", f"{scheme}://host.test/a.mp4", "a.mp4"),
+            tmp_path,
+            patience=Patience(2, 0.001, 0.3),
+        )
+
+
+def test_a_server_that_thinks_before_it_sends_is_waited_for(talk, tmp_path):
+    """The pace is that of the file: the time before its first byte is not counted."""
+
+    def answer():
+        time.sleep(0.6)
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 2100\r\n\r\n"
+        for _ in range(6):
+            yield bytes(350)
+            time.sleep(0.12)
+
+    talker = talk(answer)
+    source = Source("a.mp4", f"{talker.origin}/a.mp4", "a.mp4")
+    assert fetch.fetch(source, tmp_path, patience=Patience(3, 0.001, 1.0, 2000)).size == 2100
 
 
 def test_a_byte_an_attempt_is_no_progress(server, clip, tmp_path):

@@ -2,7 +2,7 @@
 
 pooch decides whether to download and checks the checksum.  Going on where a download stopped is ours, as
 pooch begins again; so is refusing redirects to other servers, and servers that send without end or hardly at
-all.  What a server calls the file (Content-Disposition) is not looked at.
+all (`pacing` keeps the clock).  What a server calls the file (Content-Disposition) is not looked at.
 """
 
 import json
@@ -38,7 +38,7 @@ class Patience:
 
     attempts: int = 6  # in a row that bring nothing new
     pause: float = 1.0  # before the second attempt, twice as long before each further one
-    timeout: float = 30.0  # without a byte, or with fewer than `slowest` each second
+    timeout: float = 30.0  # without a byte, without whole headers, or below the slowest pace
     slowest: float = 1000.0  # bytes per second; a gigabyte would take days
 
 
@@ -50,12 +50,16 @@ def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: P
     import pooch
     import requests
 
+    from coordflow_mini.fetch.pacing import Paced
+
     source = place.source
     check_address(source.url)
     before = None if record is None else record.archive_sha256 if source.packed else record.sha256
     known = before if source.packed else source.sha256 or before
     pooch.get_logger().setLevel("WARNING")
     with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, Paced(patience.timeout, patience.slowest))
         # or requests reads the body of every redirect into memory, however long it is
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         downloader = _Resuming(place, session, on_bytes, patience)
@@ -184,7 +188,7 @@ class _Resuming:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise FetchError(f"{self.source.url} comes encoded as {encoding!r}, expected it as it is")
-        limit, pace = self._limit(have, total), _Pace(self.patience)
+        limit = self._limit(have, total)
         if not have:
             tag = response.headers.get("ETag", "")
             self._write_state({"etag": tag if tag.startswith('"') else "", "total": total})
@@ -196,11 +200,6 @@ class _Resuming:
                     break
                 file.write(chunk)
                 self.on_bytes("download", have, total)
-                if pace.too_slow(len(chunk)):
-                    raise FetchError(
-                        f"{self.source.url} sends fewer than {self.patience.slowest:,.0f} bytes a second; "
-                        f"{have:,} have come and are kept: the same command goes on from there"
-                    )
         if have > limit:
             self.forget()
             raise FetchError(f"{self.source.url} sends more than the {limit:,} bytes expected; try again")
@@ -250,23 +249,6 @@ class _Resuming:
             temporary.write_text(json.dumps({"url": self.source.url, **state}), encoding="utf-8")
 
 
-class _Pace:
-    """Whether bytes come at all."""
-
-    def __init__(self, patience: Patience) -> None:
-        self.patience, self.since, self.came = patience, time.monotonic(), 0
-
-    def too_slow(self, count: int) -> bool:
-        """So many more have come; whether that is too few for the time that it took."""
-        self.came += count
-        seconds = time.monotonic() - self.since
-        if seconds < self.patience.timeout:
-            return False
-        slow = self.came < self.patience.slowest * seconds
-        self.since, self.came = time.monotonic(), 0
-        return slow
-
-
 def _content_range(text: str) -> tuple[int | None, int | None]:
     """First byte and length of the whole of a Content-Range.
 
@@ -303,5 +285,6 @@ def _plain(error: Exception) -> str:
         "ProtocolError": "the connection broke",
         "IncompleteRead": "the connection broke",
         "ReadTimeoutError": "the server fell silent",
+        "TooSlowError": str(error),
     }
     return known.get(name, f"the download failed ({name})")
