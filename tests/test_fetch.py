@@ -25,7 +25,7 @@ from coordflow_mini.config import Selection
 from coordflow_mini.fetch import FetchError, Patience, Sequence1080p, Source
 from coordflow_mini.fetch.storage import SPARE, Place
 
-HASTE = Patience(attempts=3, pause=0.001, timeout=30.0)
+HASTE = Patience(attempts=3, pause=0.001, timeout=30.0, slowest=300.0)  # 9,000 bytes are progress
 INNER = "ReadySteadyGo_32x16_120fps_420_8bit_YUV.yuv"
 FRAMES = 6
 

@@ -179,6 +179,21 @@ def test_a_server_that_thinks_before_it_sends_is_waited_for(talk, tmp_path):
     assert fetch.fetch(source, tmp_path, patience=Patience(3, 0.001, 1.0, 2000)).size == 2100
 
 
+def test_a_bad_moment_does_not_end_a_download(talk, tmp_path):
+    """Too slow once, then as fast as ever: the next attempt goes on, as it does after silence."""
+    answers = [dripping(), iter([b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde"])]
+    source = Source("a.mp4", f"{talk(lambda: answers.pop(0)).origin}/a.mp4", "a.mp4")
+    assert fetch.fetch(source, tmp_path, patience=Patience(3, 0.001, 0.3)).size == 5
+
+
+def test_what_comes_below_the_slowest_pace_is_no_progress(server, clip, tmp_path):
+    """Or a server that drips half of it would be asked again and again, for days."""
+    server.pages["/boat.mp4"].drops = [8_000] * 1000  # 9,000 would be progress
+    assert "3 times in a row; 24,000 bytes have come" in refused(clip, tmp_path)
+    server.pages["/boat.mp4"].drops = [8_000, 9_000, 8_000, 8_000]
+    assert get(clip, tmp_path).fresh
+
+
 def test_a_byte_an_attempt_is_no_progress(server, clip, tmp_path):
     server.pages["/boat.mp4"].drops = [1] * 1000
     assert "3 times in a row" in refused(replace(clip, sha256=None), tmp_path)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Patience", "changed", "download"]
 
 _CHUNK = 1 << 16  # bytes at a time
-_STEP = 1 << 10  # bytes: an attempt that brings fewer has brought nothing
 _LONGEST = 1 << 34  # bytes of an answer that does not say how long it is
 _LONGEST_PAUSE = 30.0  # seconds
 _REDIRECTS = 5
@@ -36,7 +35,7 @@ _BUSY = (408, 425, 429)  # with all from 500 on: answers that may be others a li
 class Patience:
     """How long to bear with a bad connection; seconds."""
 
-    attempts: int = 6  # in a row that bring nothing new
+    attempts: int = 6  # in a row that bring less than `timeout` seconds of the slowest pace would
     pause: float = 1.0  # before the second attempt, twice as long before each further one
     timeout: float = 30.0  # without a byte, without whole headers, or below the slowest pace
     slowest: float = 1000.0  # bytes per second; a gigabyte would take days
@@ -111,7 +110,9 @@ class _Resuming:
                 reason = _plain(error)
             if not reason:
                 break
-            idle, most = (0, self._have()) if self._have() >= most + _STEP else (idle + 1, most)
+            have = self._have()
+            idle = 0 if have - most >= self.patience.timeout * self.patience.slowest else idle + 1
+            most = max(have, most)
             if idle >= self.patience.attempts:
                 raise FetchError(
                     f"{url}: {reason}, {idle} times in a row; {most:,} bytes have come and are kept: "
