@@ -339,7 +339,7 @@ def test_redirects_stay_where_they_may(server, clip, tmp_path):
     assert get(replace(moved, redirects=(other,)), tmp_path).fresh
     for target, says in (
         ("file:///etc/passwd", "was not followed"),
-        ("http://[", "leads to none"),
+        ("http://[", "leads to no address"),
         ("/a.mp4", "in circles"),
     ):
         server.pages["/a.mp4"].location = target

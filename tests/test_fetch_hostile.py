@@ -241,6 +241,22 @@ def test_answers_that_are_no_http_are_one_line(answer, talk, tmp_path):
     gc.collect()  # urllib3 leaves a socket to it where it cannot read the header
 
 
+@pytest.mark.parametrize("length", ["5, 9", "9" * 400, "9" * 5000])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nonsense_is_not_taken_for_a_bad_address_or_checksum(length, talk, tmp_path):
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nabcde".encode()
+    source = Source("a.mp4", f"{talk(lambda: iter([answer])).origin}/a.mp4", "a.mp4")
+    text = refused(source, tmp_path)
+    assert "answer makes no sense: " in text and "no address" not in text and len(text) < 300
+    gc.collect()
+
+
+def test_a_proxy_that_is_none_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://[")
+    text = refused(Source("a.mp4", "http://host.test/a.mp4", "a.mp4"), tmp_path)
+    assert "or the proxy that is set, is no address" in text
+
+
 # --- led away -----------------------------------------------------------------------------------------
 
 ELSEWHERE = [
@@ -269,7 +285,7 @@ def test_a_redirect_to_elsewhere_is_not_followed(target, server, clip, tmp_path)
     target = target.format(port=server.server_port)
     server.pages["/a.mp4"] = Page(status=302, location=target)
     text = refused(replace(clip, url=f"{server.origin}/a.mp4"), tmp_path)
-    assert ("was not followed" in text or "leads to none" in text) and len(server.asked) == 1
+    assert ("was not followed" in text or "leads to no address" in text) and len(server.asked) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -95,8 +95,8 @@ class _Resuming:
         self.session, self.on_bytes, self.patience = session, on_bytes, patience
 
     def __call__(self, url: str, output: str, _pooch: Any = None) -> None:
-        import requests
-        from urllib3.exceptions import HTTPError
+        from requests.exceptions import InvalidSchema, InvalidURL, RequestException
+        from urllib3.exceptions import HTTPError, LocationValueError
 
         idle, most = 0, self._have()
         while True:
@@ -104,9 +104,14 @@ class _Resuming:
                 reason = self._attempt(url)
             except FetchError:
                 raise
-            except ValueError as error:  # so urllib and requests speak of addresses that are none
-                raise FetchError(f"{url} is no address, or leads to none: {error}") from None
-            except (requests.RequestException, HTTPError) as error:
+            except (InvalidURL, InvalidSchema, LocationValueError) as error:
+                raise FetchError(f"{url}, or the proxy that is set, is no address: {error}") from None
+            except ValueError as error:  # such as InvalidHeader; left alone, it would mean a wrong checksum
+                raise FetchError(
+                    f"{url}: the server's answer makes no sense: {str(error)!r:.200}; "
+                    "try again later, or look for the clip elsewhere"
+                ) from None
+            except (RequestException, HTTPError) as error:
                 reason = _plain(error)
             if not reason:
                 break
@@ -148,8 +153,7 @@ class _Resuming:
                     f"{url}: the server answers {status} {response.reason}, expected the file; "
                     "check the address in a browser"
                 )
-            length = response.headers.get("Content-Length", "")
-            return self._append(response, 0, int(length) if length.isdecimal() else None)
+            return self._append(response, 0, _length(response.headers.get("Content-Length", "")))
 
     def _open(self, url: str, have: int, etag: str | None) -> "requests.Response":
         """The server's answer, behind redirects that stay where they may."""
@@ -166,8 +170,12 @@ class _Resuming:
             if not response.is_redirect:
                 return response
             response.close()
-            url = urljoin(url, response.headers["Location"])
-            if _origin(url) not in allowed:
+            try:
+                url = urljoin(url, response.headers["Location"])
+                origin = _origin(url)
+            except ValueError as error:
+                raise FetchError(f"{self.source.url} leads to no address: {error}") from None
+            if origin not in allowed:
                 raise FetchError(
                     f"{self.source.url} leads to {url!r:.300}, on another server or by another scheme, and "
                     "was not followed; if you trust it, fetch that address"
@@ -248,6 +256,17 @@ class _Resuming:
     def _write_state(self, state: dict[str, Any]) -> None:
         with replacing(self.place.state) as temporary:
             temporary.write_text(json.dumps({"url": self.source.url, **state}), encoding="utf-8")
+
+
+def _length(text: str) -> int | None:
+    """Bytes, by a Content-Length.
+
+    >>> _length("1000"), _length("")
+    (1000, None)
+    """
+    if len(text) > 18:
+        raise ValueError(f"a Content-Length of {len(text):,} characters")
+    return int(text) if text.isdecimal() else None
 
 
 def _content_range(text: str) -> tuple[int | None, int | None]:
