@@ -234,7 +234,10 @@ def test_another_process_goes_on_too_and_gives_up_in_between(server, clip, tmp_p
     page = server.pages["/boat.mp4"]
     page.drops = [20_000, 0, 0, 0]
     text = refused(clip, tmp_path)
-    assert "3 times in a row; 20,000 bytes have come and are kept: the same command goes on" in text
+    assert (
+        "3 times in a row; 20,000 bytes have come and are kept: check the connection, and the same command"
+        in text
+    )
     assert get(clip, tmp_path).fresh and server.asked[-1][1] == "bytes=20000-"
 
 
@@ -293,7 +296,23 @@ def test_an_answer_without_a_length_will_do(server, clip, tmp_path):
 
 def test_nobody_listening_is_said(server, clip, tmp_path):
     gone = replace(clip, url="http://127.0.0.1:9/boat.mp4")
-    assert "there is no connection, 3 times in a row" in refused(gone, tmp_path)
+    text = refused(gone, tmp_path)
+    assert text.endswith("there is no connection, 3 times in a row; check the connection, or try again later")
+
+
+def test_every_retry_is_said_unless_quiet(server, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "Patience", lambda: HASTE)
+    server.pages["/boat.mp4"].drops = [20_000, 0, 5]
+    words = ("fetch", clip.url, "--to", str(tmp_path))
+    lines = CliRunner().invoke(cli.app, words).stderr.splitlines()
+    assert [line for line in lines if "again in" in line] == [
+        "boat.mp4: the connection ended at 20,000 of 50,000 bytes; again in 0.001 s",
+        "boat.mp4: the connection ended at 20,000 of 50,000 bytes; again in 0.002 s",
+        "boat.mp4: the connection ended at 20,005 of 50,000 bytes; again in 0.004 s",
+    ]
+    server.pages["/b.mp4"] = Page(b"x" * 9, drops=[5])
+    result = CliRunner().invoke(cli.app, ("fetch", f"{server.origin}/b.mp4", "--to", str(tmp_path), "-q"))
+    assert result.exit_code == 0 and "again in" not in result.stderr
 
 
 @pytest.mark.parametrize(("status", "says"), [(404, "answers 404"), (503, "3 times in a row"), (204, "204")])

@@ -118,9 +118,13 @@ def _fetched(
     from coordflow_mini import fetch as library
 
     for source in sources:
+
+        def say(text: str, name: str = source.name) -> None:
+            console.say(f"{name}: {text}")
+
         try:
             with console.bytes_moved(source.name) as on_bytes:
-                clip = library.fetch(source, folder, on_bytes=on_bytes)
+                clip = library.fetch(source, folder, on_bytes=on_bytes, on_retry=say)
         except KeyboardInterrupt:
             say("\ninterrupted; what has come is kept, the same command goes on from there", err=True)
             raise typer.Exit(130) from None

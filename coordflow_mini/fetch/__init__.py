@@ -11,7 +11,7 @@ from pathlib import Path
 
 from coordflow_mini.fetch import downloading, records, unpacking
 from coordflow_mini.fetch.downloading import Patience
-from coordflow_mini.fetch.records import Fetched, OnBytes, Record
+from coordflow_mini.fetch.records import Fetched, OnBytes, OnRetry, Record
 from coordflow_mini.fetch.sources import (
     UVG,
     FetchError,
@@ -52,14 +52,17 @@ def fetch(
     folder: Path | None = None,
     *,
     on_bytes: OnBytes | None = None,
+    on_retry: OnRetry | None = None,
     patience: Patience | None = None,
 ) -> Fetched:
     """The clip in the folder (`data_folder`); downloaded if it is not there, checked in either case.
 
     An interrupted download goes on where it stopped.  What is there already is never overwritten.
+    on_retry is told why an attempt failed, and when the next one begins.
     Raises FetchError, in one line, for whatever is wrong with the server, the file, or the disk.
     """
     place, on_bytes = Place(source, folder or data_folder()), on_bytes or (lambda *_: None)
+    on_retry, patience = on_retry or (lambda _: None), patience or Patience()
     if os.path.lexists(place.target) and not place.work.exists():
         return records.check_present(place, on_bytes)
     _require_packages()
@@ -68,7 +71,7 @@ def fetch(
         if os.path.lexists(place.target):  # another process has just finished, or was killed as it did
             place.clear()
             return records.check_present(place, on_bytes)
-        return _bring(place, on_bytes, patience or Patience())
+        return _bring(place, on_bytes, on_retry, patience)
 
 
 def _require_packages() -> None:
@@ -80,10 +83,10 @@ def _require_packages() -> None:
             raise FetchError(f"downloads need the package {package}; get it with: {_CURE}") from None
 
 
-def _bring(place: Place, on_bytes: OnBytes, patience: Patience) -> Fetched:
+def _bring(place: Place, on_bytes: OnBytes, on_retry: OnRetry, patience: Patience) -> Fetched:
     """Downloads, unpacks, checks and remembers; the clip gets its name last of all."""
     before = records.read(place)
-    downloading.download(place, before, on_bytes, patience)
+    downloading.download(place, before, on_bytes, on_retry, patience)
     try:
         archive = records.checksum(place.whole, on_bytes) if place.source.packed else None
         ready = place.unpacked if archive else place.whole

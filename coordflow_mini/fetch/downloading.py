@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from coordflow_mini import __version__
-from coordflow_mini.fetch.records import OnBytes, Record
+from coordflow_mini.fetch.records import OnBytes, OnRetry, Record
 from coordflow_mini.fetch.sources import FetchError, check_address
 from coordflow_mini.fetch.storage import SPARE, Place, check_free, free_space
 from coordflow_mini.files import replacing
@@ -41,7 +41,9 @@ class Patience:
     slowest: float = 1000.0  # bytes per second; a gigabyte would take days
 
 
-def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: Patience) -> None:
+def download(
+    place: Place, record: Record | None, on_bytes: OnBytes, on_retry: OnRetry, patience: Patience
+) -> None:
     """Brings `place.whole`; its SHA-256 is the one that is known, or was recorded the first time.
 
     Raises FetchError if it is another, or the server does not deliver; what has come by then is kept.
@@ -61,7 +63,7 @@ def download(place: Place, record: Record | None, on_bytes: OnBytes, patience: P
             session.mount(scheme, Paced(patience.timeout, patience.slowest))
         # or requests reads the body of every redirect into memory, however long it is
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
-        downloader = _Resuming(place, session, on_bytes, patience)
+        downloader = _Resuming(place, session, on_bytes, on_retry, patience)
         try:
             pooch.retrieve(source.url, known, place.whole.name, place.work, downloader=downloader)
         except FetchError:
@@ -89,10 +91,15 @@ class _Resuming:
     """A downloader for pooch that goes on where the last attempt, also of another process, stopped."""
 
     def __init__(
-        self, place: Place, session: "requests.Session", on_bytes: OnBytes, patience: Patience
+        self,
+        place: Place,
+        session: "requests.Session",
+        on_bytes: OnBytes,
+        on_retry: OnRetry,
+        patience: Patience,
     ) -> None:
         self.place, self.source, self.part = place, place.source, place.part
-        self.session, self.on_bytes, self.patience = session, on_bytes, patience
+        self.session, self.on_bytes, self.on_retry, self.patience = session, on_bytes, on_retry, patience
 
     def __call__(self, url: str, output: str, _pooch: Any = None) -> None:
         from requests.exceptions import InvalidSchema, InvalidURL, RequestException
@@ -119,11 +126,10 @@ class _Resuming:
             idle = 0 if have - most >= self.patience.timeout * self.patience.slowest else idle + 1
             most = max(have, most)
             if idle >= self.patience.attempts:
-                raise FetchError(
-                    f"{url}: {reason}, {idle} times in a row; {most:,} bytes have come and are kept: "
-                    "the same command goes on from there"
-                )
-            time.sleep(min(self.patience.pause * 2**idle, _LONGEST_PAUSE))
+                raise FetchError(f"{url}: {reason}, {idle} times in a row; {_cure(have)}")
+            pause = min(self.patience.pause * 2**idle, _LONGEST_PAUSE)
+            self.on_retry(f"{reason}; again in {pause:.3g} s")
+            time.sleep(pause)
         self._hand_over(output)
 
     def _hand_over(self, output: str) -> None:
@@ -290,6 +296,14 @@ def _origin(url: str) -> str:
     """
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _cure(have: int) -> str:
+    """What to do when the attempts are used up."""
+    if not have:
+        return "check the connection, or try again later"
+    kept = f"{have:,} bytes have come and are kept"
+    return f"{kept}: check the connection, and the same command goes on from there"
 
 
 def _plain(error: Exception) -> str:

@@ -12,11 +12,22 @@ from coordflow_mini.fetch.storage import Place
 from coordflow_mini.files import replacing
 from coordflow_mini.video import RawFormat
 
-__all__ = ["Fetched", "OnBytes", "Record", "check_present", "check_size", "checksum", "read", "write"]
+__all__ = [
+    "Fetched",
+    "OnBytes",
+    "OnRetry",
+    "Record",
+    "check_present",
+    "check_size",
+    "checksum",
+    "read",
+    "write",
+]
 
 _LARGEST = 1 << 16  # characters of a record
 
 OnBytes = Callable[[str, int, int | None], None]  # download, unpack or check; bytes done; in all, if known
+OnRetry = Callable[[str], None]  # why an attempt failed, and when the next one begins
 
 
 @dataclass(frozen=True)
