@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -413,13 +414,19 @@ def shapes_of(header: bitstream.Header) -> list[tuple[int, ...]]:
 
 
 def crafted(
-    time: int, height: int, width: int, model: dict[str, int], segment_frames: int | None = None
+    time: int, height: int, width: int, model: dict[str, int | str], segment_frames: int | None = None
 ) -> bytes:
     """A sound file of all-zero weights, which is as many of them in a byte as there can be."""
     from coordflow_mini import entropy
     from coordflow_mini.config import ModelConfig, Selection
 
-    given = {"layers": 1, "width": 1, "depth": 1, "space_frequencies": 1, "time_frequencies": 0}
+    given: dict[str, Any] = {
+        "layers": 1,
+        "width": 1,
+        "depth": 1,
+        "space_frequencies": 1,
+        "time_frequencies": 0,
+    }
     given |= {"flow_width": 1, "motion": "none"}
     header = bitstream.Header(
         *(time, height, width, Fraction(25), "rgb"),
@@ -440,14 +447,22 @@ def crafted(
 
 def hostile() -> dict[str, Callable[[], bytes]]:
     """The files that cost most for their bytes, by what they have most of; made when asked for."""
-    weights = {"width": 3900, "depth": 3, "space_frequencies": 256}  # 32.4 million in 48 kB
-    matrix = {"width": 4096, "depth": 2, "space_frequencies": 256}
+    weights: dict[str, int | str] = {
+        "width": 3900,
+        "depth": 3,
+        "space_frequencies": 256,
+    }  # 32.4 million in 48 kB
+    matrix: dict[str, int | str] = {"width": 4096, "depth": 2, "space_frequencies": 256}
+    moving: dict[str, int | str] = {"layers": 2, "motion": "similarity"}
     return {
         "weights": lambda: crafted(1, 8, 8, weights),
         "weights in one matrix": lambda: crafted(1, 8, 8, matrix),
         "weights of two segments": lambda: crafted(2, 8, 8, weights, 1),
         "activations": lambda: crafted(1, 64, 64, {"layers": 16, "width": 4096, "space_frequencies": 250}),
         "pixels of a frame": lambda: crafted(1, 2**13, 2**13, {"layers": 2}),
+        "pixels of a moving frame": lambda: crafted(1, 2**13, 2**13, moving),
+        "pixels of four bands": lambda: crafted(1, 2**11, 2**12, moving),
+        "pixels of small frames": lambda: crafted(400, 2**7, 2**7, {}),
         "pixels of layers": lambda: crafted(2, 2880, 2880, {"layers": 16}),
         "pixels": lambda: crafted(2**10, 2**13, 2**13, {}),
         "frames": lambda: crafted(2**20, 1, 1, {}),
@@ -475,30 +490,41 @@ WORST = (  # what `bitstream` states, for these files; see `READINGS`
     Worst("pixels", "frames", 1024, 30),
     Worst("pixels of a frame", "frames", 1024, 30),
     Worst("pixels of layers", "renderings", 3072, 40),
+    Worst("pixels of small frames", "upscale", 75 + 16, 10),  # 3 bytes for each of the larger pixels
+    Worst("pixels of four bands", "stabilize", 4 * 8 + 340, 10),
+    Worst("pixels of a moving frame", "stabilize", 4 * 64 + 1024, 60),
 )
 READINGS = {
     "index": "bitstream.index(data); bitstream.segments(data)",
     "sizes": "evaluate.describe(data)",
     "frames": "[frame.shape for frame in decoder.decode_frames(data, ends)]",
     "renderings": "[frame.rgb.shape for frame in decoder.decode_renderings(data, ends)]",
+    "upscale": "command('upscale', '--scale', '2')",
+    "stabilize": "command('stabilize', '--layer', '0')",
 }
 _MEASURE = """
 import resource, sys, time
 import torch
 from campaigns import damage
-from coordflow_mini import bitstream, decoder, evaluate
+from coordflow_mini import bitstream, cli, decoder, evaluate
+
+def read(path):
+    def command(word, *more):
+        try:
+            cli.app([word, path, path + ".npy", *more, "--threads", "1", "--quiet"])
+        except SystemExit as end:
+            assert not end.code, end
+    data = open(path, "rb").read()
+    ends = sorted({{0, bitstream.read_header(data).time - 1}})
+    {code}
 
 torch.set_num_threads(1)
-small = damage.crafted(1, 8, 8, {{}})
-list(decoder.decode_renderings(small)), list(decoder.decode_frames(small)), evaluate.describe(small)
-data = open({path!r}, "rb").read()
-time_ = bitstream.read_header(data).time
-ends = sorted({{0, time_ - 1}})
+read({small!r})  # so that all is loaded
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + {megabytes} * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-{code}
+read({path!r})
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, time.process_time() - began)
 """
 
@@ -510,7 +536,11 @@ def measured(worst: Worst, folder: Path) -> tuple[float, float]:
     """
     file = folder / f"{worst.file}.cfv"
     file.write_bytes(hostile()[worst.file]())
-    code = _MEASURE.format(path=str(file), megabytes=int(worst.megabytes), code=READINGS[worst.reading])
+    small = folder / "small.cfv"
+    small.write_bytes(crafted(1, 8, 8, {"motion": "similarity"}))
+    code = _MEASURE.format(
+        path=str(file), small=str(small), megabytes=int(worst.megabytes), code=READINGS[worst.reading]
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         raise FindingError(f"{worst}: {done.stderr[-400:]}")

@@ -10,6 +10,7 @@ All are taught in chapter 07, with the obvious alternative beside each.  What ta
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,8 +18,8 @@ import torch
 from torch import Tensor
 
 from coordflow_mini import similarity
-from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import frame_times, pixel_grid, point_pixels
+from coordflow_mini.config import FitConfig, ModelConfig, Selection
+from coordflow_mini.coords import frame_times, pixel_grid, point_pixels, scaled_size
 from coordflow_mini.fit import OnStep, default_model, fit
 from coordflow_mini.model import CoordFlow, Rendering, to_uint8
 from coordflow_mini.timeline import timeline
@@ -26,6 +27,7 @@ from coordflow_mini.video import Frames, Video
 
 __all__ = [
     "Counted",
+    "Extent",
     "Stabilized",
     "background",
     "denoise",
@@ -52,6 +54,19 @@ class Counted(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Extent:
+    """A clip without its frames: how many of which size, and where they come from, as `Video` has it."""
+
+    time: int
+    height: int
+    width: int
+    fps: Fraction
+    name: str
+    selection: Selection
+    matrix: str
+
+
 def _silently(items: Iterable[T], total: int, /) -> Iterable[T]:
     return items
 
@@ -73,13 +88,16 @@ def masks(rendering: Rendering) -> Masks:
     return (top == layers[:, None, None, None]).cpu().numpy()
 
 
-def segment(model: CoordFlow, like: Video, *, counted: Counted = _silently) -> Masks:
+def segment(model: CoordFlow, like: Video | Extent, *, counted: Counted = _silently) -> Masks:
     """Which layer every pixel of the fitted clip belongs to: `masks` of all its frames.
 
-    like: the clip that was fitted; says how many frames of which size.
+    like: the clip that was fitted, or its extent; says how many frames of which size.
     """
+    found = np.empty((model.config.layers, like.time, like.height, like.width), bool)
     renderings = model.render_frames(frame_times(like.time), like.height, like.width)
-    return np.concatenate([masks(rendering) for rendering in counted(renderings, like.time)], axis=1)
+    for number, rendering in enumerate(counted(renderings, like.time)):
+        found[:, number : number + 1] = masks(rendering)
+    return found
 
 
 def background(found: Masks) -> int:
@@ -105,19 +123,17 @@ def grown(found: Masks, pixels: int) -> Masks:
     return result
 
 
-def layer_video(model: CoordFlow, layer: int, like: Video) -> Video:
+def layer_video(model: CoordFlow, layer: int, like: Video | Extent) -> Video:
     """One layer alone, shown everywhere: also where others cover it, as far as the model knows.
 
-    like: the clip that was fitted; says how many frames of which size.
+    like: the clip that was fitted, or its extent; says how many frames of which size.
     Raises ValueError if there is no such layer.
     """
     _check_layer(model, layer)
-    renderings = model.render_frames(frame_times(like.time), like.height, like.width)
-    frames = np.concatenate([rendering.layer_rgb[layer].numpy() for rendering in renderings])
-    return Video(frames, like.fps, f"{like.name}, layer {layer}")
+    return Video(_shown(model, like, layer=layer), like.fps, f"{like.name}, layer {layer}")
 
 
-def upscale(model: CoordFlow, scale: float, like: Video, *, counted: Counted = _silently) -> Video:
+def upscale(model: CoordFlow, scale: float, like: Video | Extent, *, counted: Counted = _silently) -> Video:
     """The clip at `scale` times its width and height: the same function, asked at a finer grid.
 
     Where things move, frames share what they saw between the pixels; detail that no frame had is made
@@ -127,7 +143,9 @@ def upscale(model: CoordFlow, scale: float, like: Video, *, counted: Counted = _
     return Video(frames, like.fps, f"{like.name}, {scale:g} times as large")
 
 
-def interpolate(model: CoordFlow, factor: float, like: Video, *, counted: Counted = _silently) -> Video:
+def interpolate(
+    model: CoordFlow, factor: float, like: Video | Extent, *, counted: Counted = _silently
+) -> Video:
     """The clip at `factor` times its frame rate, with frames between those that were fitted.
 
     It shows the same span of time, from the first frame to the last.
@@ -218,7 +236,9 @@ class Stabilized:
         return slice(0, 0), slice(0, 0)
 
 
-def stabilize(model: CoordFlow, layer: int, like: Video, *, counted: Counted = _silently) -> Stabilized:
+def stabilize(
+    model: CoordFlow, layer: int, like: Video | Extent, *, counted: Counted = _silently
+) -> Stabilized:
     """The clip as a camera would have taken it that moves with a layer, `background` usually.
 
     Every frame is asked at the places where the layer's canonical picture lies as it does in the
@@ -227,18 +247,25 @@ def stabilize(model: CoordFlow, layer: int, like: Video, *, counted: Counted = _
     """
     device = model.color.space.device
     times = frame_times(like.time).to(device)
-    grid = pixel_grid(like.height, like.width, device=device)
-    frames, seen = np.empty(like.frames.shape, np.uint8), np.empty(like.frames.shape[:3], bool)
+    seen = np.empty((like.time, like.height, like.width), bool)
+    frames = np.empty((*seen.shape, 3), np.uint8)
     transforms = stabilizing(model, layer, times)
     for index, transform in enumerate(counted(transforms, len(transforms))):
-        points = similarity.apply(transform, grid)
-        picture = to_uint8(model.still(points, times[index]).rgb[0])
-        frames[index] = picture.cpu().numpy().reshape(like.frames.shape[1:])
-        column, row = point_pixels(points, like.height, like.width)
-        inside = (column.round() >= 0) & (column.round() < like.width)
-        inside &= (row.round() >= 0) & (row.round() < like.height)
-        seen[index] = inside.cpu().numpy().reshape(like.height, like.width)
-    return Stabilized(replace(like, frames=frames, name=f"{like.name}, stabilized"), seen)
+        for band in model.bands(like.height, like.width):
+            grid = pixel_grid(like.height, like.width, band=band, device=device)
+            points = similarity.apply(transform, grid)
+            picture = to_uint8(model.still(points, times[index]).rgb[0])
+            frames[index, band] = picture.cpu().numpy().reshape(-1, like.width, 3)
+            inside = _inside(points, like.height, like.width)
+            seen[index, band] = inside.cpu().numpy().reshape(-1, like.width)
+    return Stabilized(Video(frames, like.fps, f"{like.name}, stabilized", like.selection, like.matrix), seen)
+
+
+def _inside(points: Tensor, height: int, width: int) -> Tensor:
+    """Which points [n, 2] lie on a pixel of the frame, bool [n]."""
+    column, row = point_pixels(points, height, width)
+    inside = (column.round() >= 0) & (column.round() < width)
+    return inside & (row.round() >= 0) & (row.round() < height)
 
 
 @torch.no_grad()
@@ -254,12 +281,24 @@ def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
 
 
 def _shown(
-    model: CoordFlow, like: Video, counted: Counted, *, times: Tensor | None = None, scale: float = 1.0
+    model: CoordFlow,
+    like: Video | Extent,
+    counted: Counted = _silently,
+    *,
+    times: Tensor | None = None,
+    scale: float = 1.0,
+    layer: int | None = None,
 ) -> Frames:
-    """The model's own pictures at these times, those of the clip's frames by default, uint8 [time, ...]."""
+    """The model's own pictures at these times, those of the clip's frames by default, uint8 [time, ...].
+
+    layer: this one alone instead of the blend.  Each is put where it stays, so that none is held twice.
+    """
     times = frame_times(like.time) if times is None else times
-    renderings = model.render_frames(times, like.height, like.width, scale=scale)
-    return np.concatenate([rendering.rgb.numpy() for rendering in counted(renderings, len(times))])
+    frames = np.empty((len(times), *scaled_size(like.height, like.width, scale), 3), np.uint8)
+    pictures = model.pictures(times, like.height, like.width, scale=scale, layer=layer)
+    for number, picture in enumerate(counted(pictures, len(times))):
+        frames[number] = picture.numpy()
+    return frames
 
 
 def _check_layer(model: CoordFlow, layer: int) -> None:

@@ -20,7 +20,16 @@ What a file of N bytes may cost, whatever is in it, besides Python, PyTorch and 
     sizes, info                 the same memory; 70 s per MB, for every segment is read
     decode_frames               1 GiB, however long the video
     decode_renderings           3 GiB: a frame has up to `MOST_LAYER_PIXELS` pixels of layers, 7 bytes each
-    decode, upscale, segment    that, and the frames: up to `MOST_HELD`, or they refuse
+    decode, upscale,            as decode_frames, and all frames that are made, 3 bytes a pixel, once
+      interpolate
+    stabilize                   1 GiB, and 4 bytes a pixel, 7 with --crop; without --layer, segment before it
+    segment                     as decode_renderings, and 1 byte for every pixel of every layer; tinted,
+                                3 more a pixel
+    evaluate                    as decode_renderings, and the source's frames; of `clip:cutout` its layers
+                                and masks, too
+
+What is there all at once, of what the file decides, has up to `MOST_HELD` bytes, or the command refuses; of
+the truth of `clip:cutout`, only the frames are counted.
 
 Seconds are those of one core of a server.  A frame takes its pixels times the weights, at most `MOST_WORK`:
 some 20 s per 10^12, an hour and a half for the largest model at 3840x2160.  It is computed in pieces, and

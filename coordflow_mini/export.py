@@ -100,6 +100,6 @@ def tinted(frames: Iterable[Frames], masks: "np.ndarray[Any, np.dtype[np.bool_]]
     """
     colors = [LAYER_COLORS[layer % len(LAYER_COLORS)] for layer in range(len(masks))]
     rgb = np.array([[int(color[start : start + 2], 16) for start in (1, 3, 5)] for color in colors])
-    for frame, top in zip(frames, masks.argmax(axis=0), strict=True):
+    for frame, mask in zip(frames, masks.swapaxes(0, 1), strict=True):
         gray = frame @ np.array([0.299, 0.587, 0.114])
-        yield ((gray[..., None] + rgb[top]) / 2).round().astype(np.uint8)
+        yield ((gray[..., None] + rgb[mask.argmax(axis=0)]) / 2).round().astype(np.uint8)

@@ -114,15 +114,18 @@ class CoordFlow(nn.Module):
         alpha = torch.softmax(output[:, 3], dim=0)
         return Blend(output[:, None, :3].mT, alpha[:, None])
 
-    def _bands(
+    def bands(self, height: int, width: int, scale: float = 1.0) -> Iterator[slice]:
+        """The rows of a frame in as large parts as may be floats at once."""
+        rows, columns = scaled_size(height, width, scale)
+        step = max(1, _BAND // (self.config.layers * columns))
+        return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+
+    def _blends(
         self, time: Tensor, height: int, width: int, scale: float, dtype: torch.dtype
     ) -> Iterator[tuple[slice, Blend]]:
         """A frame in bands of whole rows, after their pixels, so that a large one is never all floats."""
-        rows, columns = scaled_size(height, width, scale)
-        step = max(1, _BAND // (self.config.layers * columns))
-        device = self.color.space.device
-        for first in range(0, rows, step):
-            band = slice(first, min(first + step, rows))
+        columns, device = scaled_size(height, width, scale)[1], self.color.space.device
+        for band in self.bands(height, width, scale):
             points = pixel_grid(height, width, scale=scale, band=band, device=device)
             yield slice(columns * band.start, columns * band.stop), self.still(points, time, dtype)
 
@@ -144,7 +147,7 @@ class CoordFlow(nn.Module):
         for number in range(len(times)):  # not `in times`, which would make a tensor for each of a million
             time = times[number].to(self.color.space.device)
             picture = torch.empty(rows * columns, 3, dtype=torch.uint8)
-            for pixels, blend in self._bands(time, height, width, scale, dtype):
+            for pixels, blend in self._blends(time, height, width, scale, dtype):
                 picture[pixels] = to_uint8(blend.rgb if layer is None else blend.layer_rgb[layer])[0].cpu()
             yield picture.view(rows, columns, 3)
 
@@ -165,7 +168,7 @@ class CoordFlow(nn.Module):
             picture = torch.empty(1, count, 3, dtype=torch.uint8)
             layer_rgb = torch.empty(layers, 1, count, 3, dtype=torch.uint8)
             alpha = torch.empty(layers, 1, count)
-            for pixels, blend in self._bands(time, height, width, scale, dtype):
+            for pixels, blend in self._blends(time, height, width, scale, dtype):
                 picture[:, pixels] = to_uint8(blend.rgb).cpu()
                 layer_rgb[:, :, pixels] = to_uint8(blend.layer_rgb).cpu()
                 alpha[:, :, pixels] = blend.alpha.cpu()

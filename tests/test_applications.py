@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from coordflow_mini import applications, clips, similarity
-from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_points
 from coordflow_mini.fit import fit
 from coordflow_mini.metrics import psnr_db
@@ -209,6 +209,32 @@ def test_stabilized_frames_look_like_the_middle_one_where_they_were_seen(panning
     rows, columns = steady.crop
     assert steady.seen[:, rows, columns].all() and columns.stop - columns.start > 24
     assert not steady.seen[:, rows.start - 1 : rows.stop + 1, columns.start - 2 : columns.stop + 2].all()
+
+
+def test_a_large_frame_is_stabilized_in_bands(model, like, monkeypatch):
+    """Whole or row by row, what is shown and what was seen is the same."""
+    whole = applications.stabilize(model, 1, like)
+    asked = []
+    still = model.still
+    monkeypatch.setattr("coordflow_mini.model._BAND", 1)
+    monkeypatch.setattr(
+        model, "still", lambda points, *more: asked.append(len(points)) or still(points, *more)
+    )
+    banded = applications.stabilize(model, 1, like)
+    assert asked == [like.width] * (like.time * like.height)
+    np.testing.assert_array_equal(banded.seen, whole.seen)
+    np.testing.assert_allclose(banded.video.frames.astype(int), whole.video.frames, atol=1)
+
+
+def test_the_extent_of_a_clip_is_enough(model, like, rendering):
+    """A file's clip need not be made to ask its model, and what comes of it says where it is from."""
+    part = Selection(3, 8, 1, 8, 6)
+    extent = applications.Extent(5, 6, 8, Fraction(24), "file", part, "bt709")
+    np.testing.assert_array_equal(applications.segment(model, extent), applications.masks(rendering))
+    np.testing.assert_array_equal(applications.upscale(model, 1, extent).frames, rendering.rgb)
+    steady = applications.stabilize(model, 0, extent).video
+    assert (steady.fps, steady.selection, steady.matrix) == (24, part, "bt709")
+    np.testing.assert_array_equal(steady.frames, applications.stabilize(model, 0, like).video.frames)
 
 
 def test_where_no_pixel_is_always_seen_nothing_is_left_to_crop(like):

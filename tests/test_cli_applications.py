@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from test_cli import SmallBatch, bad, good, pictures
 
-from coordflow_mini import applications, cli, clips, decoder, export, video
+from coordflow_mini import applications, bitstream, cli, clips, decoder, export, video
 from coordflow_mini.budget import steps_for
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.console import Console
@@ -175,6 +175,28 @@ def test_the_camera_moved_as_far_as_it_moved():
     model.config, model.transforms = ModelConfig(layers=1), lambda times: transforms
     model.color = type("Color", (), {"space": torch.zeros(1)})
     assert cli.applications._movement(model, 0, like) == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("words", "bytes_per_pixel"),
+    [
+        (["segment", "masks"], 2),
+        (["segment", "tinted.npy"], 2 + 3),
+        (["upscale", "a.npy"], 3 * 2**2),
+        (["interpolate", "a.npy"], 3 * 2),
+        (["stabilize", "a.npy"], 3 + 1),
+        (["stabilize", "a.npy", "--crop"], 3 + 1 + 3),
+    ],
+)
+def test_what_a_file_makes_a_command_hold_is_bounded(words, bytes_per_pixel, coded, tmp_path, monkeypatch):
+    """As many bytes as all that is there at once are enough, and one less is refused."""
+    monkeypatch.chdir(tmp_path)
+    held = bytes_per_pixel * 6 * 16 * 24
+    monkeypatch.setattr(bitstream, "MOST_HELD", held - 1)
+    assert f"would take {held:,} bytes" in bad(words[0], coded, *words[1:])
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(bitstream, "MOST_HELD", held)
+    good(words[0], coded, *words[1:])
 
 
 def test_where_nothing_is_seen_always_the_whole_picture_is_written(coded, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.console import Console
 
 if TYPE_CHECKING:
-    from coordflow_mini.applications import Masks, Stabilized
+    from coordflow_mini.applications import Extent, Masks, Stabilized
     from coordflow_mini.model import CoordFlow
     from coordflow_mini.video import Video
 
@@ -99,6 +99,8 @@ def segment(
     else:
         arguments.check_folder(output, source, export.LAYERS)
     subject = open_input(source, frames, size, raw, matrix, wanted)
+    if isinstance(subject, arguments.Coded):  # masks of all layers, and frames to tint
+        arguments.check_held(subject.header, subject.header.model.layers + (3 if output.suffix else 0))
 
     from coordflow_mini import applications, decoder, video
 
@@ -108,9 +110,10 @@ def segment(
     if not output.suffix:
         export.write_masks(output, found)
     else:
-        if isinstance(subject, arguments.Coded):
-            like = decoder.decode(subject.data, device=work.place)
-        tinted = export.tinted(like.frames, found)
+        clip = subject
+        if isinstance(clip, arguments.Coded):
+            clip = decoder.decode(clip.data, device=work.place)
+        tinted = export.tinted(clip.frames, found)
         video.write(output, work.counted("write")(tinted, like.time), like.fps)
     shares = [float(share) for share in found.mean(axis=(1, 2, 3))]
     text = ", ".join(f"layer {layer} {share:.1%}" for layer, share in enumerate(shares)) + " of the picture"
@@ -366,6 +369,8 @@ def stabilize(
     subject = open_input(source, frames, size, raw, matrix, wanted)
     if isinstance(subject, arguments.Coded):
         layers = subject.header.model.layers
+        most = 7 if crop else 4  # bytes: what is shown, where it was seen, and the frames cropped
+        arguments.check_held(subject.header, max(layers, most) if layer is None else most)
         if subject.header.model.motion == "none":
             raise ValueError(
                 f"{source} was encoded with --motion none; it has no motion that could be undone"
@@ -401,14 +406,17 @@ def _cropped(steady: "Stabilized") -> "Video":
     return replace(steady.video, frames=frames) if frames.size else steady.video
 
 
-def _movement(model: "CoordFlow", layer: int, like: "Video") -> float:
+def _movement(model: "CoordFlow", layer: int, like: "Video | Extent") -> float:
     """How far a corner of the picture is from its place in the middle frame, at most [pixels]."""
+    import torch
+
     from coordflow_mini import applications, coords, similarity
 
     place = model.color.space.device
     transforms = applications.stabilizing(model, layer, coords.frame_times(like.time).to(place))
-    grid = coords.pixel_grid(like.height, like.width, device=place)
-    corners = grid[[0, like.width - 1, -like.width, -1]]
+    columns = torch.tensor([0, like.width - 1, 0, like.width - 1], device=place)
+    rows = torch.tensor([0, 0, like.height - 1, like.height - 1], device=place)
+    corners = coords.pixel_points(columns.float(), rows.float(), like.height, like.width)
     away = (similarity.apply(transforms[:, None], corners) - corners).norm(dim=-1).max()
     return float(away) * coords.half_side(like.height, like.width)
 

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from coordflow_mini.cli.figures import count, print_json, say
 from coordflow_mini.cli.options import load
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
@@ -18,7 +16,7 @@ from coordflow_mini.console import Console, duration
 if TYPE_CHECKING:
     import torch
 
-    from coordflow_mini.applications import Counted
+    from coordflow_mini.applications import Counted, Extent
     from coordflow_mini.arguments import Coded
     from coordflow_mini.fit import OnStep, Progress
     from coordflow_mini.model import CoordFlow
@@ -64,9 +62,6 @@ def open_input(
 
     coded = arguments.read_coded(Path(source))
     arguments.check_one_segment(coded, source)
-    arguments.check_held(
-        coded.header, max(3, 2 * coded.header.model.layers)
-    )  # frames, or masks of all layers
     return coded
 
 
@@ -96,12 +91,10 @@ class Work:
         model = default_model(clip)
         return replace(model, layers=self.wanted.layers, width=self.wanted.width or model.width)
 
-    def model(self, subject: "Video | Coded") -> "tuple[CoordFlow, Video]":
-        """The model of a clip, fitted now, or of a file, and how many frames of which size it shows.
-
-        Of a file, the frames are black.
-        """
+    def model(self, subject: "Video | Coded") -> "tuple[CoordFlow, Video | Extent]":
+        """The model of a clip, fitted now, or of a file, and how many frames of which size it shows."""
         from coordflow_mini import decoder, fit, video
+        from coordflow_mini.applications import Extent
 
         if isinstance(subject, video.Video):
             with self.fit("fit", subject, self.shape(subject)) as (config, on_step):
@@ -109,8 +102,9 @@ class Work:
                 result = fit.fit(subject, shape, config, device=self.place, on_step=on_step)
             return result.model, subject
         header, model = decoder.read_model(subject.data)
-        black = np.zeros((header.time, header.height, header.width, 3), np.uint8)
-        return model.to(self.place), video.Video(black, header.fps, "decoded")
+        size = (header.time, header.height, header.width)
+        like = Extent(*size, header.fps, "decoded", header.selection, header.matrix)
+        return model.to(self.place), like
 
     @contextmanager
     def fit(self, stage: str, clip: "Video", model: ModelConfig) -> Iterator[Fit]:
@@ -149,7 +143,13 @@ class Work:
         return partial(self.console.counted, stage)
 
     def report(
-        self, output: Path, shown: "Video", text: str, figures: dict[str, Any], as_json: bool, what: str = ""
+        self,
+        output: Path,
+        shown: "Video | Extent",
+        text: str,
+        figures: dict[str, Any],
+        as_json: bool,
+        what: str = "",
     ) -> None:
         """What was written, and the figures: of the command, then of its fits."""
         seconds, fps = time.perf_counter() - self.began, float(shown.fps)
