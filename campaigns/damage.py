@@ -25,8 +25,9 @@ from zlib import crc32
 
 import numpy as np
 
-from coordflow_mini import bitstream
+from coordflow_mini import bitstream, entropy
 from coordflow_mini.bitstream import BitstreamError
+from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX
 
 KEPT = Path("runs/campaigns/damage")
 WORKER_BYTES = 3 * 2**30  # more than the address space that a worker has before its first case
@@ -184,6 +185,10 @@ LIES = (
     2**69,
     2**70,
 )
+NUMBERS = (  # within what the coder takes
+    *(-entropy.LARGEST, 1 - entropy.LARGEST, -1, 0, 1, entropy.LARGEST - 1, entropy.LARGEST),
+    *(FIRST_INDEX - 1, FIRST_INDEX, LAST_INDEX, LAST_INDEX + 1),
+)
 
 
 def _range(data: bytes, rng: Random, most: int = 1 << 30) -> tuple[int, int]:
@@ -283,13 +288,29 @@ def recode(data: bytes, rng: Random) -> bytes:
     return replace(parts, sections=tuple(sections)).to_bytes()
 
 
+def lie_in_weights(data: bytes, rng: Random) -> bytes:
+    """One to three integers of a segment, often steps, are extreme; all are coded as the encoder would."""
+    parts = Parts.of(data)
+    shapes = shapes_of(bitstream.read_header(data))
+    place = rng.choice([place for place, (kind, _) in enumerate(parts.sections) if kind == bitstream.SEGMENT])
+    kind, payload = parts.sections[place]
+    start = varint_at(payload, varint_at(payload, 0)[1])[1]
+    tensors = entropy.decode_coded(payload[start:], [(len(shapes),), *shapes])
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        integers = tensors[0 if rng.random() < 0.5 else rng.randrange(len(tensors))].integers.reshape(-1)
+        integers[rng.randrange(len(integers))] = rng.choice(NUMBERS)
+    sections = list(parts.sections)
+    sections[place] = (kind, payload[:start] + entropy._encode(tensors))
+    return replace(parts, sections=tuple(sections)).to_bytes()
+
+
 def version(data: bytes, rng: Random) -> bytes:
     return data[:4] + bytes([rng.choice((0, 2, 3, 127, 255))]) + data[5:]
 
 
 MUTATIONS: tuple[Mutation, ...] = (
     *(cut, flip, flip, splice, append, delete, duplicate),
-    *(lie, lie, lie, rearrange, overlap, recode, recode, version),
+    *(lie, lie, lie, rearrange, overlap, recode, recode, lie_in_weights, version),
 )
 
 
@@ -417,7 +438,6 @@ def crafted(
     time: int, height: int, width: int, model: dict[str, int | str], segment_frames: int | None = None
 ) -> bytes:
     """A sound file of all-zero weights, which is as many of them in a byte as there can be."""
-    from coordflow_mini import entropy
     from coordflow_mini.config import ModelConfig, Selection
 
     given: dict[str, Any] = {

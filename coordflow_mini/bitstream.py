@@ -506,8 +506,6 @@ def segment_tensors(
         raise BitstreamError(f"not a segment: a section of kind {found.kind}, {found.end} bytes long")
     steps, *weights = _coded(section, found, _checked_shapes(header, shapes_of))
     indices = steps.integers.tolist()
-    if min(indices) < FIRST_INDEX or max(indices) > LAST_INDEX:
-        raise BitstreamError(f"damaged: a step index is outside {FIRST_INDEX}..{LAST_INDEX}")
     return [QuantizedTensor(w.integers, i) for w, i in zip(weights, indices, strict=True)]
 
 
@@ -542,11 +540,15 @@ def _checked_shapes(
 
 
 def _coded(data: bytes, segment: Section, shapes: Sequence[tuple[int, ...]]) -> list[entropy.CodedTensor]:
-    """Steps and weights of a segment, decoded."""
+    """Steps and weights of a segment, decoded; the steps are those of the grid."""
     try:
-        return entropy.decode_coded(data[segment.start : segment.stop], [(len(shapes),), *shapes])
+        coded = entropy.decode_coded(data[segment.start : segment.stop], [(len(shapes),), *shapes])
     except ValueError as error:
         raise BitstreamError(f"damaged weights: {error}") from None
+    indices = coded[0].integers
+    if indices.min() < FIRST_INDEX or indices.max() > LAST_INDEX:
+        raise BitstreamError(f"damaged: a step index is outside {FIRST_INDEX}..{LAST_INDEX}")
+    return coded
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from coordflow_mini.bitstream import (
 )
 from coordflow_mini.config import ModelConfig, Selection
 from coordflow_mini.entropy import LARGEST
+from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX
 
 SMALL = ModelConfig(layers=2, width=4, depth=1, space_frequencies=3, time_frequencies=1, flow_width=2)
 MOST_MEMORY = 80 * 2**20  # what reading a small hostile file may allocate
@@ -300,7 +301,7 @@ def test_impossible_headers_cannot_be_made(changes, word):
         header(**changes)
 
 
-@pytest.mark.parametrize("step_index", [-161, 41])
+@pytest.mark.parametrize("step_index", [FIRST_INDEX - 1, LAST_INDEX + 1])
 def test_steps_beyond_the_grid_are_refused(step_index, monkeypatch):
     tensors = tensors_for(header())
     tensors[1] = replace(tensors[1], step_index=step_index)
@@ -310,8 +311,9 @@ def test_steps_beyond_the_grid_are_refused(step_index, monkeypatch):
     monkeypatch.setattr(bitstream, "LAST_INDEX", 1000)
     data = bitstream.write(header(), tensors)
     monkeypatch.undo()
-    with pytest.raises(BitstreamError, match="step index"):
-        bitstream.read(data, shapes_of)
+    for read in (bitstream.read, bitstream.sizes):
+        with pytest.raises(BitstreamError, match="step index"):
+            read(data, shapes_of)
 
 
 @pytest.mark.parametrize(

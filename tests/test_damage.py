@@ -62,6 +62,20 @@ def test_every_mutation_changes_something_and_follows_from_its_seed():
     assert damage.case(3, 7) == damage.case(3, 7) != damage.case(4, 7)
 
 
+def test_wrong_numbers_are_coded_right():
+    """What lies in its weights alone is sound but for its steps: a video, or refused for a step."""
+    answers = set()
+    for seed in range(40):
+        data = damage.lie_in_weights(damage.originals()[3], Random(seed))
+        assert damage.resealed(data) == data
+        try:
+            bitstream.sizes(data, damage.shapes_of)
+            answers.add("sound")
+        except BitstreamError as error:
+            answers.add(str(error))
+    assert answers == {"sound", "damaged: a step index is outside -160..40"}
+
+
 @each_original
 def test_a_file_cut_anywhere_is_refused(number):
     """Every truncation, with checksums made right where they can be, too; at a section's end frames lack."""
