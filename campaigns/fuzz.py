@@ -54,7 +54,10 @@ TARGETS = {"parse": parse, "decode": decode}
 
 
 def mutated(data: bytes, size: int, seed: int) -> bytes:
-    """The next input: a third by libFuzzer, the others by `campaigns.damage`, most of these resealed."""
+    """The next input: a third by libFuzzer, the others by `campaigns.damage`, most of these resealed.
+
+    What is longer than `size` is cut first, and its last section's length made right as well.
+    """
     import atheris
 
     from campaigns import damage
@@ -68,8 +71,11 @@ def mutated(data: bytes, size: int, seed: int) -> bytes:
             data = rng.choice(damage.MUTATIONS)(data, rng) or data
         except (IndexError, ValueError):  # too little is left to mutate it that way
             data = rng.choice(damage.originals())
-    data = damage.resealed(data) if rng.random() < 0.9 else data
-    return data[: min(size, LONGEST_INPUT)]
+    most = min(size, LONGEST_INPUT)
+    if rng.random() < 0.9:
+        fits = len(data) <= most
+        data = damage.resealed(data) if fits else damage.Parts.of(data[: max(0, most - 8)]).to_bytes()
+    return data[:most]
 
 
 def fuzz(target: str, runs: int, seconds: int, seed: int) -> None:
