@@ -510,7 +510,7 @@ WORST = (  # what `bitstream` states, for these files; see `READINGS`
     Worst("pixels", "frames", 1024, 30),
     Worst("pixels of a frame", "frames", 1024, 30),
     Worst("pixels of layers", "renderings", 3072, 40),
-    Worst("pixels of small frames", "upscale", 75 + 16, 10),  # 3 bytes for each of the larger pixels
+    Worst("pixels of small frames", "upscale", 75 + 48, 10),  # 3 bytes for each of the larger pixels
     Worst("pixels of four bands", "stabilize", 4 * 8 + 340, 10),
     Worst("pixels of a moving frame", "stabilize", 4 * 64 + 1024, 60),
 )
