@@ -119,12 +119,12 @@ def _fetched(
 
     for source in sources:
 
-        def say(text: str, name: str = source.name) -> None:
+        def retried(text: str, name: str = source.name) -> None:
             console.say(f"{name}: {text}")
 
         try:
             with console.bytes_moved(source.name) as on_bytes:
-                clip = library.fetch(source, folder, on_bytes=on_bytes, on_retry=say)
+                clip = library.fetch(source, folder, on_bytes=on_bytes, on_retry=retried)
         except KeyboardInterrupt:
             say("\ninterrupted; what has come is kept, the same command goes on from there", err=True)
             raise typer.Exit(130) from None
