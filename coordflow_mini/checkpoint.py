@@ -4,13 +4,15 @@
     fit(video, model, config, checkpoint=checkpoint)
 
 A stage of training ("fit", "fine-tune") offers its state after every report; it is written every few minutes,
-and when the stage ends or breaks off.  On the same machine with the same number of threads, a training that
-goes on ends with the very weights of one that was never interrupted.  Files hold tensors, numbers and
-strings under a checksum, see `states`: a file of somebody else cannot run code, nor claim more memory than
-it has bytes.  PyTorch is imported late, so that a command can look for checkpoints before it.
+and when the stage ends or breaks off.  If that fails, on a full disk, a warning says so and training goes on.
+On the same machine with the same number of threads, a training that goes on ends with the very weights of one
+that was never interrupted.  Files hold tensors, numbers and strings under a checksum, see `states`: a file of
+somebody else cannot run code, nor claim much more memory than it has bytes.  PyTorch is imported late, so
+that a command can look for checkpoints before it.
 """
 
 import glob
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,9 @@ __all__ = ["Checkpoint", "CheckpointError", "State", "figure"]
 
 State = dict[str, Any]  # of tensors, numbers, strings, and lists and dicts of them
 
-_MAGIC = b"\x89CFK\x02"  # the last byte is the version; a CRC of all that follows comes next
+_log = logging.getLogger("coordflow_mini")
+
+_MAGIC = b"\x89CFK\x03"  # the last byte is the version; a CRC of all that follows comes next
 _LARGEST = 1 << 32  # bytes of a file that is looked at
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -48,7 +52,7 @@ class Checkpoint:
         self.before = 0.0
         self._stages: dict[str, State] | None = None  # not looked at yet
         self._began = self._written = time.monotonic()
-        self._fresh = False
+        self._fresh, self._warned = False, False
 
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.path)!r}, every {self.every:g} s)"
@@ -92,7 +96,7 @@ class Checkpoint:
         try:
             yield
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = str(error).partition("\n")[0][:80]
+            reason = _in_short(error)
             raise CheckpointError(
                 f"{self.path} cannot be gone on with here: its {stage} is of another device or version "
                 f"({reason}); {self.cure}"
@@ -103,7 +107,17 @@ class Checkpoint:
         self._known()[stage] = {"of": dict(of), **_copied(state)}
         self._fresh = True
         if time.monotonic() - self._written >= self.every:
+            self.end()
+
+    def end(self) -> None:
+        """Write what was reached, if that can be done: no training ends because it cannot."""
+        try:
             self.write()
+        except (OSError, ValueError) as error:
+            self._written = time.monotonic()  # not again at every report
+            if not self._warned:
+                self._warned = True
+                _log.warning("%s cannot be written, training goes on: %s", self.path, _in_short(error))
 
     def write(self) -> None:
         """Write what was reached since the last time; a reader finds the old file or the new one."""
@@ -146,6 +160,12 @@ class Checkpoint:
                 f"{self.path} is no checkpoint of tensors and numbers ({error!s:.80}); {self.cure}"
             ) from None
         return stages
+
+
+def _in_short(error: Exception) -> str:
+    """What an error says, without the file and the number that a system adds."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.partition("\n")[0][:80]
 
 
 def _checked(content: Any) -> tuple[float, dict[str, State]]:

@@ -23,6 +23,7 @@ from coordflow_mini.checkpoint import Checkpoint, State, figure
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.fit import (
     FitResult,
+    History,
     OnStep,
     Progress,
     Sampler,
@@ -167,7 +168,7 @@ class _Tuning:
         self.done, self.total = 0, 0
         self.error = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
         self.surcharge = 1.0  # bits of the real file per estimated bit
-        self.history: list[Progress] = []
+        self.history = History()
         self.began = time.perf_counter()
         self.guard = Guard()
         for _ in range(3):
@@ -211,7 +212,7 @@ class _Tuning:
             "weights": self.weights.state_dict(),
             "steps": self.steps.state_dict(),
             "generator": self.sampler.generator.get_state(),
-            "history": [progress.to_state() for progress in self.history],
+            "history": self.history.to_state(),
             "lowered": self.guard.lowered,
         }
 
@@ -229,7 +230,7 @@ class _Tuning:
         restore(self.weights, copied(state["weights"]))  # PyTorch would train in its tensors
         restore(self.steps, copied(state["steps"]))
         self.sampler.generator.set_state(state["generator"])
-        self.history = [Progress.from_state(entry) for entry in state["history"]]
+        self.history = History.from_state(state["history"], self.done)
 
     def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
         for optimizer, full in (
@@ -387,5 +388,5 @@ def finetune(
         tuning.stopped(least, target_bytes)
     finally:
         if checkpoint and distributed.rank() == 0:
-            checkpoint.write()
+            checkpoint.end()
     return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)

@@ -7,8 +7,9 @@ result.model.render(coords.frame_times(video.time), video.height, video.width)
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -40,6 +41,7 @@ from coordflow_mini.video import Video
 __all__ = [
     "DivergenceError",
     "FitResult",
+    "History",
     "Progress",
     "Sampler",
     "cosine",
@@ -70,21 +72,6 @@ class Progress:
         default=None, repr=False, compare=False
     )  # for `on_step` of a fit to look at
 
-    def to_state(self) -> list[Any]:
-        """All but the model, for a checkpoint."""
-        return [getattr(self, item.name) for item in fields(self) if item.name != "model"]
-
-    @classmethod
-    def from_state(cls, state: list[Any]) -> "Progress":
-        """What `to_state` described.  Raises ValueError for anything else."""
-        stage, step, steps, *figures = state
-        numbers = [step, steps, *(value for value in figures if value is not None)]
-        if not isinstance(stage, str) or {type(step), type(steps)} != {int}:
-            raise ValueError(f"its history has {state!r:.40}")
-        if len(state) != 6 or None in figures[:2] or not all(type(n) in (int, float) for n in numbers):
-            raise ValueError(f"its history has {state!r:.40}")
-        return cls(*state)
-
     @property
     def seconds_left(self) -> float:
         """Estimate from the mean speed so far [s]."""
@@ -92,6 +79,60 @@ class Progress:
 
 
 OnStep = Callable[[Progress], None]
+
+
+class History:
+    """The reports of one training, in order.
+
+    Beside them it keeps what a checkpoint holds of them: numbers, because there may be millions.
+    """
+
+    def __init__(self) -> None:
+        self._reports: list[Progress] = []
+        self._stages: list[str] = []  # each once
+        self._numbers = array("d")  # six a report
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def __getitem__(self, index: int) -> Progress:
+        return self._reports[index]
+
+    def __iter__(self) -> Iterator[Progress]:
+        return iter(self._reports)
+
+    def append(self, report: Progress) -> None:
+        """One more; its model is not stored."""
+        if report.stage not in self._stages:
+            self._stages.append(report.stage)
+        bits = -1.0 if report.bits_per_weight is None else report.bits_per_weight
+        stage = self._stages.index(report.stage)
+        self._numbers.extend((stage, report.step, report.steps, report.psnr_db, report.seconds, bits))
+        self._reports.append(report)
+
+    def to_state(self) -> State:
+        """The distinct stages, and a row per report: stage, step, steps, dB, seconds, bits (-1: none)."""
+        numbers = torch.from_numpy(np.array(self._numbers)).reshape(len(self), 6)
+        return {"stages": list(self._stages), "numbers": numbers}
+
+    @classmethod
+    def from_state(cls, state: State, last: int) -> "History":
+        """What `to_state` described; none is after step `last`.  Raises ValueError for anything else."""
+        stages, numbers = state["stages"], state["numbers"]
+        if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+            raise ValueError(f"its history has the stages {stages!r:.40}")
+        if not isinstance(numbers, Tensor) or numbers.dtype != torch.float64 or numbers.shape[1:] != (6,):
+            raise ValueError(f"its history has {numbers!r:.40}")
+        counts, figures = numbers[:, :3], numbers[:, 3:]
+        whole = (counts == counts.floor()) & (counts >= 0) & (counts <= 2**53)
+        known = whole.all() and (counts[:, 0] < len(stages)).all() and figures.isfinite().all()
+        if not known or not (counts[:, 1].diff() > 0).all() or not (counts[:, 1] <= last).all():
+            raise ValueError("its history has numbers that are none of reports in order")
+        history = cls()
+        for stage, step, steps, psnr_db, seconds, bits in numbers.tolist():
+            per_weight = None if bits == -1 else bits
+            history.append(Progress(stages[int(stage)], int(step), int(steps), psnr_db, seconds, per_weight))
+        return history
 
 
 @dataclass(frozen=True)
@@ -237,7 +278,7 @@ class _Run:
         )
         self.optimizer = make_optimizer(config.optimizer, model.parameters(), config.learning_rate)
         self.step, self.seconds = 0, 0.0
-        self.history: list[Progress] = []
+        self.history = History()
         self.guard, self.warned = Guard(), False
         self.most = 0.0  # mean squared error of a model that has run away; 0: not known yet
         self.recent: list[Tensor] = []  # squared errors of the steps since the last report
@@ -278,7 +319,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.sampler.generator.get_state(),
-            "history": [progress.to_state() for progress in self.history],
+            "history": self.history.to_state(),
             "lowered": self.guard.lowered,
             "most": self.most,
         }
@@ -295,7 +336,7 @@ class _Run:
         self.model.load_state_dict(state["model"])
         restore(self.optimizer, copied(state["optimizer"]))  # PyTorch would train in its tensors
         self.sampler.generator.set_state(state["generator"])
-        self.history = [Progress.from_state(entry) for entry in state["history"]]
+        self.history = History.from_state(state["history"], self.step)
 
     def _set_rates(self) -> None:
         """Annealing at the end; wide weights (the colors) warm up."""
@@ -494,7 +535,7 @@ def fit(
         raise
     finally:
         if checkpoint and distributed.rank() == 0:
-            checkpoint.write()
+            checkpoint.end()
     return FitResult(run.model, config, tuple(run.history), interrupted)
 
 

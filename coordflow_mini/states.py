@@ -19,7 +19,7 @@ from typing import Any
 
 __all__ = ["MOST_STRUCTURE", "from_bytes", "to_bytes"]
 
-MOST_STRUCTURE = 1 << 22  # bytes of JSON; a history of a million steps has two million
+MOST_STRUCTURE = 1 << 22  # bytes of JSON; what grows with a training is a tensor
 _MOST_AXES, _MOST_NUMBERS, _DEEPEST = 16, 1 << 40, 50
 _DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
 

@@ -1,7 +1,9 @@
 """Checkpoints: a training that goes on ends with the very weights of one that never stopped."""
 
 import copy
+import errno
 import io
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +14,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from coordflow_mini import checkpoint as checkpoints
 from coordflow_mini import cli, entropy, states
 from coordflow_mini.checkpoint import Checkpoint, CheckpointError
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, finetune
-from coordflow_mini.fit import FitResult, Progress, fit
+from coordflow_mini.fit import FitResult, History, Progress, fit
 from coordflow_mini.video import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -117,7 +120,7 @@ class Payload:
 
 def under_seal(payload: bytes) -> bytes:
     """What a forger would write: anything under a good checksum."""
-    return b"\x89CFK\x02" + crc32(payload).to_bytes(4, "little") + payload
+    return checkpoints._MAGIC + crc32(payload).to_bytes(4, "little") + payload
 
 
 def sealed(content: object) -> bytes:
@@ -172,6 +175,11 @@ def changed(path: Path, *way: str | int, to: object) -> None:
     path.write_bytes(sealed(content))
 
 
+def rows(*reports: list[float]) -> torch.Tensor:
+    """Reports as a file holds them."""
+    return torch.tensor(reports, dtype=torch.float64)
+
+
 CHANGES = {
     "a negative step": (("step",), -(10**12)),
     "a step of text": (("step",), "7"),
@@ -191,9 +199,19 @@ CHANGES = {
     "a memory of another shape": (("optimizer", "state", 0), {"mean": torch.zeros(7)}),
     "memories of unknown weights": (("optimizer", "state", 99), {"mean": torch.zeros(7)}),
     "a history of numbers": (("history",), [1, 2]),
-    "a history of other types": (("history",), [["fit", "1", 2, 0.0, 0.0, None]]),
-    "a longer history": (("history",), [["fit", 1, 2, 0.0, 0.0, None, "model"]]),
     "a history of text": (("history",), "fit"),
+    "a history of no numbers": (("history",), {"stages": ["fit"]}),
+    "a history of floats": (("history", "numbers"), torch.zeros(1, 6)),
+    "a history of longer rows": (("history", "numbers"), torch.zeros(1, 7).double()),
+    "a history of no rows": (("history", "numbers"), torch.tensor(1.0).double()),
+    "a history of an unknown stage": (("history", "numbers"), rows([1, 50, 100, 0, 0, -1])),
+    "a history before all stages": (("history", "numbers"), rows([-1, 50, 100, 0, 0, -1])),
+    "a history of half a step": (("history", "numbers"), rows([0, 50.5, 100, 0, 0, -1])),
+    "a history without numbers": (("history", "numbers"), rows([0, 50, 100, float("nan"), 0, -1])),
+    "a history after the step": (("history", "numbers"), rows([0, 10**9, 100, 0, 0, -1])),
+    "a history that stands still": (("history", "numbers"), rows(*[[0, 50, 100, 0, 0, -1]] * 2)),
+    "a history of stages of text": (("history", "stages"), "fit"),
+    "a history of stages that are numbers": (("history", "stages"), [1]),
 }
 
 
@@ -228,6 +246,68 @@ def test_the_command_says_it_in_one_line(data, source, tmp_path):
     assert "--restart" in result.stderr and kept.read_bytes() == data and not out.exists()
 
 
+# --- what cannot be written -----------------------------------------------------------------------
+
+
+def full_disk(monkeypatch, *, number: int = errno.ENOSPC) -> None:
+    def write_bytes(path: Path, data: bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+
+
+def too_large(monkeypatch) -> None:
+    monkeypatch.setattr(states, "MOST_STRUCTURE", 100)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(full_disk, "No space left on device"), (too_large, "at most 100")]
+)
+def test_training_outlives_its_checkpoint(
+    spoil, said, path, clip, small_model, short_fit, short_codec, monkeypatch, caplog
+):
+    """A fit and its fine-tuning end as without one, with one warning; what was in the file stays in it."""
+    path.write_bytes(b"before")
+    kept = Checkpoint(path, every=0)
+    kept._stages = {}
+    whole = fit(clip, small_model, short_fit)
+    size = round(5.5 * whole.model.parameter_count / 8)
+    codec = replace(short_codec, steps=20, rounds=0)
+    tuned = finetune(copy.deepcopy(whole), clip, codec, size, coded_size)
+    with monkeypatch.context() as patch:
+        spoil(patch)
+        last = fit(clip, small_model, short_fit, checkpoint=kept)
+        again = finetune(copy.deepcopy(last), clip, codec, size, coded_size, checkpoint=kept)
+    assert as_bytes(last) == as_bytes(whole) and integers(again) == integers(tuned)
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith(f"{path} cannot be written, training goes on: ") and said in line
+    assert path.read_bytes() == b"before" and list(path.parent.iterdir()) == [path]
+    kept.write()
+    assert as_bytes(fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))) == as_bytes(whole)
+
+
+def test_a_full_disk_does_not_hide_why_training_ended(path, clip, small_model, short_fit, monkeypatch):
+    full_disk(monkeypatch)
+    with pytest.raises(Killed):
+        fit(clip, small_model, short_fit, checkpoint=Checkpoint(path), on_step=killer(50))
+    kept = Checkpoint(path)
+    kept.reached("fit", SUBJECT, {"step": 1})
+    with pytest.raises(OSError, match="No space"):
+        kept.write()
+
+
+def test_a_history_costs_numbers_and_no_structure(monkeypatch):
+    """The longest training that can be asked for: 10^8 steps."""
+    history = History()
+    for step in range(50, 10_001, 50):
+        history.append(Progress("fit", step, 10**8, 100 / 3, step / 7, None if step % 100 else 1 / 3))
+    state = history.to_state()
+    monkeypatch.setattr(states, "MOST_STRUCTURE", 100)
+    back = History.from_state(states.from_bytes(states.to_bytes(state)), 10_000)
+    assert list(back) == list(history) and repr(list(back)) == repr(list(history))
+    assert list(History.from_state(states.from_bytes(states.to_bytes(History().to_state())), 0)) == []
+
+
 # --- a fit that goes on ---------------------------------------------------------------------------
 
 
@@ -251,7 +331,7 @@ def test_a_killed_fit_goes_on_exactly(change, path, clip, small_model, short_fit
     )
     assert as_bytes(last) == as_bytes(whole)
     assert seen == [200]
-    figures = [[(p.step, p.psnr_db) for p in result.history] for result in (last, whole)]
+    figures = [[replace(p, seconds=0) for p in result.history] for result in (last, whole)]
     assert figures[0] == figures[1]
 
 
@@ -326,7 +406,7 @@ def test_killed_fine_tuning_goes_on_exactly(steps, target, path, clip, small_mod
             kills += 1
     assert kills == len(whole.history) - 1 >= 2
     assert integers(last) == integers(whole)
-    assert [p.psnr_db for p in last.history] == [p.psnr_db for p in whole.history]
+    assert [replace(p, seconds=0) for p in last.history] == [replace(p, seconds=0) for p in whole.history]
 
 
 def test_fine_tuning_towards_another_size_does_not_go_on(path, clip, small_model, short_fit, short_codec):
