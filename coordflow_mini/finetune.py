@@ -182,7 +182,7 @@ class _Tuning:
         steps stand still.
         """
         self.total = first + len(rates)
-        self.guard.keep(self.state())
+        self._remember()
         while self.done < self.total:
             settled = self.done - first > settled_from * len(rates)
             # float32 last, because that is what a decoder computes in
@@ -201,7 +201,11 @@ class _Tuning:
                 self._report()
 
     def state(self) -> State:
-        """All that the next steps depend on."""
+        """All that the next steps depend on, and what was reported."""
+        return {**self._numbers(), "history": self.history.to_state()}
+
+    def _numbers(self) -> State:
+        """All that the next steps depend on: as much after a million reports as after one."""
         return {
             "done": self.done,
             "seconds": time.perf_counter() - self.began,
@@ -212,12 +216,24 @@ class _Tuning:
             "weights": self.weights.state_dict(),
             "steps": self.steps.state_dict(),
             "generator": self.sampler.generator.get_state(),
-            "history": self.history.to_state(),
             "lowered": self.guard.lowered,
         }
 
+    def _remember(self) -> None:
+        """This is a state to come back to."""
+        self.guard.keep({**self._numbers(), "reports": len(self.history)})
+
     def restore(self, state: State) -> None:
         """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
+        self._set(state)
+        self.history = History.from_state(state["history"], self.done)
+
+    def _return(self, good: State) -> None:
+        """Go on from what `_remember` kept."""
+        self._set(good)
+        self.history.cut(good["reports"])
+
+    def _set(self, state: State) -> None:
         if not is_finite(state):
             raise ValueError("not all of its numbers are finite")
         most = self.config.steps + self.config.rounds * _REPORT
@@ -230,7 +246,6 @@ class _Tuning:
         restore(self.weights, copied(state["weights"]))  # PyTorch would train in its tensors
         restore(self.steps, copied(state["steps"]))
         self.sampler.generator.set_state(state["generator"])
-        self.history = History.from_state(state["history"], self.done)
 
     def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
         for optimizer, full in (
@@ -297,7 +312,7 @@ class _Tuning:
 
     def _fault(self, ends: bool) -> str:
         """What is wrong; empty if nothing is.  ends: whether all is to become a file now."""
-        if not is_finite(self.state()):
+        if not is_finite(self._numbers()):
             return "not all weights and steps are finite"
         if ends:
             try:
@@ -311,16 +326,16 @@ class _Tuning:
         rate, where = self.config.learning_rate, f"step {self.done:,} of {self.total:,}"
         cure = f"use a fine-tuning learning rate below {rate:g}, for example {rate / 10:g}"
         try:
-            self.restore(self.guard.back("fine-tuning", where, fault, rate, cure))
+            self._return(self.guard.back("fine-tuning", where, fault, rate, cure))
         except DivergenceError:
-            self.restore(self.guard.good)
+            self._return(self.guard.good)
             raise
 
     def _report(self) -> None:
         distributed.same_weights(self.quantizer.parameters())
         self._calibrate()
         self.history.append(self._progress())
-        self.guard.keep(self.state())
+        self._remember()
         if self.keep:
             self.keep(self.state())
         if self.on_step:
@@ -335,7 +350,7 @@ class _Tuning:
     def stopped(self, least: float, most: float) -> None:
         """After a Ctrl-C at any moment: what there is, or the last good state, within these sizes."""
         if not self.error <= _MOST or self._fault(ends=True):
-            self.restore(self.guard.good)
+            self._return(self.guard.good)
         self.settle(least, most)
         if not self.history or self.history[-1].step < self.done:
             self.history.append(self._progress())

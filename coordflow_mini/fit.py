@@ -101,6 +101,10 @@ class History:
     def __iter__(self) -> Iterator[Progress]:
         return iter(self._reports)
 
+    def cut(self, count: int) -> None:
+        """Leave as many reports, the first ones."""
+        del self._reports[count:], self._numbers[6 * count :]
+
     def append(self, report: Progress) -> None:
         """One more; its model is not stored."""
         if report.stage not in self._stages:
@@ -286,7 +290,7 @@ class _Run:
     def advance(self, stop: int) -> None:
         """Train until step `stop` of the whole schedule.  Raises DivergenceError."""
         began = time.perf_counter() - self.seconds
-        self.guard.keep(self.state())
+        self._remember()
         while self.step < stop:
             self._descend()
             ends = self.step % _REPORT == 0 or self.step == stop
@@ -312,20 +316,36 @@ class _Run:
         self.step += 1
 
     def state(self) -> State:
-        """All that the next steps depend on."""
+        """All that the next steps depend on, and what was reported."""
+        return {**self._numbers(), "history": self.history.to_state()}
+
+    def _numbers(self) -> State:
+        """All that the next steps depend on: as much after a million reports as after one."""
         return {
             "step": self.step,
             "seconds": self.seconds,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.sampler.generator.get_state(),
-            "history": self.history.to_state(),
             "lowered": self.guard.lowered,
             "most": self.most,
         }
 
+    def _remember(self) -> None:
+        """This is a state to come back to."""
+        self.guard.keep({**self._numbers(), "reports": len(self.history)})
+
     def restore(self, state: State) -> None:
         """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
+        self._set(state)
+        self.history = History.from_state(state["history"], self.step)
+
+    def _return(self, good: State) -> None:
+        """Go on from what `_remember` kept."""
+        self._set(good)
+        self.history.cut(good["reports"])
+
+    def _set(self, state: State) -> None:
         if not is_finite(state):
             raise ValueError("not all of its numbers are finite")
         self.step = int(figure(state, "step", most=self.config.steps))
@@ -336,7 +356,6 @@ class _Run:
         self.model.load_state_dict(state["model"])
         restore(self.optimizer, copied(state["optimizer"]))  # PyTorch would train in its tensors
         self.sampler.generator.set_state(state["generator"])
-        self.history = History.from_state(state["history"], self.step)
 
     def _set_rates(self) -> None:
         """Annealing at the end; wide weights (the colors) warm up."""
@@ -374,16 +393,16 @@ class _Run:
             return "the squared error is no number any more"
         if mean > self.most:
             return f"the squared error rose above {self.most:.2g}"
-        return "" if is_finite(self.state()) else "not all weights are finite"
+        return "" if is_finite(self._numbers()) else "not all weights are finite"
 
     def _go_back(self, fault: str) -> None:
         """To the last good state.  Raises DivergenceError, with the model in that state."""
         rate, where = self._full_rate(), f"step {self.step:,} of {self.config.steps:,}"
         cure = f"use a learning rate below {rate:g}, for example {rate / 10:g}, another seed, or less width"
         try:
-            self.restore(self.guard.back(self.stage, where, fault, rate, cure))
+            self._return(self.guard.back(self.stage, where, fault, rate, cure))
         except DivergenceError:
-            self.restore(self.guard.good)
+            self._return(self.guard.good)
             raise
 
     def _report(self) -> None:
@@ -392,7 +411,7 @@ class _Run:
         distributed.same_weights(self.model.parameters())
         progress = self._progress(error)
         self.history.append(progress)
-        self.guard.keep(self.state())
+        self._remember()
         self._warn(error)
         if self.keep:
             self.keep(self.state())
@@ -422,8 +441,8 @@ class _Run:
 
         Before the first report, a history of at least one entry is made of what one more batch shows.
         """
-        if (self.recent and self._fault(len(self.recent))) or not is_finite(self.state()):
-            self.restore(self.guard.good)
+        if (self.recent and self._fault(len(self.recent))) or not is_finite(self._numbers()):
+            self._return(self.guard.good)
         if not self.recent and not self.history:
             self.sampler.pixel_terms = _pixel_terms  # without compiling, which may be what was interrupted
             self.recent = [self.sampler.terms(self.model, self.sampler.places()).squared]

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini import entropy
+from coordflow_mini import entropy, states
 from coordflow_mini.checkpoint import Checkpoint, CheckpointError
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, _Tuning, finetune
-from coordflow_mini.fit import FitResult, Progress, _Run, fit
+from coordflow_mini.fit import FitResult, Progress, Sampler, _Run, fit
 from coordflow_mini.guard import DivergenceError, Guard, copied, is_finite
+from coordflow_mini.model import CoordFlow
 from coordflow_mini.video import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -469,3 +470,19 @@ def test_a_copy_shares_nothing():
     other["a"][0] += 1
     other["b"][0] += 1
     assert state["a"][0].tolist() == [1, 1] and state["b"][0].tolist() == [0] and other["c"] == 3
+
+
+def test_a_look_costs_the_same_after_a_million_steps(clip, small_model, short_fit):
+    """What is compared and copied at every report has no more tensors and numbers when more was reported."""
+    run = _Run(Sampler(clip, short_fit, torch.device("cpu")), CoordFlow(small_model), short_fit, "fit", None)
+    seen = []
+    for reports in (0, 20_000):
+        for step in range(reports):
+            run.history.append(Progress("fit", step, 10**8, 30.0, 1.0))
+        run._remember()
+        seen.append(len(states.to_bytes(run.guard.good)))
+    assert seen[1] <= seen[0] + 10
+    assert len(states.to_bytes(run.state())) > 20_000 * 6 * 8
+    run.history.append(Progress("fit", 20_000, 10**8, 30.0, 1.0))
+    run._return(run.guard.good)
+    assert len(run.history) == 20_000 and len(run.history.to_state()["numbers"]) == 20_000
