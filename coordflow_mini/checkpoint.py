@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -136,6 +137,15 @@ class Checkpoint:
         tidy(self.path)
         self._stages, self._fresh = {}, False
 
+    def set_aside(self) -> list[Path]:
+        """Forget everything, but leave the files under other names, which nothing looks for: these."""
+        names: list[Path] = []
+        for path in self.files():
+            free = (path.with_name(f"{path.name}.unreadable{end}") for end in chain([""], map(str, count(2))))
+            names.append(path.rename(next(name for name in free if not name.exists())))
+        self._stages, self._fresh = {}, False
+        return names
+
     def _known(self) -> dict[str, State]:
         """All stages; the file is read once."""
         if self._stages is None:
@@ -147,6 +157,11 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} has more than {_LARGEST:,} bytes: no checkpoint; {self.cure}")
         data = self.path.read_bytes()
         start = len(_MAGIC) + 4
+        if data[: len(_MAGIC)] != _MAGIC and data[: len(_MAGIC) - 1] == _MAGIC[:-1]:
+            raise CheckpointError(
+                f"{self.path} was written by another version of coordflow-mini: finish it with that version, "
+                f"or {self.cure}"
+            )
         if data[: len(_MAGIC)] != _MAGIC:
             raise CheckpointError(f"{self.path} is no checkpoint that this version can read; {self.cure}")
         if crc32(memoryview(data)[start:]).to_bytes(4, "little") != data[len(_MAGIC) : start]:

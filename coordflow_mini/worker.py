@@ -325,7 +325,7 @@ class _Coding:
         return _read_section(place, self.plan.segments[segment.number - 1], _subject(self.plan, segment))
 
     def _encoded(self, index: int) -> "SegmentResult":
-        """A segment, from its checkpoint on; one that cannot be gone on with is told of, and removed.
+        """A segment, from its checkpoint on; one that cannot be gone on with is kept aside.
 
         Raises KeyboardInterrupt where `coordflow encode` would end with less training.
         """
@@ -348,8 +348,8 @@ class _Coding:
                     checkpoint=checkpoint,
                 )
             except CheckpointError as error:
-                self.say(f"begins anew: {error}")
-                checkpoint.remove()
+                kept = ", ".join(path.name for path in checkpoint.set_aside())
+                self.say(f"begins anew, and keeps {kept}: {error}")
                 return self._encoded(index)
         if result.interrupted:
             raise KeyboardInterrupt

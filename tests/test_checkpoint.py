@@ -246,6 +246,27 @@ def test_the_command_says_it_in_one_line(data, source, tmp_path):
     assert "--restart" in result.stderr and kept.read_bytes() == data and not out.exists()
 
 
+@pytest.mark.parametrize("version", [b"\x01", b"\x02", b"\x04"])
+def test_a_checkpoint_of_another_version_is_named_as_such(version, path):
+    """It can be finished, with that version."""
+    Checkpoint(path, every=0).reached("fit", SUBJECT, {"step": 1})
+    path.write_bytes(b"\x89CFK" + version + path.read_bytes()[5:])
+    with pytest.raises(
+        CheckpointError, match=r"another version of coordflow-mini: finish it with .+, or remove it$"
+    ):
+        Checkpoint(path).restored("fit", SUBJECT)
+
+
+def test_what_is_set_aside_is_kept_and_not_looked_at(path):
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        Checkpoint(path).set_aside()
+        assert Checkpoint(path).files() == []
+    Checkpoint(path).remove()
+    found = {left.name: left.read_bytes() for left in path.parent.iterdir()}
+    assert found == {"clip.checkpoint.unreadable": b"one", "clip.checkpoint.unreadable2": b"two"}
+
+
 # --- what cannot be written -----------------------------------------------------------------------
 
 

@@ -213,16 +213,19 @@ def test_a_job_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thread,
     assert not checkpoints(tmp_path)
 
 
-def test_a_damaged_checkpoint_is_told_of_and_removed(tmp_path, one_thread, seen):
+def test_a_damaged_checkpoint_is_told_of_and_kept_aside(tmp_path, one_thread, seen):
     (job,) = planned(references=(), rates=(4.0,), recipe=LONGER)
     seen.deadly = ("fit", 100)
     with pytest.raises(Killed):
         run(tmp_path, [job], checkpoint_seconds=0)
     (path,) = checkpoints(tmp_path)
-    path.write_bytes(path.read_bytes()[:-9])
+    damaged = path.read_bytes()[:-9]
+    path.write_bytes(damaged)
     seen.deadly = None
     assert len(run(tmp_path, [job]).points) == 1
-    assert "begins anew" in log(tmp_path, job.name) and not checkpoints(tmp_path)
+    (kept,) = checkpoints(tmp_path)
+    assert kept.name == f"{path.name}.unreadable" and kept.read_bytes() == damaged
+    assert f"begins anew, and keeps {kept.name}: " in log(tmp_path, job.name)
 
 
 # --- segments -----------------------------------------------------------------------------------------
