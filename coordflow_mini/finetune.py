@@ -167,6 +167,7 @@ class _Tuning:
         self.steps = torch.optim.Adam(self.quantizer.log2_steps.parameters(), config.step_learning_rate)
         self.done, self.total = 0, 0
         self.error = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
+        self.most = max(_MOST, 2 * self.error)  # a fit may end worse
         self.surcharge = 1.0  # bits of the real file per estimated bit
         self.history = History()
         self.began = time.perf_counter()
@@ -192,7 +193,7 @@ class _Tuning:
             if self.done % _HOLD == 0 and not settled:
                 self._hold_rate()
             ends = self.done % _REPORT == 0 or self.done == self.total
-            fault = "" if self.error <= _MOST else f"the squared error rose to {self.error:.2g}"
+            fault = "" if self.error <= self.most else f"the squared error rose to {self.error:.2g}"
             if self.guard.due() or ends:
                 fault = distributed.first(fault or self._fault(ends))
             if fault:
@@ -349,7 +350,7 @@ class _Tuning:
 
     def stopped(self, least: float, most: float) -> None:
         """After a Ctrl-C at any moment: what there is, or the last good state, within these sizes."""
-        if not self.error <= _MOST or self._fault(ends=True):
+        if not self.error <= self.most or self._fault(ends=True):
             self._return(self.guard.good)
         self.settle(least, most)
         if not self.history or self.history[-1].step < self.done:

@@ -133,8 +133,12 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """
     made = _settings(optimizer)
     optimizer.load_state_dict(state)
-    if _settings(optimizer) != made:
-        raise ValueError("its optimizer has other settings")
+    for group, ours, theirs in zip(optimizer.param_groups, made, _settings(optimizer), strict=True):
+        if any(theirs[name] != ours[name] for name in ours.keys() & theirs.keys()):
+            raise ValueError("its optimizer has other settings")
+        for name in theirs.keys() - ours.keys():  # versions of PyTorch have more or fewer
+            del group[name]
+        group.update(ours)
     for parameter, kept in optimizer.state.items():
         if not isinstance(parameter, Tensor) or not _fits(optimizer, parameter, kept):
             raise ValueError("its optimizer remembers something else")

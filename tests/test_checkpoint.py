@@ -194,7 +194,6 @@ CHANGES = {
     "a generator of another type": (("generator",), torch.zeros(5056)),
     "an optimizer of nothing": (("optimizer",), {}),
     "other settings": (("optimizer", "param_groups", 0, "momentum"), "x"),
-    "more settings": (("optimizer", "param_groups", 0, "evil"), 1),
     "a count below zero": (("optimizer", "state", 1), {"step": -5}),
     "a memory of another shape": (("optimizer", "state", 0), {"mean": torch.zeros(7)}),
     "memories of unknown weights": (("optimizer", "state", 99), {"mean": torch.zeros(7)}),

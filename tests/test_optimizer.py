@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from coordflow_mini import optimizer as optimizer_module
-from coordflow_mini.optimizer import Muon, make_optimizer, orthogonalized
+from coordflow_mini.optimizer import Muon, make_optimizer, orthogonalized, restore
 
 WIDE, NARROW = (2, 24, 16), (2, 16, 4)
 
@@ -198,3 +198,24 @@ def test_an_unknown_optimizer_is_refused():
     """The refusal names what there is and what came."""
     with pytest.raises(ValueError, match="muon or adam, got 'sgd'"):
         make_optimizer("sgd", parameters(WIDE), 0.1)
+
+
+@pytest.mark.parametrize("name", ["muon", "adam"])
+def test_settings_of_another_version_are_left_out(name):
+    """What only one of two versions of PyTorch knows is as the running one makes it."""
+    optimizer, other = (make_optimizer(name, parameters(WIDE, NARROW), 0.03) for _ in range(2))
+    state, made = optimizer.state_dict(), copy.deepcopy(other.state_dict()["param_groups"])
+    for group in state["param_groups"]:
+        group["invented later"] = 1
+        del group["momentum" if name == "muon" else "amsgrad"]
+    restore(other, state)
+    assert other.state_dict()["param_groups"] == made
+
+
+@pytest.mark.parametrize("name", ["muon", "adam"])
+def test_other_settings_are_refused(name):
+    optimizer = make_optimizer(name, parameters(WIDE), 0.03)
+    state = copy.deepcopy(optimizer.state_dict())
+    state["param_groups"][0]["momentum" if name == "muon" else "eps"] = 0.5
+    with pytest.raises(ValueError, match="other settings"):
+        restore(optimizer, state)
