@@ -21,6 +21,7 @@ __all__ = ["destination", "replacing", "tidy"]
 _LONGEST_NAME = 255  # bytes, on all file systems that matter
 _OURS = r"(?P<here>[0-9a-f]{1,8})-(?P<process>\d{1,9})-[0-9a-f]{6}"  # the end of a name of `_beside`
 _TRIES = 100  # to put a folder in its place, while others do the same
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY)  # another one has just put its folder there
 
 
@@ -58,6 +59,10 @@ def replacing(target: Path) -> Iterator[Path]:
             _move(temporary, target)
             _remove(temporary)  # of a folder, it is the old one by now
         _sync(target.parent)
+    except OSError as error:
+        if error.errno in _FULL:  # what was being written does not say where
+            error.filename = str(target)
+        raise
     finally:
         _remove(temporary)
 

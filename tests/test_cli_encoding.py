@@ -1,5 +1,6 @@
 """`coordflow encode` that is stopped and goes on, and that several processes share."""
 
+import errno
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coordflow_mini import cli, decoder, encoder
+from coordflow_mini.cli import encoding
 from coordflow_mini.occupation import occupied
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -107,6 +109,30 @@ def test_a_damaged_checkpoint_is_one_line(source, killed):
     left.write_bytes(left.read_bytes()[:-3])
     result = run("encode", source, killed, *BRIEF, "--resume")
     assert result.exit_code == 2 and "damaged checkpoint" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "cure"), [(errno.ENOSPC, "; make room, then try again"), (errno.EIO, "")])
+def test_an_output_that_cannot_be_written_leads_to_the_checkpoint(
+    number, cure, source, tmp_path, monkeypatch
+):
+    """Two lines: where what was trained is, and which file could not be written."""
+    out = tmp_path / "x.cfv"
+
+    def write(output: Path, data: bytes) -> None:
+        raise OSError(number, os.strerror(number), str(output))
+
+    monkeypatch.setattr(encoding, "_write", write)
+    result = run("encode", source, out, *BRIEF, "-q")
+    assert result.exit_code == 2
+    assert result.stderr.strip().splitlines() == [
+        f"ended; what was trained is in {out}.checkpoint.0: --resume goes on from there",
+        f"error: {out}: {os.strerror(number)}{cure}",
+    ]
+
+
+def test_an_error_before_anything_was_trained_is_one_line(tmp_path):
+    result = run("encode", tmp_path / "none.mp4", tmp_path / "x.cfv", *BRIEF)
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
 
 
 def test_minutes_become_steps_once(source, tmp_path):

@@ -1,6 +1,7 @@
 """Files are there whole or not at all."""
 
 import ast
+import errno
 import os
 import signal
 import subprocess
@@ -251,3 +252,13 @@ def test_another_users_lock_that_a_kill_left_keeps_nobody_out(tmp_path):
         parent.chmod(parent.stat().st_mode | 0o055)
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert result.stdout == "in\n", result.stderr
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    """The system names no file when a write fails, and a name beside the target would help nobody."""
+    target = tmp_path / "film.cfv"
+    for said in (None, "beside"):
+        with pytest.raises(OSError, match="No space left") as caught, replacing(target):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), said)
+        assert caught.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []

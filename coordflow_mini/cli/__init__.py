@@ -7,6 +7,7 @@ The commands: `encoding`, `codec`, `applications`, `measuring`, `sweeping`, `sur
 `fetching`, `course`.  What they share: `options`, `fitting`, `estimates`, `figures`.
 """
 
+import errno
 import io
 import os
 import sys
@@ -88,7 +89,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError) or _out_of_memory(error):
         return f"not enough memory ({str(error)[-120:]}); try fewer --frames or a smaller --size"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        cure = "; make room, then try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return (f"{error.filename}: {error.strerror}" if error.filename else error.strerror) + cure
     if type(error).__name__ == "DivergenceError":  # its own cure is one for who writes Python
         return f"{getattr(error, 'what', error)}; try another --seed, or a smaller --width"
     return str(error) or type(error).__name__

@@ -283,12 +283,17 @@ def _begin(checkpoint: "Checkpoint", resume: bool | None, console: Console) -> N
 @contextmanager
 def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
     """Where work ends early, say how to go on; the system's request to end (SIGTERM) ends it well, too."""
+    from coordflow_mini.checkpoint import CheckpointError
+
     before = signal.getsignal(signal.SIGTERM)
     if before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, RuntimeError) as error:  # training that ran away is a RuntimeError
+    except CheckpointError:  # says itself what to do
+        raise
+    except (KeyboardInterrupt, SystemExit, RuntimeError, OSError, ValueError) as error:
+        # training that ran away is a RuntimeError, a full disk an OSError
         if not (files := checkpoint.files()):
             raise
         interrupted = isinstance(error, KeyboardInterrupt)
