@@ -9,8 +9,8 @@ A checkpoint may come from somebody else.  PyTorch's own files are pickles, and 
                    keys JSON would make strings, {"tuple": items} for a tuple
     numbers        of all tensors, in the order of the structure, as they lie in memory
 
-Whatever the bytes say, reading them takes at most `MOST_STRUCTURE` x 100 + twice their own length of memory:
-every tensor has to be there in full before there is room for it.  Lists in lists come closest, 97 to 1.
+Whatever the bytes say, reading them takes at most `MOST_STRUCTURE` x 128 + twice their own length of memory:
+every tensor has to be there in full before there is room for it.  Lists in lists come closest, 97 to 110.
 """
 
 import json

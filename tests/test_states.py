@@ -191,7 +191,7 @@ def test_memory_is_bounded_whatever_the_structure(tmp_path):
         numbers = bytes(count if number > 4 else 0)
         data = made(b"[" + ",".join([text] * count).encode() + b"]", numbers)
         (tmp_path / f"{number}").write_bytes(data)
-        most.append(100 * states.MOST_STRUCTURE + 2 * len(data))
+        most.append(128 * states.MOST_STRUCTURE + 2 * len(data))
     code = f"""
 import resource, torch
 from pathlib import Path
