@@ -1,6 +1,7 @@
 """Fine-tuning: what rounding may do, what a bit costs, and where the size lands."""
 
 import copy
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -250,6 +251,15 @@ def test_ctrl_c_keeps_what_was_reached(fitted, clip, short_codec):
     assert tuned.interrupted and len(tuned.history) == 1
     assert len(tuned.tensors) == len(layers(fitted.model))
     assert coded_size(tuned.tensors) == pytest.approx(target, rel=0.1)
+
+
+def test_a_fit_that_ended_badly_is_fine_tuned(fitted, clip, short_codec):
+    """An error of 0.7 is worse than that of any gray picture, but not that of numbers that run away."""
+    last = replace(fitted.history[-1], psnr_db=-10 * math.log10(0.7))
+    poor = replace(fitted, history=(last,))
+    target = int(4 * fitted.model.parameter_count / 8)
+    tuned = finetune(poor, clip, replace(short_codec, steps=10, rounds=0), target, coded_size)
+    assert tuned.history[-1].step == 10 and tuned.history[-1].psnr_db > last.psnr_db
 
 
 def test_without_steps_it_rounds(fitted, clip):
