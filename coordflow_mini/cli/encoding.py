@@ -122,8 +122,8 @@ def encode(
     with ExitStack() as stack:
         stack.enter_context(_alone(real))
         checkpoint = _checkpoint(real, resume, every)
-        stack.enter_context(_explained(checkpoint))
         video = load(source, frames, size, raw, matrix)
+        stack.enter_context(_explained(checkpoint))
 
         from coordflow_mini import distributed, encoder
         from coordflow_mini.fit import default_model
