@@ -7,6 +7,7 @@ prints.
 import math
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "check_layer",
     "check_one_segment",
     "check_rate",
+    "check_room",
     "check_scale",
     "check_source",
     "check_training",
@@ -68,6 +70,15 @@ def check_rate(bpp: float | None) -> None:
     """Refuses rates that are no rates, or more than uncompressed RGB has."""
     if bpp is not None and not 0 < bpp <= 24:
         raise ValueError(f"--bpp must lie above 0 and up to 24 (raw RGB), got {bpp:g}; 0.1 is usual")
+
+
+def check_room(output: Path, size: int) -> None:
+    """Refuses an output of so many bytes whose disk has no room for it, before hours are spent on it."""
+    free = shutil.disk_usage(files.destination(output).parent).free
+    if size > free:
+        raise ValueError(
+            f"{output} takes up to {size:,} bytes, its disk has {free:,} free; make room, or write elsewhere"
+        )
 
 
 def check_training(steps: int | None, minutes: float | None, gamma: float, seed: int) -> None:

@@ -26,6 +26,8 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from coordflow_mini.interrupts import undisturbed
+
 __all__ = [
     "BELLS",
     "LARGEST",
@@ -38,6 +40,9 @@ __all__ = [
     "frequencies",
     "ideal_bits",
 ]
+
+with undisturbed():  # its first call asks NumPy for more, and a Ctrl-C there would be a panic of Rust
+    constriction.stream.queue.RangeDecoder(np.zeros(1, np.uint32))
 
 Integers = NDArray[np.int32]
 

@@ -5,8 +5,6 @@ import errno
 import os
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -15,6 +13,8 @@ from pathlib import Path
 from platform import node
 from secrets import token_hex
 from typing import Any
+
+from coordflow_mini.interrupts import undisturbed
 
 __all__ = ["destination", "replacing", "tidy"]
 
@@ -55,14 +55,14 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        with _undisturbed():
+        with undisturbed():
             _move(temporary, target)
             _remove(temporary)  # of a folder, it is the old one by now
         _sync(target.parent)
     except OSError as error:
-        if error.errno in _FULL:  # what was being written does not say where
-            error.filename = str(target)
-        raise
+        if error.errno not in _FULL:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error  # says where
     finally:
         _remove(temporary)
 
@@ -222,24 +222,3 @@ def _sync(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and a request to end (SIGTERM) wait until this is over; no other thread ever hears of them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if callable(handler := signal.getsignal(number)):
-            before[number] = handler
-            signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows: there, nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["OccupiedError", "occupied"]
+__all__ = ["OccupiedError", "lock_file", "occupied"]
 
 _DATE = "%Y-%m-%d %H:%M:%S"
 _LONGEST = 300  # bytes of a lock file that are looked at
@@ -29,14 +29,19 @@ class OccupiedError(ValueError):
     """Another process is making the same output; one line says which, and since when."""
 
 
+def lock_file(output: Path) -> Path:
+    """What lies beside an output while somebody makes it, and after a kill."""
+    return output.with_name(f".{output.name}.lock")
+
+
 @contextmanager
 def occupied(output: Path) -> Iterator[None]:
-    """Keeps other processes away from an output, by a lock on `.NAME.lock` beside it, removed at the end.
+    """Keeps other processes away from an output, by a lock on its `lock_file`, removed at the end.
 
     A kill leaves that file, without its lock; the next process uses and removes it.
     Raises OccupiedError at once if another process is there.
     """
-    path = output.with_name(f".{output.name}.lock")
+    path = lock_file(output)
     file = None if fcntl is None else _held(path, output)
     try:
         yield

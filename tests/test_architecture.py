@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parent.parent / "coordflow_mini"
 # a video travels.  Found something better?  Change the table in the commit that changes the code.
 MAY_IMPORT: dict[str, str] = {
     "config": "",
-    "files": "",
+    "interrupts": "",
+    "files": "interrupts",
     "text": "",
     "occupation": "",
     "raw": "config",
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, str] = {
     "fit": "checkpoint config distributed guard video coords model loss metrics machine optimizer pixels",
     "quantize": "",
     "finetune": "checkpoint config distributed guard video fit loss machine model optimizer quantize entropy",
-    "entropy": "",
+    "entropy": "interrupts",
     "bitstream": "config quantize entropy",
     "decoder": "config quantize bitstream model coords video",
     "encoder": "checkpoint distributed config video coords metrics model decoder fit finetune bitstream "

@@ -24,6 +24,7 @@ from coordflow_mini import cli, clips, fetch, video
 from coordflow_mini.config import Selection
 from coordflow_mini.fetch import FetchError, Patience, Sequence1080p, Source
 from coordflow_mini.fetch.storage import SPARE, Place
+from coordflow_mini.occupation import lock_file
 
 HASTE = Patience(attempts=3, pause=0.001, timeout=30.0, slowest=300.0)  # 9,000 bytes are progress
 INNER = "ReadySteadyGo_32x16_120fps_420_8bit_YUV.yuv"
@@ -540,6 +541,8 @@ def test_what_a_kill_after_the_last_step_left_is_removed(server, clip, tmp_path)
     place.work.mkdir()
     place.part.write_bytes(b"old")
     assert not get(clip, tmp_path).fresh and not place.work.exists()
+    lock_file(place.target).touch()
+    assert not get(clip, tmp_path).fresh and not place.is_unfinished
 
 
 def test_two_at_the_same_time_do_not_meet(server, clip, tmp_path):

@@ -86,6 +86,17 @@ def test_what_fails_leaves_what_was_there(tmp_path):
     assert names(tmp_path) == ["x", "x.bin"]
 
 
+def test_a_full_disk_is_named(tmp_path):
+    """Also by errors that come from elsewhere, and whose name cannot be set."""
+
+    class ForeignError(OSError):
+        filename = property(lambda self: None)
+
+    for kind in (OSError, ForeignError):
+        with pytest.raises(OSError, match=r"No space left.*x\.npy"), replacing(tmp_path / "x.npy"):
+            raise kind(errno.ENOSPC, "No space left on device")
+
+
 def test_contents_reach_the_disk_before_the_name_does(tmp_path, monkeypatch):
     """And then the folder: or a power cut could leave the new name empty, or the old one."""
     calls = []

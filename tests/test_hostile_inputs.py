@@ -350,11 +350,10 @@ def test_a_full_disk_keeps_what_was_there(name: str, folder: Path) -> None:
         f'{old}; {fill}; ls -R /mnt > before; "$1" -m coordflow_mini {words} -q --threads 1; code=$?; '
         f'ls -R /mnt | cmp - before && exit $code || exit 99'
     )  # fmt: skip
-    if coded:
-        script = script.replace("-q", "-q --steps 2 --checkpoint-every 0")
     result = small_disk(script)
     assert result.returncode == 2, result
-    assert result.stderr.count("\n") == 1 and "No space left" in result.stderr, result.stderr
+    reason = "its disk has 0 free; make room" if coded else "No space left"
+    assert result.stderr.count("\n") == 1 and reason in result.stderr, result.stderr
 
 
 def test_a_folder_that_may_only_be_read(folder: Path) -> None:
@@ -374,7 +373,7 @@ def test_names_of_any_bytes_are_printed(folder: Path) -> None:
         command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     )
     assert result.returncode == 0, result.stderr
-    assert b"\\udcfe.npy" in result.stdout and (folder / "\udcfe.npy").is_file()
+    assert b"?.npy" in result.stdout and (folder / "\udcfe.npy").is_file()
 
 
 def test_a_rate_of_many_digits_fits_into_a_file(tmp_path: Path) -> None:

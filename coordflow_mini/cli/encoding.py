@@ -133,6 +133,7 @@ def encode(
         console = Console(quiet=quiet or distributed.rank() > 0)
         model = replace(default_model(video), **wanted.model)
         plan = encoder.plan(video, bpp=bpp, model=model, codec=wanted.codec, segment_frames=segment_frames)
+        arguments.check_room(real, plan.target_bytes)
         _begin(checkpoint, resume, console)
         chosen = _budget(wanted, minutes, checkpoint, video, plan, place, console)
         console.say(_intention(video, plan, chosen))

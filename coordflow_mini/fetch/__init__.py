@@ -43,8 +43,8 @@ __all__ = [
     "uvg",
 ]
 
-_PACKAGES = ("filelock", "pooch", "py7zr", "requests")
-_CURE = 'pip install filelock "pooch>=1.8" "py7zr>=1.1.4" requests "urllib3>=2.2"'
+_PACKAGES = ("pooch", "py7zr", "requests")
+_CURE = 'pip install "pooch>=1.8" "py7zr>=1.1.4" requests "urllib3>=2.2"'
 
 
 def fetch(
@@ -63,7 +63,7 @@ def fetch(
     """
     place, on_bytes = Place(source, folder or data_folder()), on_bytes or (lambda *_: None)
     on_retry, patience = on_retry or (lambda _: None), patience or Patience()
-    if os.path.lexists(place.target) and not place.work.exists():
+    if os.path.lexists(place.target) and not place.is_unfinished:
         return records.check_present(place, on_bytes)
     _require_packages()
     check_space([source], place.folder)

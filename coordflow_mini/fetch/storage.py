@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from coordflow_mini.fetch.sources import FetchError, Source
-from coordflow_mini.occupation import OccupiedError, occupied
+from coordflow_mini.occupation import OccupiedError, lock_file, occupied
 
 __all__ = ["SPARE", "Place", "check_free", "check_space", "data_folder", "find", "free_space", "missing"]
 
@@ -90,6 +90,11 @@ class Place:
     def unpacked(self) -> Path:
         """What has come out of the archive."""
         return self.work / "unpacked"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether somebody is at work here, or was killed."""
+        return self.work.exists() or lock_file(self.target).exists()
 
     @property
     def _continued(self) -> tuple[Path, ...]:
