@@ -112,7 +112,7 @@ soak: setup  ## 240 clips in one process, eight encodes at once: five minutes; C
 
 .PHONY: inputs
 
-inputs: setup  ## try every command on hundreds of damaged and hostile inputs: fifteen minutes; ONLY=mp4 for some
+inputs: setup  ## try every command on hundreds of damaged and hostile inputs: a quarter of an hour; ONLY=mp4 for some
 	$(CAMPAIGN).inputs $(ONLY)
 
 CASES ?= 20000
@@ -130,5 +130,5 @@ fuzz: setup  ## fuzz the readers of .cfv files, guided by coverage (atheris, Lin
 
 .PHONY: kills
 
-kills: setup  ## kill -9 and Ctrl-C at random moments, N=1000 kills in about 25 minutes; SEED=1, ONLY=encode,fetch
+kills: setup  ## kill -9 and Ctrl-C at random moments, N=1000 kills in half an hour; SEED=1, ONLY=encode,fetch
 	$(CAMPAIGN).kills --kills $(or $(N),1000) --interrupts 20 --points --seed $(or $(SEED),0) $(if $(ONLY),--only $(ONLY))
