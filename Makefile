@@ -112,7 +112,7 @@ soak: setup  ## 240 clips in one process, eight encodes at once: five minutes; C
 
 .PHONY: inputs
 
-inputs: setup  ## try every command on hundreds of damaged and hostile inputs: a quarter of an hour; ONLY=mp4 for some
+inputs: setup  ## try every command on hundreds of damaged and hostile inputs: ten minutes; ONLY=mp4 for some
 	$(CAMPAIGN).inputs $(ONLY)
 
 CASES ?= 20000
