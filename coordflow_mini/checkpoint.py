@@ -105,7 +105,7 @@ class Checkpoint:
 
     def reached(self, stage: str, of: Mapping[str, Any], state: State) -> None:
         """Remember how far a stage has come; written if it is time to."""
-        self._known()[stage] = {"of": dict(of), **_copied(state)}
+        self._known()[stage] = {"of": dict(of), **states.copied(state, "cpu")}
         self._fresh = True
         if time.monotonic() - self._written >= self.every:
             self.end()
@@ -206,17 +206,4 @@ def figure(state: State, name: str, *, least: float = 0.0, most: float = math.in
     value = state[name]
     if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
         raise ValueError(f"its {name} is {value!r:.40}")
-    return value
-
-
-def _copied(value: Any) -> Any:
-    """The same with tensors of its own, on the CPU: training goes on, what is remembered stays."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_copied(inner) for inner in value)
     return value

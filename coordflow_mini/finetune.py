@@ -26,11 +26,12 @@ from coordflow_mini.fit import (
     History,
     OnStep,
     Progress,
+    Resumable,
     Sampler,
     cosine,
     worth_compiling,
 )
-from coordflow_mini.guard import LOWERED, DivergenceError, Guard, copied, is_finite
+from coordflow_mini.guard import DivergenceError, Guard, is_finite
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.optimizer import make_optimizer, restore
 from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
@@ -136,13 +137,8 @@ class FineTuned:
     interrupted: bool = False
 
 
-class _Tuning:
-    """The state of fine-tuning: weights, steps, their optimizers and the size of the file.
-
-    keep: told the state after every report.
-    """
-
-    keep: Callable[[State], None] | None = None
+class _Tuning(Resumable):
+    """The state of fine-tuning: weights, steps, their optimizers and the size of the file."""
 
     def __init__(
         self,
@@ -201,12 +197,7 @@ class _Tuning:
             elif ends:
                 self._report()
 
-    def state(self) -> State:
-        """All that the next steps depend on, and what was reported."""
-        return {**self._numbers(), "history": self.history.to_state()}
-
-    def _numbers(self) -> State:
-        """All that the next steps depend on: as much after a million reports as after one."""
+    def _own_numbers(self) -> State:
         return {
             "done": self.done,
             "seconds": time.perf_counter() - self.began,
@@ -216,37 +207,18 @@ class _Tuning:
             "quantizer": self.quantizer.state_dict(),
             "weights": self.weights.state_dict(),
             "steps": self.steps.state_dict(),
-            "generator": self.sampler.generator.get_state(),
-            "lowered": self.guard.lowered,
         }
 
-    def _remember(self) -> None:
-        """This is a state to come back to."""
-        self.guard.keep({**self._numbers(), "reports": len(self.history)})
-
-    def restore(self, state: State) -> None:
-        """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
-        self._set(state)
-        self.history = History.from_state(state["history"], self.done)
-
-    def _return(self, good: State) -> None:
-        """Go on from what `_remember` kept."""
-        self._set(good)
-        self.history.cut(good["reports"])
-
-    def _set(self, state: State) -> None:
-        if not is_finite(state):
-            raise ValueError("not all of its numbers are finite")
+    def _set_own(self, state: State) -> int:
         most = self.config.steps + self.config.rounds * _REPORT
         self.done = int(figure(state, "done", most=most))
-        self.guard.lowered = int(figure({"lowered": 0, **state}, "lowered", most=LOWERED))
         self.began = min(self.began, time.perf_counter() - figure(state, "seconds"))
         self.error, self.surcharge = figure(state, "error"), figure(state, "surcharge", least=1e-6)
         self.size = int(figure(state, "size", least=1))
         self.quantizer.load_state_dict(state["quantizer"])
-        restore(self.weights, copied(state["weights"]))  # PyTorch would train in its tensors
-        restore(self.steps, copied(state["steps"]))
-        self.sampler.generator.set_state(state["generator"])
+        restore(self.weights, state["weights"])
+        restore(self.steps, state["steps"])
+        return self.done
 
     def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
         for optimizer, full in (

@@ -30,7 +30,7 @@ from coordflow_mini.coords import (
     random_patches,
     random_places,
 )
-from coordflow_mini.guard import LOWERED, DivergenceError, Guard, copied, is_finite
+from coordflow_mini.guard import LOWERED, DivergenceError, Guard, is_finite
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
 from coordflow_mini.machine import compiled, keep_memory, training_dtype
 from coordflow_mini.model import CoordFlow, weight_count
@@ -43,6 +43,7 @@ __all__ = [
     "FitResult",
     "History",
     "Progress",
+    "Resumable",
     "Sampler",
     "cosine",
     "default_model",
@@ -262,13 +263,59 @@ def _checked_weights(weights: Tensor | NDArray[Any], video: Video) -> Tensor:
     return values.flatten(1)
 
 
-class _Run:
-    """One model under training: the loop of `fit` from a given seed.
+class Resumable:
+    """A training that can be gone on with, by another process too, or led back to its last good report.
 
     keep: told the state after every report.
     """
 
+    sampler: Sampler
+    guard: Guard
+    history: History
     keep: Callable[[State], None] | None = None
+
+    def state(self) -> State:
+        """All that the next steps depend on, and what was reported."""
+        return {**self._numbers(), "history": self.history.to_state()}
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
+        self.history = History.from_state(state["history"], self._set(state))
+
+    def _remember(self) -> None:
+        """This is a state to come back to."""
+        self.guard.keep({**self._numbers(), "reports": len(self.history)})
+
+    def _return(self, good: State) -> None:
+        """Go on from what `_remember` kept."""
+        self._set(good)
+        self.history.cut(good["reports"])
+
+    def _numbers(self) -> State:
+        """All that the next steps depend on: as much after a million reports as after one."""
+        generator = self.sampler.generator.get_state()
+        return {**self._own_numbers(), "generator": generator, "lowered": self.guard.lowered}
+
+    def _set(self, state: State) -> int:
+        """Go on from these numbers; at which step."""
+        if not is_finite(state):
+            raise ValueError("not all of its numbers are finite")
+        self.guard.lowered = int(figure({"lowered": 0, **state}, "lowered", most=LOWERED))
+        step = self._set_own(state)
+        self.sampler.generator.set_state(state["generator"])
+        return step
+
+    def _own_numbers(self) -> State:
+        """Those of this kind of training."""
+        raise NotImplementedError
+
+    def _set_own(self, state: State) -> int:
+        """Go on from `_own_numbers`; at which step."""
+        raise NotImplementedError
+
+
+class _Run(Resumable):
+    """One model under training: the loop of `fit` from a given seed."""
 
     def __init__(
         self, sampler: Sampler, model: CoordFlow, config: FitConfig, stage: str, on_step: OnStep | None
@@ -315,47 +362,23 @@ class _Run:
         self.optimizer.step()
         self.step += 1
 
-    def state(self) -> State:
-        """All that the next steps depend on, and what was reported."""
-        return {**self._numbers(), "history": self.history.to_state()}
-
-    def _numbers(self) -> State:
-        """All that the next steps depend on: as much after a million reports as after one."""
+    def _own_numbers(self) -> State:
         return {
             "step": self.step,
             "seconds": self.seconds,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "generator": self.sampler.generator.get_state(),
-            "lowered": self.guard.lowered,
             "most": self.most,
         }
 
-    def _remember(self) -> None:
-        """This is a state to come back to."""
-        self.guard.keep({**self._numbers(), "reports": len(self.history)})
-
-    def restore(self, state: State) -> None:
-        """Go on from a `state`, which stays as it is.  Raises ValueError if it is not finite."""
-        self._set(state)
-        self.history = History.from_state(state["history"], self.step)
-
-    def _return(self, good: State) -> None:
-        """Go on from what `_remember` kept."""
-        self._set(good)
-        self.history.cut(good["reports"])
-
-    def _set(self, state: State) -> None:
-        if not is_finite(state):
-            raise ValueError("not all of its numbers are finite")
+    def _set_own(self, state: State) -> int:
         self.step = int(figure(state, "step", most=self.config.steps))
         self.seconds = figure(state, "seconds")
-        self.guard.lowered = int(figure({"lowered": 0, **state}, "lowered", most=LOWERED))
         self.most = figure({"most": 0.0, **state}, "most", most=1)
         self.recent = []
         self.model.load_state_dict(state["model"])
-        restore(self.optimizer, copied(state["optimizer"]))  # PyTorch would train in its tensors
-        self.sampler.generator.set_state(state["generator"])
+        restore(self.optimizer, state["optimizer"])
+        return self.step
 
     def _set_rates(self) -> None:
         """Annealing at the end; wide weights (the colors) warm up."""

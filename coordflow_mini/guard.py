@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from coordflow_mini import distributed
+from coordflow_mini.states import copied
 
-__all__ = ["LOWERED", "DivergenceError", "Guard", "copied", "is_finite"]
+__all__ = ["LOWERED", "DivergenceError", "Guard", "is_finite"]
 
 _log = logging.getLogger("coordflow_mini")
 
@@ -121,14 +122,3 @@ def _numbers(value: Any) -> list[Any]:
     elif not isinstance(value, (list, tuple)):
         return [value] if isinstance(value, float) else []
     return [number for inner in value for number in _numbers(inner)]
-
-
-def copied(value: Any) -> Any:
-    """The same state with tensors of its own, on the devices where they are."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {name: copied(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(copied(inner) for inner in value)
-    return value

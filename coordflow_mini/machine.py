@@ -6,9 +6,7 @@ import math
 import os
 import platform
 import signal
-import threading
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
@@ -16,6 +14,8 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+from coordflow_mini.interrupts import undisturbed
 
 __all__ = ["compiled", "device_named", "keep_memory", "sine", "training_dtype"]
 
@@ -77,7 +77,7 @@ def compiled(function: Function, use: Hashable) -> Function:
         if works:
             try:
                 fast = fast or torch.compile(_twin(function, use), dynamic=False, options=_COMPILER)
-                with _interrupts_later():
+                with undisturbed(signal.SIGINT):  # PyTorch swallows one while it looks whether the code fits
                     return fast(*arguments)
             except (RuntimeError, ImportError, OSError) as error:
                 _log.warning("not compiled, goes on without: %s", str(error).strip().partition("\n")[0])
@@ -103,23 +103,6 @@ def _twin(function: FunctionType, use: Hashable) -> FunctionType:
     )
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin
-
-
-@contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Ctrl-C is heard at the end: PyTorch swallows it while it looks whether compiled code still fits."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-        if heard:
-            raise KeyboardInterrupt
 
 
 def sine(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from platform import node
 
+from coordflow_mini.text import printable
+
 try:
     import fcntl
 except ImportError:  # Windows: there, nobody is kept out
@@ -62,7 +64,7 @@ def _held(path: Path, output: Path) -> int:
             who = os.read(file, _LONGEST).decode("utf-8", "replace")
             os.close(file)
             raise OccupiedError(
-                f"{output} is being made by {_plain(who) or 'another process'}; "
+                f"{output} is being made by {printable(' '.join(who.split())) or 'another process'}; "
                 f"wait until it has ended, or give another output"
             ) from None
         except OSError:  # this file system has none
@@ -91,7 +93,3 @@ def _is_named(path: Path, file: int) -> bool:
     with suppress(OSError):
         return os.path.samestat(os.stat(path), os.fstat(file))
     return False
-
-
-def _plain(text: str) -> str:
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

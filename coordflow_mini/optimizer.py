@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from coordflow_mini.machine import training_dtype
+from coordflow_mini.states import copied
 
 __all__ = ["Muon", "make_optimizer", "orthogonalized", "restore"]
 
@@ -126,13 +127,14 @@ def make_optimizer(name: str, parameters: Iterable[nn.Parameter], rate: float) -
 
 
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Give an optimizer the `state_dict` of one that was made alike.
+    """Give an optimizer the `state_dict` of one that was made alike; its tensors are copied.
 
-    PyTorch compares the numbers of parameters only; what else does not fit would be met at some later step.
+    PyTorch would train in the given ones.  And it compares the numbers of parameters only; what else does not
+    fit would be met at some later step.
     Raises ValueError, or whatever PyTorch raises, if it is that of another one.
     """
     made = _settings(optimizer)
-    optimizer.load_state_dict(state)
+    optimizer.load_state_dict(copied(state))
     for group, ours, theirs in zip(optimizer.param_groups, made, _settings(optimizer), strict=True):
         if any(theirs[name] != ours[name] for name in ours.keys() & theirs.keys()):
             raise ValueError("its optimizer has other settings")

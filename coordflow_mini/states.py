@@ -17,11 +17,27 @@ import json
 import math
 from typing import Any
 
-__all__ = ["MOST_STRUCTURE", "from_bytes", "to_bytes"]
+__all__ = ["MOST_STRUCTURE", "copied", "from_bytes", "to_bytes"]
 
 MOST_STRUCTURE = 1 << 22  # bytes of JSON; what grows with a training is a tensor
 _MOST_AXES, _MOST_NUMBERS, _DEEPEST = 16, 1 << 40, 50
 _DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+
+
+def copied(value: Any, device: Any = None) -> Any:
+    """The same state with tensors of its own: training goes on, what is remembered stays.
+
+    device: where they are to be; each stays where it is if not given.
+    """
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach().to(device or value.device, copy=True)
+    if isinstance(value, dict):
+        return {name: copied(inner, device) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(copied(inner, device) for inner in value)
+    return value
 
 
 def to_bytes(state: Any) -> bytes:

@@ -18,8 +18,9 @@ from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, _Tuning, finetune
 from coordflow_mini.fit import FitResult, Progress, Sampler, _Run, fit
-from coordflow_mini.guard import DivergenceError, Guard, copied, is_finite
+from coordflow_mini.guard import DivergenceError, Guard, is_finite
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.states import copied
 from coordflow_mini.video import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,6 +13,7 @@ from torch._dynamo.testing import CompileCounter
 from coordflow_mini import machine
 from coordflow_mini.config import FitConfig
 from coordflow_mini.fit import fit, worth_compiling
+from coordflow_mini.interrupts import undisturbed
 from coordflow_mini.machine import compiled, keep_memory, sine, training_dtype
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -146,7 +147,7 @@ def test_ctrl_c_in_compiled_code_is_heard_after_it():
     before, done = signal.signal(signal.SIGINT, signal.default_int_handler), []
 
     def work() -> None:
-        with machine._interrupts_later():
+        with undisturbed(signal.SIGINT):
             signal.raise_signal(signal.SIGINT)
             done.append("the rest of it")
 
