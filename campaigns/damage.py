@@ -109,6 +109,12 @@ class Parts:
             position += length + 4
         return cls(data[:5], tuple(fields), name, tuple(sections))
 
+    def with_payload(self, place: int, payload: bytes) -> "Parts":
+        """The same with another payload in one section."""
+        sections = list(self.sections)
+        sections[place] = (sections[place][0], payload)
+        return replace(self, sections=tuple(sections))
+
     def to_bytes(self) -> bytes:
         header = b"".join(map(varint, self.fields)) + varint(len(self.name)) + self.name
         sections = (sealed(varint(kind) + varint(len(payload)) + payload) for kind, payload in self.sections)
@@ -264,28 +270,24 @@ def rearrange(data: bytes, rng: Random) -> bytes:
 def overlap(data: bytes, rng: Random) -> bytes:
     """A segment that says that it codes other frames."""
     parts = Parts.of(data)
-    sections = list(parts.sections)
-    place = rng.randrange(len(sections))
-    kind, payload = sections[place]
+    place = rng.randrange(len(parts.sections))
+    payload = parts.sections[place][1]
     first, start = varint_at(payload, 0)
     frames, start = varint_at(payload, start)
     first, frames = (
         rng.choice((value, value + 1, max(0, value - 1), rng.choice(LIES))) for value in (first, frames)
     )
-    sections[place] = (kind, varint(first) + varint(frames) + payload[start:])
-    return replace(parts, sections=tuple(sections)).to_bytes()
+    return parts.with_payload(place, varint(first) + varint(frames) + payload[start:]).to_bytes()
 
 
 def recode(data: bytes, rng: Random) -> bytes:
     """A segment's coded words changed, where a range decoder finds other weights, or none."""
     parts = Parts.of(data)
-    sections = list(parts.sections)
-    place = rng.randrange(len(sections))
-    kind, payload = sections[place]
+    place = rng.randrange(len(parts.sections))
+    payload = parts.sections[place][1]
     start = 2 + 4 * rng.randrange(max(1, len(payload) // 4))
     word = rng.choice((rng.randbytes(4), bytes(4), b"\xff" * 4, rng.randbytes(4 * rng.randrange(40)), b""))
-    sections[place] = (kind, payload[:start] + word + payload[start + 4 :])
-    return replace(parts, sections=tuple(sections)).to_bytes()
+    return parts.with_payload(place, payload[:start] + word + payload[start + 4 :]).to_bytes()
 
 
 def lie_in_weights(data: bytes, rng: Random) -> bytes:
@@ -293,15 +295,13 @@ def lie_in_weights(data: bytes, rng: Random) -> bytes:
     parts = Parts.of(data)
     shapes = shapes_of(bitstream.read_header(data))
     place = rng.choice([place for place, (kind, _) in enumerate(parts.sections) if kind == bitstream.SEGMENT])
-    kind, payload = parts.sections[place]
+    payload = parts.sections[place][1]
     start = varint_at(payload, varint_at(payload, 0)[1])[1]
     tensors = entropy.decode_coded(payload[start:], [(len(shapes),), *shapes])
     for _ in range(rng.choice((1, 1, 2, 3))):
         integers = tensors[0 if rng.random() < 0.5 else rng.randrange(len(tensors))].integers.reshape(-1)
         integers[rng.randrange(len(integers))] = rng.choice(NUMBERS)
-    sections = list(parts.sections)
-    sections[place] = (kind, payload[:start] + entropy._encode(tensors))
-    return replace(parts, sections=tuple(sections)).to_bytes()
+    return parts.with_payload(place, payload[:start] + entropy._encode(tensors)).to_bytes()
 
 
 def version(data: bytes, rng: Random) -> bytes:

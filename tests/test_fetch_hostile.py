@@ -111,11 +111,16 @@ def test_an_answer_without_length_takes_half_of_the_disk_at_most(talk, tmp_path,
     assert "make room" in refused(source, tmp_path)
 
 
-def dripping():
-    yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+def after(start, bit):
+    """A start at once, then a byte now and then, without end."""
+    yield start
     while True:
-        yield b"x"
+        yield bit
         time.sleep(0.02)
+
+
+def dripping():
+    return after(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x")
 
 
 def interim():
@@ -124,17 +129,11 @@ def interim():
 
 
 def one_header():
-    yield b"HTTP/1.1 200 OK\r\nX-A: "
-    while True:
-        yield b"a"
-        time.sleep(0.02)
+    return after(b"HTTP/1.1 200 OK\r\nX-A: ", b"a")
 
 
 def one_chunk():
-    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"
-    while True:
-        yield b"a"
-        time.sleep(0.02)
+    return after(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a")
 
 
 def trailers():
