@@ -20,15 +20,16 @@ import numpy as np
 import torch
 
 from benchmarks.motion import motion_errors
-from coordflow_mini import clips, metrics
 from coordflow_mini.config import CodecConfig, FitConfig
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, read_model
-from coordflow_mini.demo import Demo
 from coordflow_mini.encoder import Encoding, compress
-from coordflow_mini.evaluate import hardware
-from coordflow_mini.fit import default_model
-from coordflow_mini.video import Video
+from coordflow_mini.measure import metrics
+from coordflow_mini.measure.evaluate import hardware
+from coordflow_mini.sweeps.demo import Demo
+from coordflow_mini.train import default_model
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 BUNNY_BYTES = 18_662
 SEEDS = range(5)
@@ -144,7 +145,8 @@ def repeat() -> Iterator[Figure]:
 _CHILD = """
 import resource, sys
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini import clips, config, decoder, encoder
+from coordflow_mini import config, decoder, encoder
+from coordflow_mini.video import read as clips
 if sys.argv[1] == "encode":
     video = clips.load("clip:bunny", config.Selection(0, 60, 1, 1920, 1080))
     model = ModelConfig(width=64, highest_frequency=96.0)

@@ -24,13 +24,14 @@ import numpy as np
 import torch
 
 from benchmarks.recipes import Recipe, Training, available
-from coordflow_mini import clips, metrics
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import plan
-from coordflow_mini.evaluate import hardware
+from coordflow_mini.measure import metrics
+from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.video import Video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 DEFAULT = Recipe()
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -5,10 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from coordflow_mini import metrics, similarity
-from coordflow_mini.clips import Scene
+from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, half_side
+from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.video.read import Scene
 
 __all__ = ["aligned", "motion_errors"]
 

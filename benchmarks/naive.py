@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from coordflow_mini import similarity
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.fit import cosine
+from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.video import Video
+from coordflow_mini.train import cosine
+from coordflow_mini.video.clip import Video
 
 __all__ = ["NaiveLayer", "NaiveModel", "Training", "from_library", "loss_of", "render"]
 

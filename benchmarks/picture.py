@@ -6,9 +6,9 @@ python -m benchmarks.picture runs/demo/demo.cfv docs/layers.png
 import sys
 from pathlib import Path
 
-from coordflow_mini import plots
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import read_model
+from coordflow_mini.show import plots
 
 
 def main(source: str, target: str) -> None:

@@ -24,15 +24,17 @@ import torch
 from torch import nn
 
 from benchmarks.rivals import KINDS, Rival, Settings, Training, rival
-from coordflow_mini import bitstream, clips, metrics
+from coordflow_mini import bitstream
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.encoder import header_of, plan
-from coordflow_mini.evaluate import hardware
 from coordflow_mini.finetune import finetune
-from coordflow_mini.fit import FitResult, fit
+from coordflow_mini.measure import metrics
+from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import to_uint8, weight_count
-from coordflow_mini.video import Video
+from coordflow_mini.train import FitResult, fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 OURS = "CoordFlow"
 RUNS = Path("runs/quality.jsonl")

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from coordflow_mini import clips, video
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import random_pixels
-from coordflow_mini.evaluate import hardware
-from coordflow_mini.fit import fit
-from coordflow_mini.pixels import Clip, clip_on
-from coordflow_mini.raw import RawFormat
+from coordflow_mini.measure.evaluate import hardware
+from coordflow_mini.sampling import Clip, clip_on
+from coordflow_mini.train import fit
+from coordflow_mini.video import clip as video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.raw import RawFormat
 
 RAW = RawFormat(1920, 1080)
 RGB_FRAMES = 60  # 373 MB

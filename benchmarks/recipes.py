@@ -1,6 +1,6 @@
 """Ways to train a `CoordFlow` that the library does not offer, for `benchmarks.learning` to compare.
 
-The default `Recipe` is `coordflow_mini.fit` with `FitConfig()`; a variant changes one field of it.  All
+The default `Recipe` is `coordflow_mini.train` with `FitConfig()`; a variant changes one field of it.  All
 phases are shares of the run, so that a recipe with dearer steps has the same opening in fewer of them.
 """
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import PixelBatch, frame_times, pixel_points, random_pixels
-from coordflow_mini.fit import cosine, trapezoid
 from coordflow_mini.loss import loss_terms
-from coordflow_mini.machine import training_dtype
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.optimizer import make_optimizer
-from coordflow_mini.video import Video
+from coordflow_mini.muon import make_optimizer
+from coordflow_mini.ops.compiling import training_dtype
+from coordflow_mini.train import cosine, trapezoid
+from coordflow_mini.video.clip import Video
 
 __all__ = ["Draws", "ImportantDraws", "Recipe", "Training", "available", "rate_share"]
 

@@ -16,13 +16,15 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coordflow_mini import budget, clips, jobs, sweep
 from coordflow_mini.config import PRESETS, CodecConfig, ModelConfig, Preset
 from coordflow_mini.encoder import cut
-from coordflow_mini.evaluate import hardware
-from coordflow_mini.jobs import Job, Recipe
+from coordflow_mini.measure.evaluate import hardware
+from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.model import weight_count
-from coordflow_mini.results import RatePoint, RunResult
+from coordflow_mini.sweeps import budget, sweep
+from coordflow_mini.sweeps import job as jobs
+from coordflow_mini.sweeps.job import Job, Recipe
+from coordflow_mini.video import read as clips
 
 HEIGHT, WIDTH, FPS = 1080, 1920, 30
 RAW_BYTES = HEIGHT * WIDTH * 3 // 2  # of a frame, 4:2:0

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 import torch
 
 from benchmarks.speed import interleaved
-from coordflow_mini import bitstream, clips, encoder
+from coordflow_mini import bitstream, encoder
 from coordflow_mini.config import CodecConfig, FitConfig
 from coordflow_mini.decoder import decode_frames
-from coordflow_mini.evaluate import hardware
+from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import weight_count
-from coordflow_mini.video import Video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 TARGET = 0.05  # of the time of a full decode
 WANTED = range(300, 310)

@@ -23,17 +23,17 @@ from itertools import pairwise, product
 import torch
 
 from benchmarks import naive
-from coordflow_mini import clips
-from coordflow_mini.budget import steps_for
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
-from coordflow_mini.evaluate import hardware
-from coordflow_mini.fit import Sampler, default_model, fit
-from coordflow_mini.machine import training_dtype
-from coordflow_mini.metrics import psnr_db
+from coordflow_mini.measure.evaluate import hardware
+from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.optimizer import make_optimizer
-from coordflow_mini.video import Video
+from coordflow_mini.muon import make_optimizer
+from coordflow_mini.ops.compiling import training_dtype
+from coordflow_mini.sweeps.budget import steps_for
+from coordflow_mini.train import Sampler, default_model, fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 BATCH, ROUNDS, STEPS, FRAMES = 8192, 7, 10, 4  # pixels a step; rounds; steps and frames in a round
 TARGET_DB, SEEDS = 36.0, (0, 1, 2)

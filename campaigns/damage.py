@@ -143,8 +143,9 @@ def originals() -> tuple[bytes, ...]:
 
 def encode_originals() -> None:
     """Makes them anew: a minute."""
-    from coordflow_mini import clips, encoder
+    from coordflow_mini import encoder
     from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+    from coordflow_mini.video import read as clips
 
     tiny = ModelConfig(width=4, depth=1, space_frequencies=2, time_frequencies=1, flow_width=2)
     models = (
@@ -360,7 +361,8 @@ WORK_JUDGED = 1 << 29  # multiply-adds of a frame; more are not rendered at all
 
 def judge(data: bytes) -> bool:
     """Whether the data is a video.  Raises FindingError if it is neither that nor one BitstreamError."""
-    from coordflow_mini import decoder, evaluate
+    from coordflow_mini import decoder
+    from coordflow_mini.measure import evaluate
 
     began = time.process_time()
     with warnings.catch_warnings():
@@ -399,7 +401,7 @@ def _answer(read: Callable[[bytes], object], data: bytes) -> object:
 def _first_and_last(data: bytes, header: bitstream.Header) -> list[tuple[int, ...]]:
     """The shapes of the first and the last frame of every segment's model, looked at."""
     from coordflow_mini import coords, decoder
-    from coordflow_mini.evaluate import weight_count
+    from coordflow_mini.measure.evaluate import weight_count
 
     bitstream.index(data)
     height, width = header.height, header.width
@@ -526,7 +528,8 @@ _MEASURE = """
 import resource, sys, time
 import torch
 from campaigns import damage
-from coordflow_mini import bitstream, cli, decoder, evaluate
+from coordflow_mini import bitstream, cli, decoder
+from coordflow_mini.measure import evaluate
 
 def read(path):
     def command(word, *more):

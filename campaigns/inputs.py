@@ -728,7 +728,7 @@ def good(folder: Path) -> None:
     """`good.npy`, two frames, and `good.cfv`, which holds them."""
     from coordflow_mini import encoder
     from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-    from coordflow_mini.video import Video
+    from coordflow_mini.video.clip import Video
 
     video = Video(pictures(2, 8, 12))
     np.save(folder / "good.npy", video.frames)
@@ -792,7 +792,7 @@ def findings(
 
 def written(folder: Path) -> tuple[int, ...]:
     """The shape of what `export` wrote."""
-    from coordflow_mini import video
+    from coordflow_mini.video import clip as video
 
     return video.read(folder / "new" / "frames").frames.shape
 

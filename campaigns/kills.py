@@ -222,14 +222,14 @@ def struck(trial: Trial, chance: random.Random, count: Counter[str], most: int =
 
 
 def write_file(folder: Path) -> None:
-    from coordflow_mini.files import replacing
+    from coordflow_mini.ops.files import replacing
 
     with replacing(folder / "out.bin") as temporary:
         temporary.write_bytes(b"new" * 5000)
 
 
 def write_folder(folder: Path) -> None:
-    from coordflow_mini.files import replacing
+    from coordflow_mini.ops.files import replacing
 
     with replacing(folder / "out") as temporary:
         (temporary / "inner").mkdir(parents=True)
@@ -240,7 +240,7 @@ def write_folder(folder: Path) -> None:
 
 def _without_exchange(folder: Path) -> None:
     """As on systems that cannot exchange two names."""
-    from coordflow_mini import files
+    from coordflow_mini.ops import files
 
     files._exchanged = lambda *_: False
     write_folder(folder)
@@ -258,7 +258,7 @@ def _old_folder(folder: Path) -> None:
 
 def _restored(folder: Path) -> None:
     """Where two steps are needed, the folder may be away between them: it comes back with the next write."""
-    from coordflow_mini.files import tidy
+    from coordflow_mini.ops.files import tidy
 
     tidy(folder / "out")
 
@@ -276,7 +276,7 @@ def _checkpoint(folder: Path) -> None:
     """A training that writes two checkpoints, goes on from them, and ends."""
     import torch
 
-    from coordflow_mini.checkpoint import Checkpoint
+    from coordflow_mini.ops.checkpoint import Checkpoint
 
     kept = Checkpoint(folder / "x.checkpoint", every=0)
     for part in (kept.part(0), kept.part(1)):
@@ -315,7 +315,7 @@ ENCODE = ["encode", "@scene.npy", "x.cfv", *BRIEF]
 
 
 def _checkpoints_whole(folder: Path) -> None:
-    from coordflow_mini.checkpoint import Checkpoint
+    from coordflow_mini.ops.checkpoint import Checkpoint
 
     for path in folder.rglob("*.checkpoint*"):
         if path.name[0] != ".":
@@ -343,9 +343,9 @@ def encodes() -> tuple[Chain, ...]:
 
 
 def _sweep(folder: Path) -> None:
-    from coordflow_mini import sweep
     from coordflow_mini.config import CodecConfig, FitConfig
-    from coordflow_mini.jobs import Recipe
+    from coordflow_mini.sweeps import sweep
+    from coordflow_mini.sweeps.job import Recipe
 
     fit = FitConfig(steps=40, batch=64, warm_up=1, grow=1, static=1)
     recipe = Recipe(1, 1, fit, CodecConfig(steps=40), segment_frames=3)
@@ -359,7 +359,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _jobs_whole(folder: Path) -> None:
-    from coordflow_mini.jobs import read_object
+    from coordflow_mini.sweeps.job import read_object
 
     for path in (folder / "jobs").rglob("*.json"):
         if path.name[0] != ".":
@@ -505,7 +505,7 @@ def together(root: Path, chance: random.Random, count: Counter[str]) -> None:
 
 
 def _write_often(folder: Path, mark: int, times: int = 25) -> None:
-    from coordflow_mini.files import replacing
+    from coordflow_mini.ops.files import replacing
 
     for _ in range(times):
         with replacing(folder / "out.txt") as temporary:
@@ -571,13 +571,14 @@ def loaded() -> None:
     import torchmetrics  # noqa: F401
 
     torch.set_num_threads(1)
-    from coordflow_mini import cli, evaluate, finetune, fit, sweep, video, worker  # noqa: F401
+    from coordflow_mini import cli, finetune, worker  # noqa: F401
     from coordflow_mini.course import classbook, submissions  # noqa: F401
 
 
 def prepared(root: Path, groups: set[str]) -> None:
     """Training in small, and the files that the commands read; made by children."""
-    from coordflow_mini import cli, finetune, fit
+    from coordflow_mini import cli, finetune
+    from coordflow_mini import train as fit
     from coordflow_mini.config import FitConfig
 
     cli.encoding.FitConfig = _small(FitConfig)
@@ -608,8 +609,8 @@ def _small(kind: Any) -> Any:
 def _sources(root: Path) -> None:
     import numpy as np
 
-    from coordflow_mini import clips
     from coordflow_mini.course.progress import Summary
+    from coordflow_mini.video import read as clips
 
     np.save(root / "scene.npy", clips.cutout(12, 16, 5).video.frames)
     (root / "class").mkdir()

@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from coordflow_mini import clips, video
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.decoder import decode
 from coordflow_mini.encoder import encode
-from coordflow_mini.evaluate import hardware
+from coordflow_mini.measure.evaluate import hardware
+from coordflow_mini.video import clip as video
+from coordflow_mini.video import read as clips
 
 KINDS = (".npy", ".y4m", ".mp4", "")
 TURN = 10

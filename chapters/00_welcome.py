@@ -22,9 +22,12 @@ import numpy as np
 import torch
 
 import coordflow_mini as cf
-from coordflow_mini import bitstream, clips, decoder, plots, results, widgets
+from coordflow_mini import bitstream, decoder
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.measure import results
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=0)
 

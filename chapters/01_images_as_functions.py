@@ -28,10 +28,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from coordflow_mini import ModelConfig, clips, encoding, metrics, plots, widgets
+from coordflow_mini import ModelConfig
+from coordflow_mini import fourier as encoding
 from coordflow_mini.coords import pixel_grid
 from coordflow_mini.course import check, figures, images, predict, progress, setup
+from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=1)
 
@@ -966,4 +970,4 @@ progress()
 # * Sitzmann et al., *Implicit Neural Representations with Periodic Activation Functions* (SIREN), arXiv
 #   2006.09661: section 3.2 has the rule for the starting weights.
 # * Rahaman et al., *On the Spectral Bias of Neural Networks*, arXiv 1806.08734: the race of waves.
-# * `coordflow_mini/encoding.py` and `coordflow_mini/color.py`: the waves and sine layers of the library.
+# * `coordflow_mini/fourier.py` and `coordflow_mini/color.py`: the waves and sine layers of the library.

@@ -26,16 +26,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from coordflow_mini import clips, plots, widgets
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid, pixel_points, random_pixels
 from coordflow_mini.course import check, figures, plain, predict, progress, setup
-from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.fit import fit
-from coordflow_mini.metrics import bits_per_pixel, frame_psnr_db, psnr_db
+from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
+from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
+from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import CoordFlow, Sine, to_uint8
-from coordflow_mini.results import RatePoint
-from coordflow_mini.video import Video
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 here = setup(chapter=2)
 

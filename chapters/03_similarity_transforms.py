@@ -22,9 +22,11 @@ import math
 
 import torch
 
-from coordflow_mini import clips, plots, similarity, widgets
+from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid, point_pixels
 from coordflow_mini.course import check, figures, predict, progress, setup, warping
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=3)
 

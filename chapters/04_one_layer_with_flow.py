@@ -28,7 +28,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from coordflow_mini import clips, plots, similarity, widgets
+from coordflow_mini import similarity
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
 from coordflow_mini.course import (
@@ -41,10 +41,12 @@ from coordflow_mini.course import (
     tables,
     warping,
 )
-from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.fit import fit
-from coordflow_mini.metrics import bits_per_pixel, psnr_db
+from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
+from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, Sine, to_uint8
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=4)
 

@@ -20,7 +20,7 @@
 # %%
 import torch
 
-from coordflow_mini import clips, decoder, plots, results, similarity, widgets
+from coordflow_mini import decoder, similarity
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
 from coordflow_mini.course import (
@@ -33,10 +33,13 @@ from coordflow_mini.course import (
     tables,
     warping,
 )
-from coordflow_mini.fit import fit
-from coordflow_mini.metrics import match_layers, psnr_db
+from coordflow_mini.measure import results
+from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import Blend, CoordFlow, to_uint8
-from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.muon import make_optimizer
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=5)
 

@@ -25,7 +25,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from coordflow_mini import clips, loss, plots, widgets
+from coordflow_mini import loss
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.course import (
@@ -38,9 +38,11 @@ from coordflow_mini.course import (
     setup,
     tables,
 )
-from coordflow_mini.fit import fit
-from coordflow_mini.metrics import match_layers, psnr_db
+from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=6)
 

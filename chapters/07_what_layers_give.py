@@ -24,7 +24,7 @@
 import numpy as np
 import torch
 
-from coordflow_mini import applications, clips, plots, similarity, widgets
+from coordflow_mini import applications, similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points
 from coordflow_mini.course import (
@@ -38,11 +38,13 @@ from coordflow_mini.course import (
     tables,
     warping,
 )
-from coordflow_mini.fit import fit
 from coordflow_mini.loss import squared_error
-from coordflow_mini.metrics import iou, psnr_db
+from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import to_uint8, weight_count
-from coordflow_mini.video import Video
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 here = setup(chapter=7)
 

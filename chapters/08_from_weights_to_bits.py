@@ -28,16 +28,19 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from coordflow_mini import bitstream, clips, decoder, plots, results, widgets
+from coordflow_mini import bitstream, decoder
 from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, figures, ladder, predict, progress, setup, tables
 from coordflow_mini.course.ladder import grid_step, in_bits, tensors_of
 from coordflow_mini.encoder import header_of
 from coordflow_mini.finetune import Quantizer, rate_bits
-from coordflow_mini.fit import default_model, fit
-from coordflow_mini.metrics import bits_per_pixel, psnr_db
+from coordflow_mini.measure import results
+from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.quantize import QuantizedTensor, nearest_index, quantize, step
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.train import default_model, fit
+from coordflow_mini.video import read as clips
 
 here = setup(chapter=8)
 

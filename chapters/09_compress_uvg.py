@@ -28,21 +28,16 @@ from time import perf_counter
 import av
 import numpy as np
 
-from coordflow_mini import (
-    baselines,
-    clips,
-    decoder,
-    metrics,
-    plots,
-    results,
-    video,
-    widgets,
-)
+from coordflow_mini import decoder
 from coordflow_mini.config import CodecConfig, FitConfig, Selection
 from coordflow_mini.course import check, figures, predict, progress, setup, tables
 from coordflow_mini.encoder import compress
-from coordflow_mini.raw import RawFormat
-from coordflow_mini.results import RatePoint
+from coordflow_mini.measure import baselines, metrics, results
+from coordflow_mini.measure.results import RatePoint
+from coordflow_mini.show import plots, widgets
+from coordflow_mini.video import clip as video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.raw import RawFormat
 
 here = setup(chapter=9)
 folder = Path(tempfile.mkdtemp())  # for the files of this chapter
@@ -956,8 +951,9 @@ which_flaw = {
 # `survey.write_survey` makes a page of tables and curves. Here are the flower's raw file and two rates, in seconds:
 
 # %%
-from coordflow_mini import survey, sweep
-from coordflow_mini.jobs import Recipe, Reference
+from coordflow_mini.show import report as survey
+from coordflow_mini.sweeps import sweep
+from coordflow_mini.sweeps.job import Recipe, Reference
 
 INPUTS = here.pick(cpu=[str(raw_file)], gpu=[str(raw_file)], full=["uvg"])
 LIST = here.pick(cpu=(0.2, 0.4), gpu=(0.2, 0.4), full=(0.015, 0.03, 0.06, 0.12))

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coordflow_mini.bitstream import BitstreamError as BitstreamError
-    from coordflow_mini.clips import load as load
     from coordflow_mini.config import CodecConfig as CodecConfig
     from coordflow_mini.config import FitConfig as FitConfig
     from coordflow_mini.config import ModelConfig as ModelConfig
@@ -35,12 +34,13 @@ if TYPE_CHECKING:
     from coordflow_mini.encoder import Encoding as Encoding
     from coordflow_mini.encoder import compress as compress
     from coordflow_mini.encoder import encode as encode
-    from coordflow_mini.metrics import bits_per_pixel as bits_per_pixel
-    from coordflow_mini.metrics import ms_ssim as ms_ssim
-    from coordflow_mini.metrics import psnr_db as psnr_db
-    from coordflow_mini.video import Video as Video
-    from coordflow_mini.video import write as write
-    from coordflow_mini.widgets import scrub as scrub
+    from coordflow_mini.measure.metrics import bits_per_pixel as bits_per_pixel
+    from coordflow_mini.measure.metrics import ms_ssim as ms_ssim
+    from coordflow_mini.measure.metrics import psnr_db as psnr_db
+    from coordflow_mini.show.widgets import scrub as scrub
+    from coordflow_mini.video.clip import Video as Video
+    from coordflow_mini.video.clip import write as write
+    from coordflow_mini.video.read import load as load
 
 __version__ = "0.1.0"
 
@@ -53,17 +53,17 @@ _HOME = {
     "FitConfig": "config",
     "ModelConfig": "config",
     "Selection": "config",
-    "Video": "video",
-    "bits_per_pixel": "metrics",
+    "Video": "video.clip",
+    "bits_per_pixel": "measure.metrics",
     "compress": "encoder",
     "decode": "decoder",
     "decode_frames": "decoder",
     "encode": "encoder",
-    "load": "clips",
-    "ms_ssim": "metrics",
-    "psnr_db": "metrics",
-    "scrub": "widgets",
-    "write": "video",
+    "load": "video.read",
+    "ms_ssim": "measure.metrics",
+    "psnr_db": "measure.metrics",
+    "scrub": "show.widgets",
+    "write": "video.clip",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

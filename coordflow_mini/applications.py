@@ -20,10 +20,10 @@ from torch import Tensor
 from coordflow_mini import similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_grid, point_pixels, scaled_size
-from coordflow_mini.fit import OnStep, default_model, fit
 from coordflow_mini.model import CoordFlow, Rendering, to_uint8
-from coordflow_mini.timeline import timeline
-from coordflow_mini.video import Frames, Video
+from coordflow_mini.train import OnStep, default_model, fit
+from coordflow_mini.video.clip import Frames, Video
+from coordflow_mini.video.timeline import timeline
 
 __all__ = [
     "Counted",

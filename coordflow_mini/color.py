@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from coordflow_mini.encoding import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.machine import sine
+from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
+from coordflow_mini.ops.compiling import sine
 
 __all__ = ["ColorNetwork"]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from coordflow_mini.pixels import Clip, colors_at
+from coordflow_mini.sampling import Clip, colors_at
 
 __all__ = [
     "PatchBatch",

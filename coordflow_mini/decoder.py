@@ -15,7 +15,7 @@ from coordflow_mini.bitstream import MOST_HELD, BitstreamError, Header
 from coordflow_mini.coords import frame_times
 from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
-from coordflow_mini.video import Video
+from coordflow_mini.video.clip import Video
 
 __all__ = [
     "build_model",

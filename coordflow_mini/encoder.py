@@ -14,19 +14,20 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from coordflow_mini import __version__, bitstream, distributed
+from coordflow_mini import __version__, bitstream
 from coordflow_mini.bitstream import Header
-from coordflow_mini.checkpoint import Checkpoint
 from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import build_model, tensor_shapes
 from coordflow_mini.finetune import finetune
-from coordflow_mini.fit import OnStep, Progress, default_model
-from coordflow_mini.fit import fit as fit_video
-from coordflow_mini.metrics import psnr_db
+from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
+from coordflow_mini.ops import distributed
+from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.quantize import QuantizedTensor
-from coordflow_mini.video import Video
+from coordflow_mini.train import OnStep, Progress, default_model
+from coordflow_mini.train import fit as fit_video
+from coordflow_mini.video.clip import Video
 
 __all__ = [
     "EncodeError",

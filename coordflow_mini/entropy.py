@@ -26,7 +26,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from coordflow_mini.interrupts import undisturbed
+from coordflow_mini.ops.interrupts import undisturbed
 
 __all__ = [
     "BELLS",

@@ -18,10 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordflow_mini import distributed
-from coordflow_mini.checkpoint import Checkpoint, State, figure
 from coordflow_mini.config import CodecConfig
-from coordflow_mini.fit import (
+from coordflow_mini.model import CoordFlow
+from coordflow_mini.muon import make_optimizer, restore
+from coordflow_mini.ops import distributed
+from coordflow_mini.ops.checkpoint import Checkpoint, State, figure
+from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite
+from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
+from coordflow_mini.train import (
     FitResult,
     History,
     OnStep,
@@ -31,11 +35,7 @@ from coordflow_mini.fit import (
     cosine,
     worth_compiling,
 )
-from coordflow_mini.guard import DivergenceError, Guard, is_finite
-from coordflow_mini.model import CoordFlow
-from coordflow_mini.optimizer import make_optimizer, restore
-from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
-from coordflow_mini.video import Video
+from coordflow_mini.video.clip import Video
 
 __all__ = ["FineTuned", "Quantizer", "finetune", "quantize_model", "rate_bits"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coordflow_mini import similarity
-from coordflow_mini.encoding import fourier_features, octave_frequencies
+from coordflow_mini.fourier import fourier_features, octave_frequencies
 
 __all__ = ["FlowNetwork"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from coordflow_mini.config import FitConfig
-from coordflow_mini.metrics import ms_ssim_loss
+from coordflow_mini.measure.metrics import ms_ssim_loss
 from coordflow_mini.model import Blend
 
 __all__ = ["LossTerms", "absolute_error", "layer_error", "loss_terms", "squared_error", "structure_loss"]

@@ -13,8 +13,8 @@ from coordflow_mini import similarity
 from coordflow_mini.color import ColorNetwork
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import pixel_grid, scaled_size
-from coordflow_mini.encoding import fourier_features
 from coordflow_mini.flow import FlowNetwork
+from coordflow_mini.fourier import fourier_features
 
 __all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8", "weight_count"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.video import Video
+from coordflow_mini.video.clip import Video
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def clip() -> Video:
     """Six frames of 32x24 of the generated scene: texture, two motions, all that a codec meets."""
-    from coordflow_mini import clips
+    from coordflow_mini.video import read as clips
 
     return clips.cutout(24, 32, 6).video
 
@@ -32,7 +32,7 @@ def clip() -> Video:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory, one_thread) -> Path:
     """Five frames of 16x12, as a file in a folder of its own."""
-    from coordflow_mini import clips
+    from coordflow_mini.video import read as clips
 
     path = tmp_path_factory.mktemp("source") / "scene.npy"
     np.save(path, clips.cutout(12, 16, 5).video.frames)

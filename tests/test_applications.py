@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini import applications, clips, similarity
+from coordflow_mini import applications, similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_points
-from coordflow_mini.fit import fit
-from coordflow_mini.metrics import psnr_db
+from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, Rendering
-from coordflow_mini.video import Video
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 
 @pytest.fixture(scope="module")

@@ -197,7 +197,7 @@ print(*sorted(sys.modules))
     process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = set(process.stdout.split())
     assert "coordflow_mini.decoder" in loaded
-    training = {f"coordflow_mini.{name}" for name in ("fit", "loss", "finetune", "encoder", "optimizer")}
+    training = {f"coordflow_mini.{name}" for name in ("train", "loss", "finetune", "encoder", "muon")}
     assert not training & loaded
     assert gray_levels(np.load(result), decode(encoding.data).frames) <= 1
 

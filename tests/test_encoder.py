@@ -14,11 +14,11 @@ from coordflow_mini.bitstream import BitstreamError
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.decoder import decode, tensor_shapes
 from coordflow_mini.encoder import EncodeError, compress, encode, model_for, plan, target_bytes
-from coordflow_mini.fit import Progress
-from coordflow_mini.metrics import bits_per_pixel, psnr_db
+from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.quantize import QuantizedTensor
-from coordflow_mini.video import Video
+from coordflow_mini.train import Progress
+from coordflow_mini.video.clip import Video
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)  # few tensors: coding them takes the time
 

@@ -11,9 +11,9 @@ import torch
 from coordflow_mini import entropy
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.finetune import Quantizer, finetune, quantize_model, rate_bits
-from coordflow_mini.fit import FitResult, Progress, Sampler, fit
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.quantize import QuantizedTensor, step
+from coordflow_mini.train import FitResult, Progress, Sampler, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

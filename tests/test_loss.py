@@ -177,7 +177,7 @@ def test_structure_falls_with_noise():
 
 def test_structure_is_what_the_metric_measures():
     """On 8-bit pictures, 1 - loss is metrics.ms_ssim of the same pictures."""
-    from coordflow_mini.metrics import ms_ssim
+    from coordflow_mini.measure.metrics import ms_ssim
 
     blend, color = patches(0.1)
     pictures = [(255 * rgb.detach()).round().to(torch.uint8) for rgb in (color, blend.rgb)]
@@ -189,7 +189,7 @@ def test_structure_is_what_the_metric_measures():
 
 def test_the_squared_term_is_the_psnr():
     """-10 log10 of the squared error of 8-bit colors is the PSNR that metrics reports."""
-    from coordflow_mini.metrics import psnr_db
+    from coordflow_mini.measure.metrics import psnr_db
 
     source = np.random.default_rng(0)
     truth, found = source.integers(0, 256, (2, 1, 6, 7, 3), dtype=np.uint8)

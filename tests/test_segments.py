@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from coordflow_mini import bitstream, cli, decoder, encoder, entropy, evaluate
+from coordflow_mini import bitstream, cli, decoder, encoder, entropy
 from coordflow_mini.bitstream import BitstreamError, Header
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, decode_frames, read_model
 from coordflow_mini.encoder import EncodeError, Plan, compress, cuts, encode_segment, join
 from coordflow_mini.finetune import quantize_model
-from coordflow_mini.fit import Progress
-from coordflow_mini.metrics import iou, psnr_db
+from coordflow_mini.measure import evaluate
+from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
+from coordflow_mini.train import Progress
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)
 TINY = ModelConfig(width=4, depth=1, space_frequencies=3, time_frequencies=1, flow_width=2)

@@ -22,13 +22,13 @@ from coordflow_mini import __version__
 from coordflow_mini.cli.applications import denoise, inpaint, interpolate, segment, stabilize, upscale
 from coordflow_mini.cli.codec import decode, info
 from coordflow_mini.cli.course import app as course
-from coordflow_mini.cli.encoding import encode
-from coordflow_mini.cli.fetching import fetch
+from coordflow_mini.cli.encode import encode
+from coordflow_mini.cli.fetch import fetch
 from coordflow_mini.cli.figures import say
 from coordflow_mini.cli.footage import clips, export
 from coordflow_mini.cli.measuring import baseline, demo, evaluate
-from coordflow_mini.cli.surveying import report
-from coordflow_mini.cli.sweeping import sweep
+from coordflow_mini.cli.report import report
+from coordflow_mini.cli.sweep import sweep
 
 __all__ = ["app", "main"]
 

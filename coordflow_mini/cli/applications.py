@@ -29,12 +29,12 @@ from coordflow_mini.cli.options import (
     load,
 )
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.console import Console
+from coordflow_mini.ops.console import Console
 
 if TYPE_CHECKING:
     from coordflow_mini.applications import Extent, Masks, Stabilized
     from coordflow_mini.model import CoordFlow
-    from coordflow_mini.video import Video
+    from coordflow_mini.video.clip import Video
 
 __all__ = ["denoise", "inpaint", "interpolate", "segment", "stabilize", "upscale"]
 
@@ -91,7 +91,8 @@ def segment(
     coordflow segment holiday.mp4 tinted.mp4 --frames 0:48 --size 192x108 --layers 3
     coordflow segment bunny.cfv masks/
     """
-    from coordflow_mini import arguments, export
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.video import export
 
     wanted = Wanted(layers, width, steps, minutes, seed)
     if output.suffix:
@@ -102,7 +103,8 @@ def segment(
     if isinstance(subject, arguments.Coded):  # masks of all layers, and frames to tint
         arguments.check_held(subject.header, subject.header.model.layers + (3 if output.suffix else 0))
 
-    from coordflow_mini import applications, decoder, video
+    from coordflow_mini import applications, decoder
+    from coordflow_mini.video import clip as video
 
     work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
@@ -173,7 +175,7 @@ def inpaint(
     coordflow inpaint clip:cutout background.mp4 --remove 1
     coordflow inpaint clip:cutout background.mp4 --mask masks/layer_1 --grow 2
     """
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     if (mask is None) == (remove is None):
         raise ValueError("give --mask PATH or --remove LAYER, one of them, to say what to fill")
@@ -186,7 +188,8 @@ def inpaint(
     clip = load(source, frames, size, raw, matrix)
     holes = None if mask is None else arguments.holes(mask, clip)
 
-    from coordflow_mini import applications, video
+    from coordflow_mini import applications
+    from coordflow_mini.video import clip as video
 
     work = Work(wanted, Console(quiet=quiet), device_for(device, threads), fits=1 if remove is None else 2)
     shape = work.shape(clip)
@@ -205,7 +208,7 @@ def inpaint(
 
 def _layers_to_fit(layers: int | None, remove: int | None) -> int:
     """The layers of the first fit of `inpaint`.  Raises ValueError if the one to remove is not there."""
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     if remove is None:
         return 1 if layers is None else layers
@@ -258,7 +261,7 @@ def upscale(
     coordflow upscale clip:cutout large.mp4 --scale 4
     coordflow upscale bunny.cfv large.mp4
     """
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
@@ -271,7 +274,8 @@ def upscale(
     if isinstance(subject, arguments.Coded):
         arguments.check_held(subject.header, 3 * scale**2)
 
-    from coordflow_mini import applications, video
+    from coordflow_mini import applications
+    from coordflow_mini.video import clip as video
 
     work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
@@ -306,7 +310,7 @@ def interpolate(
     coordflow interpolate clip:cutout smooth.mp4 --factor 4
     coordflow interpolate bunny.cfv smooth.mp4
     """
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_factor("--factor", factor)
@@ -318,7 +322,8 @@ def interpolate(
     else:
         arguments.check_factor("--factor", factor, subject.time)
 
-    from coordflow_mini import applications, video
+    from coordflow_mini import applications
+    from coordflow_mini.video import clip as video
 
     work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
@@ -362,7 +367,7 @@ def stabilize(
     coordflow stabilize holiday.mp4 still.mp4 --frames 0:48 --size 192x108 --crop
     coordflow stabilize cutout.cfv flower.mp4 --layer 1
     """
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     wanted = Wanted(layers, width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
@@ -378,7 +383,8 @@ def stabilize(
     if layer is not None:
         arguments.check_layer("--layer", layer, layers)
 
-    from coordflow_mini import applications, video
+    from coordflow_mini import applications
+    from coordflow_mini.video import clip as video
 
     work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
@@ -453,13 +459,15 @@ def denoise(
     coordflow denoise grainy.mp4 clean.mp4 --frames 0:48 --size 192x108
     coordflow denoise grainy.mp4 clean.mp4 --width 48
     """
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     wanted = Wanted(layers, ModelConfig.width // 2 if width is None else width, steps, minutes, seed)
     arguments.check_video_output(output, Path(source))
     clip = load(source, frames, size, raw, matrix)
 
-    from coordflow_mini import applications, metrics, video
+    from coordflow_mini import applications
+    from coordflow_mini.measure import metrics
+    from coordflow_mini.video import clip as video
 
     work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
     with work.fit("fit", clip, work.shape(clip)) as (config, on_step):

@@ -16,7 +16,7 @@ from coordflow_mini.cli.options import (
     Threads,
     device_for,
 )
-from coordflow_mini.console import Console, duration, table
+from coordflow_mini.ops.console import Console, duration, table
 
 __all__ = ["decode", "info"]
 
@@ -51,8 +51,10 @@ def decode(
     coordflow decode cutout.cfv foreground/ --layer 1
     coordflow decode cutout.cfv alpha/ --alpha
     """
-    from coordflow_mini import arguments, export, video
-    from coordflow_mini import evaluate as evaluation
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.measure import evaluate as evaluation
+    from coordflow_mini.video import clip as video
+    from coordflow_mini.video import export
 
     coded = arguments.read_coded(source)
     chosen = arguments.selected(coded.header, frames)
@@ -68,7 +70,7 @@ def decode(
     import torch
 
     from coordflow_mini import decoder
-    from coordflow_mini.timeline import timeline
+    from coordflow_mini.video.timeline import timeline
 
     place, dtype = device_for(device, threads), torch.bfloat16 if fast else torch.float32
     line = timeline(chosen, header.fps, fps_scale)
@@ -100,11 +102,11 @@ def info(source: Coded, as_json: Json = False) -> None:
     coordflow info bunny.cfv
     coordflow info bunny.cfv --json
     """
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     coded = arguments.read_coded(source)
 
-    from coordflow_mini import evaluate as evaluation
+    from coordflow_mini.measure import evaluate as evaluation
 
     figures = evaluation.describe(coded.data)
     if as_json:

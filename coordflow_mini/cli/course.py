@@ -81,7 +81,7 @@ def _check_target(option: str, target: Path | None, suffix: str) -> None:
 
 def _write(target: Path, text: str, encoding: str) -> None:
     """The text as a file, all of it or nothing."""
-    from coordflow_mini.files import replacing
+    from coordflow_mini.ops.files import replacing
 
     with replacing(target) as temporary:
         temporary.write_text(text, encoding=encoding, newline="\n")

@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coordflow_mini.config import ModelConfig
-from coordflow_mini.console import duration
+from coordflow_mini.ops.console import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-    from coordflow_mini.budget import Budget
-    from coordflow_mini.jobs import Recipe
-    from coordflow_mini.video import Video
+    from coordflow_mini.sweeps.budget import Budget
+    from coordflow_mini.sweeps.job import Recipe
+    from coordflow_mini.video.clip import Video
 
 __all__ = ["Estimate", "estimate", "timed"]
 
@@ -29,9 +29,9 @@ class Estimate:
 def estimate(video: "Video", bpp: float, recipe: "Recipe", device: str) -> Estimate:
     """What an encode of a sweep takes."""
     from coordflow_mini import encoder
-    from coordflow_mini.budget import Budget
-    from coordflow_mini.fit import default_model
-    from coordflow_mini.machine import device_named
+    from coordflow_mini.ops.compiling import device_named
+    from coordflow_mini.sweeps.budget import Budget
+    from coordflow_mini.train import default_model
 
     model = replace(default_model(video), layers=recipe.layers, depth=recipe.depth)
     planned = encoder.plan(
@@ -49,7 +49,8 @@ def timed(
     segments: "Sequence[range] | None" = None,
 ) -> Estimate:
     """What this encode takes, from a few steps of its first segment; see `encoder.Plan`."""
-    from coordflow_mini import budget, encoder
+    from coordflow_mini import encoder
+    from coordflow_mini.sweeps import budget
 
     first, count = encoder.cut(video, segments[0]) if segments else video, len(segments or [1])
     pace = budget.pace(first, model, chosen.fit, chosen.codec, device=device)

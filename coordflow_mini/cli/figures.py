@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from coordflow_mini.text import printable
+from coordflow_mini.ops.text import printable
 
 __all__ = ["count", "figure", "lengths", "print_json", "say"]
 

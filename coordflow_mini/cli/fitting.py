@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from coordflow_mini.cli.figures import count, print_json, say
 from coordflow_mini.cli.options import load
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.console import Console, duration
+from coordflow_mini.ops.console import Console, duration
 
 if TYPE_CHECKING:
     import torch
 
     from coordflow_mini.applications import Counted, Extent
-    from coordflow_mini.arguments import Coded
-    from coordflow_mini.fit import OnStep, Progress
+    from coordflow_mini.cli.arguments import Coded
     from coordflow_mini.model import CoordFlow
-    from coordflow_mini.video import Video
+    from coordflow_mini.train import OnStep, Progress
+    from coordflow_mini.video.clip import Video
 
 __all__ = ["Fit", "Wanted", "Work", "open_input"]
 
@@ -36,7 +36,7 @@ class Wanted:
     seed: int = FitConfig.seed
 
     def __post_init__(self) -> None:
-        from coordflow_mini import arguments
+        from coordflow_mini.cli import arguments
 
         arguments.check_training(self.steps, self.minutes, FitConfig.gamma, self.seed)
         ModelConfig(layers=self.layers, width=ModelConfig.width if self.width is None else self.width)
@@ -58,7 +58,7 @@ def open_input(
             f"{source} is fitted already; leave out what says how to fit: "
             "--frames, --size, --raw, --matrix, --layers, --width, --steps, --minutes, --seed"
         )
-    from coordflow_mini import arguments
+    from coordflow_mini.cli import arguments
 
     coded = arguments.read_coded(Path(source))
     arguments.check_one_segment(coded, source)
@@ -86,15 +86,17 @@ class Work:
 
     def shape(self, clip: "Video") -> ModelConfig:
         """The model to fit."""
-        from coordflow_mini.fit import default_model
+        from coordflow_mini.train import default_model
 
         model = default_model(clip)
         return replace(model, layers=self.wanted.layers, width=self.wanted.width or model.width)
 
     def model(self, subject: "Video | Coded") -> "tuple[CoordFlow, Video | Extent]":
         """The model of a clip, fitted now, or of a file, and how many frames of which size it shows."""
-        from coordflow_mini import decoder, fit, video
+        from coordflow_mini import decoder
+        from coordflow_mini import train as fit
         from coordflow_mini.applications import Extent
+        from coordflow_mini.video import clip as video
 
         if isinstance(subject, video.Video):
             with self.fit("fit", subject, self.shape(subject)) as (config, on_step):
@@ -130,7 +132,7 @@ class Work:
 
     def _config(self, clip: "Video", model: ModelConfig) -> FitConfig:
         """As many steps as the options ask for; no fine-tuning follows."""
-        from coordflow_mini import budget
+        from coordflow_mini.sweeps import budget
 
         wanted, config, codec = self.wanted, FitConfig(seed=self.wanted.seed), CodecConfig(steps=0)
         if wanted.minutes is not None:

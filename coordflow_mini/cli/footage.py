@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from coordflow_mini.cli.figures import print_json, say
 from coordflow_mini.cli.options import Folder, Frames, Input, Json, Matrix, Quiet, Raw, Size, load
-from coordflow_mini.console import table
+from coordflow_mini.ops.console import table
 
 __all__ = ["clips", "export"]
 
@@ -15,7 +15,7 @@ def clips(as_json: Json = False) -> None:
     \b
     coordflow clips
     """
-    from coordflow_mini.clips import catalog, downloadable
+    from coordflow_mini.video.read import catalog, downloadable
 
     listed = (*catalog(), *downloadable())
     if as_json:
@@ -54,9 +54,9 @@ def export(
     coordflow export clip:cutout cutout/
     coordflow export clip:bunny bunny/ --frames 0:96 --size 192x108
     """
-    from coordflow_mini import arguments
-    from coordflow_mini import clips as library
-    from coordflow_mini import export as folders
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.video import export as folders
+    from coordflow_mini.video import read as library
 
     arguments.check_folder(output, source, folders.PARTS)
     if source.startswith(("clip:cutout", "clip:pan")):

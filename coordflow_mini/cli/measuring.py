@@ -23,7 +23,7 @@ from coordflow_mini.cli.options import (
     load,
 )
 from coordflow_mini.config import FitConfig
-from coordflow_mini.console import Console, table
+from coordflow_mini.ops.console import Console, table
 
 __all__ = ["baseline", "demo", "evaluate"]
 
@@ -45,8 +45,8 @@ def evaluate(
     coordflow evaluate clip:bunny bunny.cfv
     coordflow evaluate video.mp4 video.cfv --json
     """
-    from coordflow_mini import arguments
-    from coordflow_mini import evaluate as evaluation
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.measure import evaluate as evaluation
 
     arguments.check_source(source)
     file = arguments.read_coded(coded)
@@ -83,7 +83,8 @@ def baseline(
     coordflow baseline clip:bunny --codec x265 --bpp 0.075 --frames 0:96 --size 192x108
     coordflow baseline video.mp4 --codec x264 --preset veryslow --tune psnr --json
     """
-    from coordflow_mini import arguments, baselines
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.measure import baselines
 
     arguments.check_rate(bpp)
     if preset is not None and preset not in (known := baselines.CODECS[codec].presets):
@@ -119,8 +120,8 @@ def demo(
     coordflow demo
     coordflow demo --quick --out /tmp/demo
     """
-    from coordflow_mini import arguments
-    from coordflow_mini.clips import bunny_path
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.video.read import bunny_path
 
     if quick and minutes is not None:
         raise ValueError("give --quick or --minutes, not both")
@@ -128,7 +129,7 @@ def demo(
     arguments.check_folder(out, "", ".*")
     bunny_path()
 
-    from coordflow_mini import demo as show
+    from coordflow_mini.sweeps import demo as show
 
     place = device_for(device, threads)
     plan = show.Demo().shortened(0.1) if quick else show.Demo()

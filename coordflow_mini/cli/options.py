@@ -10,7 +10,7 @@ from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Preset
 if TYPE_CHECKING:
     import torch
 
-    from coordflow_mini.video import Video
+    from coordflow_mini.video.clip import Video
 
 __all__ = [
     "Bpp",
@@ -147,8 +147,8 @@ def load(
     source: str, frames: str | None, size: str | None, raw: str | None, matrix: str | None = None
 ) -> "Video":
     """The frames that the arguments select."""
-    from coordflow_mini import arguments
-    from coordflow_mini import clips as library
+    from coordflow_mini.cli import arguments
+    from coordflow_mini.video import read as library
 
     selection = arguments.selection(frames, size)
     arguments.check_source(source)
@@ -164,7 +164,7 @@ def device_for(name: str, threads: int | None) -> "torch.device":
     """The device of that name; sets the number of threads on the way."""
     import torch
 
-    from coordflow_mini.machine import device_named
+    from coordflow_mini.ops.compiling import device_named
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coordflow_mini import applications, clips
+from coordflow_mini import applications
 from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.coords import frame_times, half_side
 from coordflow_mini.course import gains
-from coordflow_mini.fit import default_model, fit
-from coordflow_mini.metrics import psnr_db
-from coordflow_mini.video import Frames, Video
+from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.train import default_model, fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Frames, Video
 
 __all__ = [
     "averaged",

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coordflow_mini.console import table
 from coordflow_mini.course import catalog
 from coordflow_mini.course.submissions import Student
-from coordflow_mini.text import cell
+from coordflow_mini.ops.console import table
+from coordflow_mini.ops.text import cell
 
 __all__ = ["Classbook", "Difficulty", "to_csv", "to_html", "to_json", "to_text"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coordflow_mini.plots import (
+from coordflow_mini.show.plots import (
     PALETTE,
     Picture,
     pictures,

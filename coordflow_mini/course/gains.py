@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordflow_mini import clips, similarity
+from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import canonical, warping
-from coordflow_mini.video import Video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 __all__ = [
     "BENDS",

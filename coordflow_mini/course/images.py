@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from coordflow_mini.encoding import fourier_features
-from coordflow_mini.metrics import psnr_db
-from coordflow_mini.plots import Pixels
+from coordflow_mini.fourier import fourier_features
+from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.show.plots import Pixels
 
 __all__ = ["count_weights", "features", "psnr", "scrambled", "sine_layer"]
 

@@ -11,19 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordflow_mini import bitstream, clips, decoder
+from coordflow_mini import bitstream, decoder
 from coordflow_mini import entropy as entropy_coder
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import CodecConfig, FitConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import header_of
 from coordflow_mini.finetune import finetune, quantize_model
-from coordflow_mini.fit import FitResult, Sampler, cosine, default_model, fit
-from coordflow_mini.metrics import psnr_db
+from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.optimizer import make_optimizer
+from coordflow_mini.muon import make_optimizer
 from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX, QuantizedTensor, quantize, step
-from coordflow_mini.video import Video
+from coordflow_mini.train import FitResult, Sampler, cosine, default_model, fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 __all__ = [
     "PARTS",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from coordflow_mini.metrics import match_layers
+from coordflow_mini.measure.metrics import match_layers
 
 __all__ = ["alone_db", "blend", "logit_gradient", "object_iou"]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from coordflow_mini.video import Video
+from coordflow_mini.video.clip import Video
 
 __all__ = ["GRAY", "compression_factor", "switch_off"]
 

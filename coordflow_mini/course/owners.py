@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from coordflow_mini import similarity
-from coordflow_mini.clips import Scene
 from coordflow_mini.coords import half_side, pixel_grid
+from coordflow_mini.video.read import Scene
 
 __all__ = [
     "DECIDED",

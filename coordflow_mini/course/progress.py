@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coordflow_mini import __version__
-from coordflow_mini.files import replacing
+from coordflow_mini.ops.files import replacing
 
 if TYPE_CHECKING:
     from coordflow_mini.course.predictions import Prediction

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from coordflow_mini import clips
 from coordflow_mini.config import Selection
-from coordflow_mini.video import Video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 __all__ = ["trio"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from coordflow_mini.course import catalog
 from coordflow_mini.course.progress import FORMAT
-from coordflow_mini.text import printable
+from coordflow_mini.ops.text import printable
 
 __all__ = ["Student", "Submission", "UnusableError", "plain_text", "read_file", "read_folder"]
 

@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from coordflow_mini import clips, sweep
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import alternatives, canonical, ladder, owners, scenes
 from coordflow_mini.course.announce import announce
 from coordflow_mini.course.layers import alone_db
 from coordflow_mini.course.lesson import CHAPTERS
-from coordflow_mini.curves import curve_name
-from coordflow_mini.fit import fit
-from coordflow_mini.jobs import Recipe, Reference
-from coordflow_mini.metrics import match_layers, psnr_db
+from coordflow_mini.measure.curves import curve_name
+from coordflow_mini.measure.metrics import match_layers, psnr_db
+from coordflow_mini.measure.results import RatePoint, data_file
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.results import RatePoint, data_file
-from coordflow_mini.video import Video
+from coordflow_mini.sweeps import sweep
+from coordflow_mini.sweeps.job import Recipe, Reference
+from coordflow_mini.train import fit
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 __all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "rates", "read", "write"]
 

@@ -12,12 +12,13 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coordflow_mini import clips, encoder
+from coordflow_mini import encoder
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import CodecConfig, FitConfig, Selection
-from coordflow_mini.console import Console
 from coordflow_mini.course.lesson import CHAPTERS
-from coordflow_mini.video import Video
+from coordflow_mini.ops.console import Console
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
 
 __all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "Recipe", "expected_header", "main"]
 

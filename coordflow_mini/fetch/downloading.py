@@ -17,7 +17,7 @@ from coordflow_mini import __version__
 from coordflow_mini.fetch.records import OnBytes, OnRetry, Record
 from coordflow_mini.fetch.sources import FetchError, check_address
 from coordflow_mini.fetch.storage import SPARE, Place, check_free, free_space
-from coordflow_mini.files import replacing
+from coordflow_mini.ops.files import replacing
 
 if TYPE_CHECKING:
     import requests

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from coordflow_mini.fetch.sources import FetchError, Source
 from coordflow_mini.fetch.storage import Place
-from coordflow_mini.files import replacing
-from coordflow_mini.video import RawFormat
+from coordflow_mini.ops.files import replacing
+from coordflow_mini.video.clip import RawFormat
 
 __all__ = [
     "Fetched",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from urllib.parse import unquote, urlsplit
 
-from coordflow_mini.results import data_file
-from coordflow_mini.video import RawFormat, VideoError
+from coordflow_mini.measure.results import data_file
+from coordflow_mini.video.clip import RawFormat, VideoError
 
 __all__ = [
     "UVG",

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from coordflow_mini.fetch.sources import FetchError, Source
-from coordflow_mini.occupation import OccupiedError, lock_file, occupied
+from coordflow_mini.ops.occupation import OccupiedError, lock_file, occupied
 
 __all__ = ["SPARE", "Place", "check_free", "check_space", "data_folder", "find", "free_space", "missing"]
 

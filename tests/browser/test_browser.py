@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_report import clip, rendering, run
 
-from coordflow_mini import report
+from coordflow_mini.show import demo_page as report
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "runs" / "browser"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from coordflow_mini import metrics
+from coordflow_mini.measure import metrics
 from exercises import wrong, wrong_value
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordflow_mini import metrics
 from coordflow_mini.course import opening
 from coordflow_mini.course.exercise import Mistake, answer, diagnose, exercise
-from coordflow_mini.video import Video
+from coordflow_mini.measure import metrics
+from coordflow_mini.video.clip import Video
 
 CLIP = Video(np.zeros((5, 6, 10, 3), np.uint8))  # 300 pixels in 5 frames, 900 bytes
 SIZE = 71  # bytes; no quotient below is a whole number

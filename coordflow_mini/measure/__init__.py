@@ -1,0 +1,1 @@
+"""Measurement: metrics, results, rate-distortion curves, other codecs."""

@@ -1,0 +1,389 @@
+"""What the everyday codecs do with the same frames at the same bytes: x264, x265, SVT-AV1.
+
+Honest by construction.  The very frames that we code go in; what counts are the bytes of the raw stream
+alone, without a container (an mp4 adds 1.6 to 4.4 kB) and without the encoder's signature; the stream is
+decoded again from those bytes and scored in RGB as our own file is.  The rate is met by a search over
+CRF, quality "as it comes", so no rate control is in the way.
+
+Frames become yuv420p and RGB again by BT.601, limited range, as ffmpeg's defaults do it: that is how the
+field's numbers are made.  Where the frames are raw yuv420p (`YuvFrames`, BT.601, even sides), the encoder
+gets the very planes of the file, as in the field: no way through RGB costs it anything; `settings` then says
+"source planes".  It is not the best these codecs can do in RGB PSNR, see `encode` (pix_fmt) and
+`decode` (accurate_rgb): quote those, too, before you claim to have passed them.  Odd or very small sides
+are padded by repeating the last row or column, and cropped after decoding.  One thread each: the streams
+do not depend on the machine's number of cores.
+"""
+
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeGuard
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from coordflow_mini.measure import metrics
+from coordflow_mini.measure.results import RatePoint
+from coordflow_mini.video.raw import YuvFrames
+
+if TYPE_CHECKING:
+    from coordflow_mini.video.clip import Frames, Video
+
+__all__ = ["CODECS", "BaselineStream", "Codec", "available", "decode", "encode", "encode_at", "measure"]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How one encoder is called; `encoder` and `decoder` are names in libavcodec."""
+
+    encoder: str
+    decoder: str
+    preset: str  # where none is asked for
+    presets: tuple[str, ...]
+    pix_fmts: tuple[str, ...]
+    min_side: int  # smaller frames are padded to it
+    max_crf: float
+    crf_step: float  # the finest that makes a difference
+
+
+_NEW = int(av.__version__.split(".")[0]) >= 18  # older ones bring an SVT-AV1 without quarters of a CRF
+_FAST = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
+_WORDS = (*_FAST, "slow", "slower", "veryslow", "placebo")
+_DIGITS = tuple(str(preset) for preset in range(14))
+CODECS = {
+    "x264": Codec("libx264", "h264", "medium", _WORDS, ("yuv420p", "yuv444p"), 2, 51, 0.02),
+    "x265": Codec("libx265", "hevc", "medium", _WORDS, ("yuv420p", "yuv444p"), 64, 51, 0.02),
+    "av1": Codec("libsvtav1", "libdav1d", "6", _DIGITS, ("yuv420p",), 16, 63, 0.25 if _NEW else 1),
+}
+"""The codecs by the names that the command line uses.
+
+x265's CU tree writes past its buffers, and Python dies, where frames are at most 48 pixels wide (seen in
+PyAV 18.1): hence 64.
+"""
+
+
+@dataclass(frozen=True)
+class BaselineStream:
+    """A raw elementary stream and what is needed to show it and to make it again.
+
+    data: Annex B (x264, x265) or open bitstream units (AV1).  shape: (time, height, width).
+    """
+
+    codec: str
+    data: bytes
+    shape: tuple[int, int, int]
+    preset: str
+    tune: str | None
+    pix_fmt: str
+    crf: float
+    encode_seconds: float
+    source_planes: bool = False  # the encoder got the planes of a raw file, not RGB made of them
+
+    def __repr__(self) -> str:
+        return f"BaselineStream({self.codec}, {len(self.data)} bytes, {self.settings})"
+
+    @property
+    def settings(self) -> str:
+        """One line from which the stream can be made again."""
+        tune = f" tune={self.tune}" if self.tune else ""
+        made = f"preset={self.preset}{tune} crf={self.crf:g} {self.pix_fmt}"
+        planes = "source planes, " if self.source_planes else ""
+        return f"{made}, {planes}BT.601 limited, raw stream, PyAV {av.__version__}"
+
+
+def available() -> tuple[str, ...]:
+    """Names of the codecs that the installed PyAV can both encode and decode."""
+    have = av.codec.codecs_available
+    return tuple(name for name, codec in CODECS.items() if {codec.encoder, codec.decoder} <= have)
+
+
+def measure(
+    video: "Video",
+    codec: str,
+    *,
+    target_bytes: int | None = None,
+    bpp: float | None = None,
+    preset: str | None = None,
+    tune: str | None = None,
+    pix_fmt: str = "yuv420p",
+    accurate_rgb: bool = False,
+    on_try: "OnTry | None" = None,
+) -> RatePoint:
+    """Rate and quality of `codec` on these frames, at the largest stream within the target.
+
+    Give either target_bytes or bpp; the rest is explained at `encode`, `encode_at` and `decode`.
+    Raises ValueError as `encode_at` does.
+    """
+    if (target_bytes is None) == (bpp is None):
+        raise ValueError(f"expected either target_bytes or bpp, got {target_bytes} and {bpp}")
+    if bpp is not None:
+        target_bytes = math.floor(bpp * video.pixels / 8)
+    stream = encode_at(
+        video, codec, target_bytes or 0, preset=preset, tune=tune, pix_fmt=pix_fmt, on_try=on_try
+    )
+    start = time.perf_counter()
+    frames = decode(stream, accurate_rgb=accurate_rgb)
+    seconds = time.perf_counter() - start
+    return RatePoint(
+        codec=codec,
+        clip=video.name,
+        bytes=len(stream.data),
+        bpp=metrics.bits_per_pixel(len(stream.data), video),
+        psnr_db=metrics.psnr_db(video.frames, frames),
+        ms_ssim=metrics.ms_ssim(video.frames, frames),
+        encode_seconds=stream.encode_seconds,
+        decode_seconds=seconds,
+        settings=stream.settings + (", accurate RGB" if accurate_rgb else ""),
+    )
+
+
+# --- meeting a rate -----------------------------------------------------------------------------------
+
+OnTry = Callable[[BaselineStream], None]
+CLOSE_ENOUGH = 0.003  # of the target: 0.3 % of the rate is 0.01 to 0.02 dB
+MAX_TRIES = 8  # once one stream fits: by then x265's own jumps are larger than what is left
+
+
+def encode_at(
+    video: "Video",
+    codec: str,
+    target_bytes: int,
+    *,
+    preset: str | None = None,
+    tune: str | None = None,
+    pix_fmt: str = "yuv420p",
+    on_try: OnTry | None = None,
+) -> BaselineStream:
+    """The largest stream found that does not exceed the target; every try is a real encode.
+
+    Bisection over CRF, guided by the rule that bytes fall exponentially with it, until a stream is
+    within 0.3 %, or after eight tries.  Sizes jump where an encoder changes its mind, so the largest
+    admissible stream of all tries is kept, not the last.  on_try: called with every stream.
+    Raises ValueError if even the coarsest stream exceeds the target, or a setting is unknown.
+    """
+    limits = _codec(codec, preset, tune, pix_fmt)
+    sizes: dict[float, int] = {}
+    best: BaselineStream | None = None
+    crf: float | None = round(0.6 * limits.max_crf)
+    while crf is not None and (best is None or len(sizes) < MAX_TRIES):
+        stream = encode(video, codec, crf, preset=preset, tune=tune, pix_fmt=pix_fmt)
+        size = sizes[crf] = len(stream.data)
+        if on_try:
+            on_try(stream)
+        if size <= target_bytes and (best is None or size > len(best.data)):
+            best = stream
+        if best and len(best.data) >= (1 - CLOSE_ENOUGH) * target_bytes:
+            break
+        crf = _next_crf(sizes, target_bytes, limits)
+    if best is None:
+        raise ValueError(
+            f"{codec} cannot code {video.time} frames of {video.width}x{video.height} in {target_bytes} "
+            f"bytes: its smallest stream has {min(sizes.values())}; ask for a higher rate"
+        )
+    return best
+
+
+def _next_crf(sizes: dict[float, int], target: int, limits: Codec) -> float | None:
+    """The CRF to try next, or None when no untried one promises more."""
+
+    def allowed(crf: float) -> float:
+        steps = round(min(limits.max_crf, max(0, crf)) / limits.crf_step)
+        return round(steps * limits.crf_step, 4)
+
+    coarse = min((crf for crf, size in sizes.items() if size <= target), default=math.inf)
+    fine = max((crf for crf, size in sizes.items() if size > target and crf < coarse), default=-math.inf)
+    if math.isinf(coarse - fine):  # not bracketed yet: bytes halve every 6 CRF, about; go a little further
+        crf, beyond = (coarse, -1) if math.isinf(fine) else (fine, 1)
+        guess = allowed(crf + 7 * math.log2(max(sizes[crf], 1) / max(target, 1)) + beyond)
+    else:
+        aim = (1 - CLOSE_ENOUGH / 2) * target
+        place = math.log(sizes[fine] / aim) / math.log(sizes[fine] / max(sizes[coarse], 1))
+        guess = allowed(fine + min(0.9, max(0.1, place)) * (coarse - fine))
+        if guess in sizes:
+            guess = allowed((fine + coarse) / 2)
+    return None if guess in sizes else guess
+
+
+# --- one stream ---------------------------------------------------------------------------------------
+
+
+def encode(
+    video: "Video",
+    codec: str,
+    crf: float,
+    *,
+    preset: str | None = None,
+    tune: str | None = None,
+    pix_fmt: str = "yuv420p",
+) -> BaselineStream:
+    """The raw stream of these frames at one CRF.
+
+    preset: "medium", "veryslow" ... for x264 and x265, "0" (slow) to "13" for av1; None: see `CODECS`.
+    tune: None, the encoder's own (x264 and x265 then spend bits on looks that PSNR does not see; for av1
+    it is PSNR anyway), or "psnr".
+    pix_fmt: "yuv420p" stores a quarter of the chroma samples, as nearly all video does and as the
+    field's numbers are made; small or saturated frames lose by it, whatever the rate: on `clip:cutout`
+    no 4:2:0 stream reaches 31 dB.  "yuv444p" (x264, x265) keeps them all.
+    encode_seconds includes the conversion to YUV, if there is one.
+    Raises ValueError if a setting is unknown or the encoder refuses the frames.
+    """
+    known = _codec(codec, preset, tune, pix_fmt)
+    preset, frames = preset or known.preset, video.frames
+    start = time.perf_counter()
+    try:
+        context = _context(known.encoder, "w")
+        context.width, context.height = _coded(video.width, known), _coded(video.height, known)
+        context.framerate, context.time_base = video.fps, 1 / video.fps
+        context.pix_fmt = pix_fmt
+        context.options = _options(codec, crf, preset, tune)
+        size = context.height, context.width
+        pictures = (
+            _own_planes(frames) if _has_planes(frames, pix_fmt, *size) else _yuv(frames, pix_fmt, *size)
+        )
+        data = b"".join(bytes(packet) for picture in pictures for packet in context.encode(picture))
+    except av.FFmpegError as error:
+        clip = f"{video.time} frames of {video.width}x{video.height}"
+        raise ValueError(f"{codec} refuses {clip} at crf {crf:g}: {error.strerror}") from None
+    if codec == "x264":
+        data = _SIGNATURE.sub(b"", data)
+    seconds = time.perf_counter() - start
+    shape = (video.time, video.height, video.width)
+    return BaselineStream(
+        codec, data, shape, preset, tune, pix_fmt, crf, seconds, _has_planes(frames, pix_fmt, *size)
+    )
+
+
+def decode(stream: BaselineStream, *, accurate_rgb: bool = False) -> "Frames":
+    """The frames of a stream, uint8 [time, height, width, 3], from its bytes alone.
+
+    accurate_rgb: interpolate chroma and round.  ffmpeg's default, and so the field's, repeats chroma
+    samples and truncates, about 1 gray level too dark: that costs these codecs 0.15 to 0.3 dB of RGB PSNR
+    near 29 dB, and more at better quality.
+    Raises ValueError if the bytes do not hold the declared number of frames.
+    """
+    frames = np.empty((*stream.shape, 3), np.uint8)
+    count = 0
+    context = _context(CODECS[stream.codec].decoder, "r")
+    try:
+        for packet in [*context.parse(stream.data), *context.parse(b""), None]:
+            for frame in context.decode(packet):
+                if count < len(frames):
+                    frames[count] = _rgb(frame, accurate_rgb)[: stream.shape[1], : stream.shape[2]]
+                count += 1
+    except (av.FFmpegError, ValueError) as error:
+        raise ValueError(f"damaged {stream.codec} stream: {error}") from None
+    if count != len(frames):
+        raise ValueError(f"damaged {stream.codec} stream: expected {len(frames)} frames, got {count}")
+    return frames
+
+
+def _context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    """A new encoder ("w") or decoder ("r") with one thread."""
+    context = av.CodecContext.create(name, mode)
+    assert isinstance(context, VideoCodecContext), name
+    context.thread_count = 1
+    return context
+
+
+def _codec(name: str, preset: str | None, tune: str | None, pix_fmt: str) -> Codec:
+    """The codec of that name, after a look at everything that can be asked for."""
+    if name not in available():
+        raise ValueError(f"codec must be one of {', '.join(available())}, got {name!r}")
+    codec = CODECS[name]
+    if preset is not None and preset not in codec.presets:
+        raise ValueError(f"preset of {name} must be one of {', '.join(codec.presets)}, got {preset!r}")
+    if tune not in (None, "psnr"):
+        raise ValueError(f"tune must be None or 'psnr', got {tune!r}")
+    if pix_fmt not in codec.pix_fmts:
+        raise ValueError(f"pix_fmt of {name} must be one of {', '.join(codec.pix_fmts)}, got {pix_fmt!r}")
+    return codec
+
+
+# An H.264 SEI message "user data, unregistered" (NAL type 6, payload type 5): x264 writes its name and
+# all its settings into one, 670 bytes that no decoder needs and that x265 leaves out with info=0.
+_SIGNATURE = re.compile(rb"\x00?\x00\x00\x01\x06\x05.*?(?=\x00?\x00\x00\x01|\Z)", re.DOTALL)
+
+
+def _options(codec: str, crf: float, preset: str, tune: str | None) -> dict[str, str]:
+    """What libavcodec passes on to the encoder: its defaults but for the rate, and one thread."""
+    options = {"preset": preset, "crf": f"{crf:g}"} | ({"tune": tune} if tune else {})
+    if codec == "x264":
+        # Its macroblock tree in AVX-512 reads memory it never wrote (PyAV 18.1): the same frames then
+        # give streams that differ by up to 4 % from call to call.
+        return options | ({"x264-params": "asm=avx2"} if _has_avx512() else {})
+    if codec == "x265":
+        return options | {"x265-params": "info=0:log-level=none:pools=none:frame-threads=1"}
+    os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 has no other way to be quiet
+    return {"preset": preset, "svtav1-params": f"crf={crf:g}:lp=1" + (":tune=1" if tune else "")}
+
+
+def _has_avx512() -> bool:
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def _coded(side: int, codec: Codec) -> int:
+    """The even number of pixels that are coded for a side."""
+    return max(codec.min_side, side + side % 2)
+
+
+def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int) -> TypeGuard[YuvFrames]:
+    """Whether the frames lie on disk as an encoder takes them, with nothing to convert or to pad."""
+    return (
+        isinstance(frames, YuvFrames)
+        and (frames.raw.pix_fmt, frames.raw.matrix) == (pix_fmt, "bt601")
+        and frames.shape[1:3] == (height, width)
+    )
+
+
+def _own_planes(frames: YuvFrames) -> Iterator[av.VideoFrame | None]:
+    """The planes of a raw file, frame by frame, and None at the end (which flushes the encoder)."""
+    for index in range(len(frames)):
+        planes = frames.planes(index)
+        picture = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], frames.raw.pix_fmt)
+        for plane, target in zip(planes, picture.planes, strict=True):
+            rows, columns = plane.shape
+            np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)[:rows, :columns] = plane
+        picture.pts = index
+        yield picture
+    yield None
+
+
+def _yuv(
+    frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int
+) -> Iterator[av.VideoFrame | None]:
+    """The frames as an encoder takes them, padded, one by one, and None at the end (which flushes it)."""
+    more = ((0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
+    for index, frame in enumerate(frames):
+        padded = np.pad(frame, more, mode="edge")
+        picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
+            format=pix_fmt,
+            dst_colorspace=Colorspace.ITU601,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC,
+        )
+        picture.pts = index
+        yield picture
+    yield None
+
+
+_ACCURATE = 0x2000 | 0x40000  # swscale's FULL_CHR_H_INT and ACCURATE_RND; named in PyAV from 18 on
+
+
+def _rgb(frame: av.VideoFrame, accurate_rgb: bool) -> "Frames":
+    """The decoded frame as uint8 RGB [height, width, 3]."""
+    flags = int(Interpolation.BICUBIC) | (_ACCURATE if accurate_rgb else 0)
+    picture = frame.reformat(
+        format="rgb24",
+        src_colorspace=Colorspace.ITU601,
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=ColorRange.MPEG,
+        interpolation=flags,
+    )
+    return np.asarray(picture.to_ndarray())

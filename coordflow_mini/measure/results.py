@@ -1,0 +1,256 @@
+"""The records that everything outside reads: a rate-quality point, a run, a sweep, the published points.
+
+Plain, frozen, and free of torch.  `to_json()` gives dicts, lists, numbers and strings only;
+`from_json()` takes them back and answers anything else with one line.
+"""
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Experiment", "FailedJob", "RatePoint", "RunResult", "data_file", "published"]
+
+
+@dataclass(frozen=True)
+class RatePoint:
+    """One codec on one clip at one rate.
+
+    bytes: of the file or raw stream.  bpp: bits per pixel over all frames.
+    psnr_db, ms_ssim: see `metrics`; None where nobody measured MS-SSIM (NaN, of tiny frames, becomes None).
+    encode_seconds: of the final encode, without any search for the rate.
+    settings: enough to make the point again.
+    measured: by us, here; a published point has False, its source, and 0 for unknown bytes and times.
+    Raises ValueError if a number is missing, negative or not finite.
+
+    >>> point = RatePoint("x265", "clip:bunny", 18_650, 0.075, 28.9, settings="medium")
+    >>> RatePoint.from_json(point.to_json()) == point
+    True
+    """
+
+    codec: str
+    clip: str
+    bytes: int
+    bpp: float
+    psnr_db: float
+    ms_ssim: float | None = None
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    settings: str = ""
+    measured: bool = True
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ms_ssim != self.ms_ssim:
+            object.__setattr__(self, "ms_ssim", None)
+        _check_fields(self, _POINT)
+        if not self.measured and not self.source:
+            raise ValueError("a published RatePoint (measured=False) needs its source, got ''")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> "RatePoint":
+        """The point that `to_json` described; raises ValueError with one line if it is not one."""
+        return cls(**_checked_names(cls, data))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One encode from clip to evaluated file, with what it is to be compared with.
+
+    shape: (time, height, width).  point: our own rate and quality.  parameters: number of weights.
+    bits_per_weight: bits of the whole file over parameters.  unquantized_psnr_db: before quantization.
+    hardware: in words.  versions: of the packages that matter.  references: other codecs, same clip.
+    """
+
+    clip: str
+    shape: tuple[int, int, int]
+    point: RatePoint
+    bits_per_weight: float
+    parameters: int
+    unquantized_psnr_db: float
+    hardware: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    references: tuple[RatePoint, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "versions", dict(self.versions))
+        object.__setattr__(self, "references", tuple(self.references))
+        _check_fields(self, _RUN)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values, the points as dicts."""
+        return {
+            **{item.name: getattr(self, item.name) for item in fields(self)},
+            "shape": list(self.shape),
+            "versions": dict(self.versions),
+            "point": self.point.to_json(),
+            "references": [point.to_json() for point in self.references],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> "RunResult":
+        """The run that `to_json` described; raises ValueError with one line if it is not one."""
+        values = _checked_names(cls, data)
+        points = values.get("references", [])
+        for name in ("shape", "references"):
+            if name in values and not isinstance(values[name], (list, tuple)):
+                raise ValueError(f"RunResult.{name} must be a list, got {values[name]!r:.60}")
+        if "versions" in values and not isinstance(values["versions"], Mapping):
+            raise ValueError(f"RunResult.versions must be an object, got {values['versions']!r:.60}")
+        point = RatePoint.from_json(values["point"])
+        return cls(**{**values, "point": point, "references": tuple(map(RatePoint.from_json, points))})
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """A job of a sweep that ended without a point: its name and the reason, in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a sweep measured: every codec on every clip at every rate.
+
+    points: in no particular order; curves are told apart by codec and settings.  failed: jobs without a
+    point.  pending: names of jobs that have not run yet.  hardware: each machine that took part, in words.
+    versions: of the packages that matter.
+    """
+
+    points: tuple[RatePoint, ...]
+    failed: tuple[FailedJob, ...] = ()
+    pending: tuple[str, ...] = ()
+    hardware: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def data_file(name: str) -> Path:
+    """The path of a small file that ships with the package, such as "anchors/uvg_rd.csv".
+
+    Inside the package when it was built as a wheel, else in the checkout's `data/`.
+    Raises FileNotFoundError if there is no such file.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "data", package.parent / "data"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"no file {name!r} ships with coordflow_mini; reinstall the package")
+
+
+def published(sequence: str = "average") -> tuple[RatePoint, ...]:
+    """What papers report on UVG 1080p, for one sequence or the "average" of all seven.
+
+    Curves of different kinds of rate and protocol: read `data/anchors/README.md` before comparing.
+    Raises ValueError if the sequence is not in the table.
+
+    >>> [point.bpp for point in published("Beauty") if point.codec == "HiNeRV"]
+    [0.013, 0.0261, 0.0512, 0.102, 0.2007]
+    """
+    with data_file("anchors/uvg_rd.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    points = tuple(_published_point(row) for row in rows if row["sequence"] == sequence)
+    if not points:
+        known = ", ".join(sorted({row["sequence"] for row in rows}))
+        raise ValueError(f"sequence must be one of {known}, got {sequence!r}")
+    return points
+
+
+def _published_point(row: Mapping[str, str]) -> RatePoint:
+    """The point of one row of the table."""
+    return RatePoint(
+        codec=row["codec"],
+        clip=f"uvg:{row['sequence']}",
+        bytes=0,
+        bpp=float(row["bpp"]),
+        psnr_db=float(row["psnr_rgb_db"]),
+        ms_ssim=float(row["ms_ssim"]) if row["ms_ssim"] else None,
+        settings=row["notes"],
+        measured=False,
+        source=f"{row['reference']}; {row['source']}",
+    )
+
+
+Check = tuple[Callable[[Any], bool], str]  # a test and what it expects, in words
+
+
+_MOST = 1e12  # beyond any figure that was measured; more would overflow in a sum or on an axis
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST <= value <= _MOST
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _text(value: Any, longest: int) -> bool:
+    return isinstance(value, str) and len(value) <= longest
+
+
+_TEXT: Check = (lambda value: _text(value, 1 << 16), "a string")
+_NAME: Check = (lambda value: _text(value, 1 << 12) and bool(value), "a non-empty string")
+_COUNT: Check = (_count, "an integer >= 0")
+_NUMBER: Check = (_finite, "a finite number")
+_POSITIVE: Check = (lambda value: _finite(value) and value >= 1 / _MOST, "a number > 0")
+_SECONDS: Check = (lambda value: _finite(value) and value >= 0, "seconds >= 0")
+
+_POINT: dict[str, Check] = {
+    "codec": _NAME,
+    "clip": _NAME,
+    "bytes": _COUNT,
+    "bpp": _POSITIVE,
+    "psnr_db": _NUMBER,
+    "ms_ssim": (lambda value: value is None or (_finite(value) and -1 <= value <= 1), "None or in [-1, 1]"),
+    "encode_seconds": _SECONDS,
+    "decode_seconds": _SECONDS,
+    "settings": _TEXT,
+    "measured": (lambda value: isinstance(value, bool), "true or false"),
+    "source": _TEXT,
+}
+
+_RUN: dict[str, Check] = {
+    "clip": _NAME,
+    "shape": (
+        lambda value: len(value) == 3 and all(_count(side) and side for side in value),
+        "three integers >= 1: time, height, width",
+    ),
+    "point": (lambda value: isinstance(value, RatePoint), "a RatePoint"),
+    "bits_per_weight": _POSITIVE,
+    "parameters": (lambda value: _count(value) and value > 0, "an integer >= 1"),
+    "unquantized_psnr_db": _NUMBER,
+    "hardware": _TEXT,
+    "versions": (
+        lambda value: all(isinstance(text, str) for pair in value.items() for text in pair),
+        "package names with their versions, as strings",
+    ),
+    "references": (lambda value: all(isinstance(point, RatePoint) for point in value), "RatePoints"),
+}
+
+
+def _check_fields(record: Any, checks: Mapping[str, Check]) -> None:
+    """Raises ValueError for the first field that is not what its check expects."""
+    for name, (is_good, expected) in checks.items():
+        value = getattr(record, name)
+        if not is_good(value):
+            raise ValueError(f"{type(record).__name__}.{name} must be {expected}, got {value!r:.60}")
+
+
+def _checked_names(record: Any, data: Any) -> dict[str, Any]:
+    """The dict itself, if it has every field that has no default, and no field that is unknown."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"a {record.__name__} must be an object, got {data!r:.60}")
+    known = [item.name for item in fields(record)]
+    needed = [f.name for f in fields(record) if f.default is MISSING and f.default_factory is MISSING]
+    if unknown := [str(name) for name in data if name not in known]:
+        raise ValueError(f"unknown field {unknown[0]!r} of {record.__name__}; known are {', '.join(known)}")
+    if missing := [name for name in needed if name not in data]:
+        raise ValueError(f"{record.__name__} lacks {', '.join(missing)}")
+    return dict(data)

@@ -1,0 +1,1 @@
+"""Operations around the method: checkpoints, divergence, processes, files, the console."""

@@ -1,0 +1,116 @@
+"""A player: pictures side by side that one slider moves."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from coordflow_mini.show.plots import Panel, panels, panels_figure
+from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
+
+if TYPE_CHECKING:
+    from coordflow_mini.model import Rendering
+    from coordflow_mini.video.clip import Video
+
+__all__ = ["Scrubber", "compare", "scrub"]
+
+
+class Scrubber(Shown):
+    """Pictures side by side that one slider moves; made by `scrub`, shown as the last line of a cell.
+
+    play, slider, images: the widgets.
+    """
+
+    def __init__(
+        self, shown: Sequence[Panel], *, fps: float, name: str, captions: Sequence[str] | None = None
+    ) -> None:
+        self._frames = [[to_jpeg(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
+        self.figure = panels_figure(shown, fps=fps, name=name, captions=captions)
+        self._captions = captions or [f"frame {i}, {i / fps:.2f} s" for i in range(len(self._frames))]
+        last = len(self._frames) - 1
+        self.images = [picture_widget(data) for data in self._frames[0]]
+        self.play = ipywidgets.Play(max=last, interval=max(40, round(1000 / fps)), disabled=last == 0)
+        self.slider = ipywidgets.IntSlider(
+            max=last,
+            description="setting" if captions else "frame",
+            readout=False,
+            disabled=last == 0,
+            layout={"flex": "1 1 auto"},
+        )
+        self.now = ipywidgets.HTML(html.escape(self._captions[0]))
+        ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
+        self.slider.observe(self._move, names="value")
+        titles = [ipywidgets.HTML(html.escape(panel.title)) for panel in shown]
+        wide = {"max_width": "480px", "margin": "0 8px 0 0"}
+        columns = [ipywidgets.VBox(list(pair), layout=wide) for pair in zip(titles, self.images, strict=True)]
+        controls = ipywidgets.HBox([self.play, self.slider, self.now], layout={"align_items": "center"})
+        # a grid, so that the pictures of a row that is not full are no larger than the others
+        grid = {"display": "grid", "grid_template_columns": "repeat(auto-fit, minmax(160px, 1fr))"}
+        self.box = ipywidgets.VBox([ipywidgets.Box(columns, layout=grid), controls])
+
+    def _move(self, change: Any) -> None:
+        """Hand over the pictures of the slider's frame."""
+        for image, data in zip(self.images, self._frames[change["new"]], strict=True):
+            image.value = data
+        self.now.value = html.escape(self._captions[change["new"]])
+
+    def __repr__(self) -> str:
+        """How much there is to see."""
+        return f"Scrubber({len(self.images)} pictures, {len(self._frames)} frames)"
+
+
+def scrub(
+    videos: Video | Panel | Sequence[Video | Panel],
+    *,
+    titles: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
+) -> Scrubber:
+    """A player for one clip or several side by side: play button, slider, arrow keys.
+
+    videos: clips, or the panels that `plots.panels(original, decoded, rendering)` makes, of one length.
+    titles: one per picture; by default the clip's name or the panel's title.
+    captions: one per frame, for pictures that some setting tells apart, not time.
+    Every frame is encoded now, so a step only hands over bytes.  Sizes may differ.
+    Raises ValueError if there is nothing to show, or if lengths, titles or captions do not match.
+    """
+    sources = list(videos) if isinstance(videos, Sequence) else [videos]
+    names = [source.title if isinstance(source, Panel) else source.name for source in sources]
+    titles = names if titles is None else titles
+    lengths = [source.time for source in sources]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"videos must be one or more clips of one length, got lengths {lengths}")
+    if len(titles) != len(sources):
+        raise ValueError(
+            f"titles must be one per video, got {len(titles)} for {len(sources)}: {list(titles)}"
+        )
+    if captions is not None and len(captions) != lengths[0]:
+        raise ValueError(f"captions must be one per frame, got {len(captions)} for {lengths[0]} frames")
+    rates = [float(source.fps) for source in sources if not isinstance(source, Panel)]
+    fps = _SETTINGS_PER_SECOND if captions is not None else rates[0] if rates else 25.0
+    shown = [_titled(source, title) for source, title in zip(sources, titles, strict=True)]
+    return Scrubber(shown, fps=fps, name=" and ".join(dict.fromkeys(names)), captions=captions)
+
+
+_SETTINGS_PER_SECOND = 2.0  # when played: there is a caption to be read
+
+
+def compare(
+    original: Video, decoded: Video, rendering: Rendering | None = None, *, gain: float = 5
+) -> Scrubber:
+    """A player of original, decoded clip and their error, then each layer's color and alpha if given.
+
+    Raises ValueError if the parts have different numbers of frames or sizes.
+    """
+    shown = panels(original, decoded, rendering, gain=gain)
+    return Scrubber(shown, fps=float(original.fps), name=original.name)
+
+
+def _titled(source: Video | Panel, title: str) -> Panel:
+    """Any source as a panel of this title."""
+    if isinstance(source, Panel):
+        return Panel(title, source.time, source.picture)
+    frames = source.frames
+    return Panel(title, source.time, lambda i: frames[i])

@@ -1,0 +1,1 @@
+"""Jobs, sweeps, time budgets and the demo."""

@@ -1,0 +1,192 @@
+"""`coordflow demo`: a real clip becomes a small file and comes back, beside x264 and x265.
+
+Encode, decode in a fresh process from the file alone, measure, compare at the same bytes, write a report.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from coordflow_mini import decoder, encoder
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.encoder import Encoding
+from coordflow_mini.measure import baselines, evaluate, metrics
+from coordflow_mini.measure.results import RatePoint, RunResult
+from coordflow_mini.model import Rendering
+from coordflow_mini.ops.console import Console, duration, table
+from coordflow_mini.ops.files import replacing
+from coordflow_mini.show import demo_page as report
+from coordflow_mini.show import plots
+from coordflow_mini.sweeps import budget
+from coordflow_mini.video import clip as video
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
+
+__all__ = ["DECODED", "FILE", "REPORT", "RESULTS", "Demo", "comparison", "run"]
+
+_FIRST_FRAMES = Selection(0, 96, 1, 192, 108)
+FILE, DECODED, RESULTS, REPORT = "demo.cfv", "decoded.mp4", "results.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What is shown: a clip, a rate, how long to train, and whom to compare with.
+
+    references: codec, preset and tune of `baselines.measure`.
+    """
+
+    clip: str = "clip:bunny"
+    selection: Selection = _FIRST_FRAMES
+    bpp: float = 0.075  # 18,662 bytes
+    model: ModelConfig | None = None
+    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=3000))
+    codec: CodecConfig = field(default_factory=lambda: CodecConfig(steps=1200))
+    references: tuple[tuple[str, str, str | None], ...] = (
+        ("x264", "medium", None),
+        ("x264", "veryslow", "psnr"),
+        ("x265", "medium", None),
+        ("x265", "veryslow", "psnr"),
+    )
+
+    def shortened(self, part: float) -> "Demo":
+        """The same with a part of the training steps."""
+        short = budget.steps_for(max(1, round(part * self.fit.steps)), self.fit, self.codec)
+        return replace(self, fit=short.fit, codec=short.codec)
+
+    def within(self, seconds: float, clip: Video, device: torch.device | str = "cpu") -> "Demo":
+        """The same with as many training steps as an encode of `seconds` has time for."""
+        planned = encoder.plan(clip, bpp=self.bpp, model=self.model, codec=self.codec)
+        timed = budget.steps_within(seconds, clip, planned.model, self.fit, self.codec, device=device)
+        return replace(self, fit=timed.fit, codec=timed.codec)
+
+
+def run(
+    out: Path,
+    demo: Demo | None = None,
+    console: Console | None = None,
+    *,
+    seconds: float | None = None,
+    device: torch.device | str = "cpu",
+) -> RunResult:
+    """The figures of the whole demonstration; files are in the folder `out`.
+
+    seconds: for the encode, instead of the demo's own number of steps.
+    Raises VideoError if the clip is not there, with the cure.
+    """
+    demo, console = demo or Demo(), console or Console(quiet=True)
+    original = clips.load(demo.clip, demo.selection)
+    if seconds is not None:
+        demo = demo.within(seconds, original, device)
+    encoding = _encode(original, demo, console, device)
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / FILE) as temporary:
+        temporary.write_bytes(encoding.data)
+    decoded = _decode_in_fresh_process(out / FILE, original)
+    console.say(f"decoded in a fresh process: {decoded.time} frames, from {FILE} alone")
+    video.write(out / DECODED, decoded.frames, decoded.fps)
+    clock = evaluate.Stopwatch(decoder.decode_renderings(encoding.data, device=device))
+    rendering = _joined(list(clock))
+    point = evaluate.rate_point(
+        encoding.data,
+        original.name,
+        metrics.psnr_db(original.frames, decoded.frames),
+        metrics.ms_ssim(original.frames, decoded.frames),
+        encode_seconds=encoding.seconds,
+        decode_seconds=clock.seconds,
+    )
+    result = RunResult(
+        clip=original.name,
+        shape=(original.time, original.height, original.width),
+        point=replace(point, settings=f"{point.settings}, {demo.fit.steps}+{demo.codec.steps} steps"),
+        bits_per_weight=encoding.bits_per_weight,
+        parameters=encoding.parameters,
+        unquantized_psnr_db=encoding.unquantized_psnr_db,
+        hardware=evaluate.hardware(),
+        versions=evaluate.versions(),
+        references=_references(original, len(encoding.data), demo, console),
+    )
+    with replacing(out / RESULTS) as temporary:
+        temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+    report.write_report(out / REPORT, result, original, decoded, rendering)
+    return result
+
+
+def _encode(original: Video, demo: Demo, console: Console, device: torch.device | str) -> Encoding:
+    """The clip as a file's bytes, with progress."""
+    planned = encoder.plan(original, bpp=demo.bpp, model=demo.model, codec=demo.codec)
+    console.say(
+        f"{original.name}: {original.time} frames of {original.width}x{original.height} into at most "
+        f"{planned.target_bytes:,} bytes; {planned.model.layers} layers of width {planned.model.width}"
+    )
+    with console.training() as on_step:
+        return encoder.compress(
+            original,
+            bpp=demo.bpp,
+            model=demo.model,
+            fit=demo.fit,
+            codec=demo.codec,
+            device=device,
+            on_step=on_step,
+        )
+
+
+def _decode_in_fresh_process(path: Path, original: Video) -> Video:
+    """The frames that `coordflow decode` makes of the file, in a process that knows nothing else."""
+    package = str(Path(__file__).parents[2])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    with tempfile.TemporaryDirectory() as folder:
+        frames = Path(folder) / "frames.npy"
+        subprocess.run(
+            [sys.executable, "-m", "coordflow_mini", "decode", str(path), str(frames), "--quiet"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            check=True,
+        )
+        pictures = np.load(frames, allow_pickle=False)
+        return Video(pictures, original.fps, "decoded", original.selection, original.matrix)
+
+
+def _joined(renderings: list[Rendering]) -> Rendering:
+    """Renderings of single frames as one."""
+    return Rendering(
+        torch.cat([rendering.rgb for rendering in renderings]),
+        torch.cat([rendering.layer_rgb for rendering in renderings], dim=1),
+        torch.cat([rendering.alpha for rendering in renderings], dim=1),
+    )
+
+
+def _references(original: Video, size: int, demo: Demo, console: Console) -> tuple[RatePoint, ...]:
+    """The other codecs on the same frames, at the largest streams of at most `size` bytes.
+
+    Their pictures become RGB in the way that suits them best.
+    """
+    points = []
+    for codec, preset, tune in demo.references:
+        points.append(
+            baselines.measure(original, codec, target_bytes=size, preset=preset, tune=tune, accurate_rgb=True)
+        )
+        console.say(f"{plots.curve_name(points[-1])}: {points[-1].psnr_db:.2f} dB")
+    return tuple(points)
+
+
+def comparison(result: RunResult) -> str:
+    """The figures as a table, best PSNR first, with the distance of each codec to ours."""
+    ours = result.point
+    points = sorted([ours, *result.references], key=lambda point: -point.psnr_db)
+    rows = [["", "PSNR [dB]", "ours is ahead by [dB]", "MS-SSIM", "bytes", "bits/pixel", "encode"]]
+    for point in points:
+        ahead = "" if point is ours else f"{ours.psnr_db - point.psnr_db:+.2f}"
+        ssim = "-" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
+        figures = [f"{point.psnr_db:.2f}", ahead, ssim, f"{point.bytes:,}", f"{point.bpp:.4f}"]
+        rows.append([plots.curve_name(point), *figures, duration(point.encode_seconds)])
+    lost = result.unquantized_psnr_db - ours.psnr_db
+    return (
+        f"{table(rows)}\n\n{result.parameters:,} weights at {result.bits_per_weight:.2f} bits each; "
+        f"quantization cost {lost:.2f} dB; decoded in {duration(ours.decode_seconds)}"
+    )

@@ -1,0 +1,424 @@
+"""`coordflow segment` and its like: the library's own results, on any clip or encoded file, or one line."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_cli import SmallBatch, bad, good, pictures
+
+from coordflow_mini import applications, bitstream, cli, decoder
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.ops.console import Console
+from coordflow_mini.sweeps.budget import steps_for
+from coordflow_mini.train import default_model, fit
+from coordflow_mini.video import clip as video
+from coordflow_mini.video import export
+from coordflow_mini.video import read as clips
+
+COMMANDS = ["segment", "inpaint", "upscale", "interpolate", "stabilize", "denoise"]
+CLIP = ["--frames", "0:6", "--size", "24x16"]
+BRIEF = ["--steps", "20", "--width", "8", "--threads", "1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_batches(one_thread):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli.fitting, "FitConfig", SmallBatch)
+        patch.setattr(cli.encoding, "FitConfig", SmallBatch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def scene() -> video.Video:
+    return clips.load("clip:cutout", Selection.parse("0:6", "24x16"))
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("coded") / "scene.cfv"
+    good("encode", "clip:cutout", path, *CLIP, *BRIEF, "--quiet")
+    return path
+
+
+@pytest.fixture(scope="module")
+def config() -> FitConfig:
+    """What `BRIEF` means."""
+    return steps_for(20, SmallBatch(), CodecConfig()).fit
+
+
+def shape(scene: video.Video, layers: int = 2, width: int = 8) -> ModelConfig:
+    return replace(default_model(scene), layers=layers, width=width)
+
+
+@pytest.fixture(scope="module")
+def found(scene, config) -> np.ndarray:
+    """Masks of what `BRIEF` fits."""
+    return applications.segment(fit(scene, shape(scene), config).model, scene)
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory) -> Path:
+    """The same, as the command writes them."""
+    out = tmp_path_factory.mktemp("segment") / "masks"
+    good("segment", "clip:cutout", out, *CLIP, *BRIEF, "--quiet")
+    return out
+
+
+def test_help_has_examples_and_explains_every_option():
+    for command in COMMANDS:
+        text = good(command, "--help").stdout
+        assert re.search(rf"^  coordflow {command}\b", text, re.MULTILINE)
+        for option in re.finditer(r"^  (--?[a-z].*)\n(.*)", text, re.MULTILINE):
+            assert re.search(r"  \S", option[1]) or re.match(r" {20,}\S", option[2]), option[0]
+
+
+# --- what is written is what the library makes --------------------------------------------------------
+
+
+def test_segment_writes_a_mask_of_each_layer(masks, found):
+    assert sorted(path.name for path in masks.iterdir()) == ["layer_0", "layer_1"]
+    for layer in range(2):
+        np.testing.assert_array_equal(pictures(masks / f"layer_{layer}"), found[layer] * 255)
+    with Image.open(masks / "layer_0" / "frame_00000.png") as picture:
+        assert picture.mode == "L"
+
+
+def test_segment_says_how_much_each_layer_has(tmp_path, found):
+    shares = found.mean(axis=(1, 2, 3))
+    text = good("segment", "clip:cutout", tmp_path / "masks", *CLIP, *BRIEF).stdout
+    assert f"layer 0 {shares[0]:.1%}, layer 1 {shares[1]:.1%}" in text and "6 frames of 24x16" in text
+    again = good("segment", "clip:cutout", tmp_path / "masks", *CLIP, *BRIEF, "--json", "--layers", 1)
+    figures = json.loads(again.stdout)
+    assert figures["shares"] == [1] and figures["interrupted"] is False and figures["fits"][0]["steps"] == 20
+    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["layer_0"], "replaces what it wrote"
+
+
+def test_segment_tints_the_frames(tmp_path, scene, found):
+    good("segment", "clip:cutout", tmp_path / "tinted.npy", *CLIP, *BRIEF)
+    written = np.load(tmp_path / "tinted.npy")
+    np.testing.assert_array_equal(written, np.stack(list(export.tinted(scene.frames, found))))
+
+
+def test_a_tint_is_half_the_color_of_the_layer_on_top():
+    from coordflow_mini.show.plots import PALETTE
+    from coordflow_mini.show.widgets.overlay import COLORS
+
+    assert tuple(PALETTE[color] for color in COLORS) == export.LAYER_COLORS
+    tops = np.arange(8).reshape(1, 2, 4)  # eight layers, a pixel each; after six the colors come again
+    frames = np.full((1, 2, 4, 3), 100, np.uint8)
+    (tinted,) = export.tinted(frames, np.arange(8)[:, None, None, None] == tops)
+    np.testing.assert_array_equal(tinted[0, 0], [(100 + 0xD5) // 2, (100 + 0x5E) // 2, 50])
+    np.testing.assert_array_equal(tinted[1, 2:], tinted[0, :2])
+
+
+def test_a_file_is_asked_without_training(coded, tmp_path):
+    model = decoder.read_model(coded.read_bytes())[1]
+    like = decoder.decode(coded.read_bytes())
+    found = applications.segment(model, like)
+    result = good("segment", coded, tmp_path / "masks")
+    assert "fit" not in result.output, "nothing was"
+    np.testing.assert_array_equal(pictures(tmp_path / "masks" / "layer_1"), found[1] * 255)
+    good("segment", coded, tmp_path / "tinted.npy")
+    expected = np.stack(list(export.tinted(like.frames, found)))
+    np.testing.assert_array_equal(np.load(tmp_path / "tinted.npy"), expected)
+    good("stabilize", coded, tmp_path / "still.npy", "--layer", 1)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "still.npy"), applications.stabilize(model, 1, like).video.frames
+    )
+
+
+def test_upscale_and_interpolate_of_a_file_are_what_decode_shows(coded, tmp_path):
+    for words, same in ((["upscale"], ["--scale", 2]), (["interpolate"], ["--fps-scale", 2])):
+        good(*words, coded, tmp_path / "ours.npy")
+        good("decode", coded, tmp_path / "decoded.npy", *same)
+        np.testing.assert_array_equal(np.load(tmp_path / "ours.npy"), np.load(tmp_path / "decoded.npy"))
+
+
+def test_upscale_and_interpolate_of_a_clip(scene, config, tmp_path):
+    model = fit(scene, shape(scene), config).model
+    out = good("upscale", "clip:cutout", tmp_path / "a.npy", "--scale", 1.5, *CLIP, *BRIEF).stdout
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), applications.upscale(model, 1.5, scene).frames)
+    assert "6 frames of 36x24, 24 fps" in out and "24x16 before" in out
+    out = good("interpolate", "clip:cutout", tmp_path / "a.mp4", "--factor", 3, *CLIP, *BRIEF).stdout
+    assert "16 frames of 24x16, 72 fps" in out and "6 at 24 fps before" in out
+    assert video.read(tmp_path / "a.mp4").time == 16
+
+
+def test_stabilize_holds_the_background(scene, config, tmp_path):
+    model = fit(scene, shape(scene), config).model
+    layer = applications.background(applications.segment(model, scene))
+    steady = applications.stabilize(model, layer, scene)
+    text = good("stabilize", "clip:cutout", tmp_path / "still.npy", *CLIP, *BRIEF).stdout
+    np.testing.assert_array_equal(np.load(tmp_path / "still.npy"), steady.video.frames)
+    assert f"layer {layer} stands still" in text and f"it saw {steady.seen.mean():.1%}" in text
+    cropped = good("stabilize", "clip:cutout", tmp_path / "still.npy", *CLIP, *BRIEF, "--crop", "--json")
+    figures = json.loads(cropped.stdout)
+    rows, columns = steady.crop
+    np.testing.assert_array_equal(np.load(tmp_path / "still.npy"), steady.video.frames[:, rows, columns])
+    assert (figures["height"], figures["width"]) == (rows.stop - rows.start, columns.stop - columns.start)
+    assert 0 < figures["moved_pixels"] < 24
+
+
+def test_the_camera_moved_as_far_as_it_moved():
+    """A quarter of the larger half side, to the right, at one end of the scene."""
+    model = type("Moving", (), {})()
+    like = video.Video(np.zeros((3, 16, 24, 3), np.uint8))
+    transforms = torch.zeros(1, 3, 4)
+    transforms[0, 0, 2] = 0.25
+    model.config, model.transforms = ModelConfig(layers=1), lambda times: transforms
+    model.color = type("Color", (), {"space": torch.zeros(1)})
+    assert cli.applications._movement(model, 0, like) == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("words", "bytes_per_pixel"),
+    [
+        (["segment", "masks"], 2),
+        (["segment", "tinted.npy"], 2 + 3),
+        (["upscale", "a.npy"], 3 * 2**2),
+        (["interpolate", "a.npy"], 3 * 2),
+        (["stabilize", "a.npy"], 3 + 1),
+        (["stabilize", "a.npy", "--crop"], 3 + 1 + 3),
+    ],
+)
+def test_what_a_file_makes_a_command_hold_is_bounded(words, bytes_per_pixel, coded, tmp_path, monkeypatch):
+    """As many bytes as all that is there at once are enough, and one less is refused."""
+    monkeypatch.chdir(tmp_path)
+    held = bytes_per_pixel * 6 * 16 * 24
+    monkeypatch.setattr(bitstream, "MOST_HELD", held - 1)
+    assert f"would take {held:,} bytes" in bad(words[0], coded, *words[1:])
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(bitstream, "MOST_HELD", held)
+    good(words[0], coded, *words[1:])
+
+
+def test_where_nothing_is_seen_always_the_whole_picture_is_written(coded, tmp_path, monkeypatch):
+    monkeypatch.setattr(applications.Stabilized, "crop", (slice(0, 0), slice(0, 0)))
+    text = good("stabilize", coded, tmp_path / "still.npy", "--crop").stdout
+    assert "nothing cropped" in text and np.load(tmp_path / "still.npy").shape == (6, 16, 24, 3)
+
+
+def test_denoise_shows_what_a_small_network_remembers(scene, config, tmp_path):
+    figures = json.loads(good("denoise", "clip:cutout", tmp_path / "a.npy", *CLIP, *BRIEF, "--json").stdout)
+    written = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(written, applications.denoise(scene, shape(scene), config).frames)
+    assert figures["input_psnr_db"] == pytest.approx(psnr_db(scene.frames, written))
+    default = good("denoise", "clip:cutout", tmp_path / "a.npy", *CLIP, "--steps", 1)
+    assert "2 layers of width 32" in default.stderr
+
+
+def test_inpaint_fills_what_is_white(masks, scene, config, found, tmp_path):
+    words = ["inpaint", "clip:cutout", tmp_path / "a.npy", *CLIP, *BRIEF]
+    hole = found[0]
+    text = good(*words, "--mask", masks / "layer_0").stdout
+    expected = applications.inpaint(scene, hole, shape(scene, layers=1), config)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected.frames)
+    assert f"{hole.mean():.1%} of the picture filled" in text
+
+
+def test_one_picture_is_the_mask_of_all_frames(scene, config, tmp_path):
+    hole = np.zeros((16, 24), np.uint8)
+    hole[4:8, 6:12] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    words = ["inpaint", "clip:cutout", tmp_path / "a.npy", *CLIP, *BRIEF, "--mask", tmp_path / "hole.png"]
+    good(*words, "--grow", 1, "--layers", 2)
+    holes = np.zeros((6, 16, 24), bool)
+    holes[:, 3:9, 5:13] = True
+    expected = applications.inpaint(scene, holes, shape(scene), config)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected.frames)
+
+
+def test_to_remove_a_layer_is_to_fill_its_mask(masks, tmp_path):
+    common = [*CLIP, *BRIEF, "--quiet"]
+    good("inpaint", "clip:cutout", tmp_path / "a.npy", "--remove", 0, "--grow", 2, *common)
+    good("inpaint", "clip:cutout", tmp_path / "b.npy", "--mask", masks / "layer_0", "--grow", 2, *common)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+def test_what_cannot_be_removed_is_said(tmp_path, monkeypatch):
+    whole = np.stack([np.ones((6, 16, 24), bool), np.zeros((6, 16, 24), bool)])
+    monkeypatch.setattr(applications, "segment", lambda *_, **__: whole)
+    words = ["inpaint", "clip:cutout", tmp_path / "a.npy", *CLIP, *BRIEF, "--quiet", "--remove"]
+    assert "layer 0 took the whole picture" in bad(*words, 0)
+    assert "layer 1 came out empty" in bad(*words, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_minutes_are_shared_by_the_fits(tmp_path):
+    words = ["inpaint", "clip:cutout", tmp_path / "a.npy", *CLIP, *BRIEF[2:], "--minutes", 0.02, "--json"]
+    figures = json.loads(good(*words, "--remove", 0).stdout)
+    assert len(figures["fits"]) == 2 and figures["seconds"] < 60
+
+
+def test_unusual_clips(odd_clips, tmp_path):
+    """One frame, one row, portrait: every command writes something of their shape."""
+    for name, odd in odd_clips.items():
+        np.save(tmp_path / "in.npy", odd.frames)
+        mask = np.zeros((*odd.frames.shape[:3], 3), np.uint8)
+        mask[:, 0, 0] = 255
+        np.save(tmp_path / "mask.npy", mask)
+        for command in COMMANDS:
+            more = ["--mask", tmp_path / "mask.npy"] if command == "inpaint" else []
+            good(command, tmp_path / "in.npy", tmp_path / "out.npy", "--steps", 2, *BRIEF[2:], *more)
+            out = np.load(tmp_path / "out.npy")
+            scale = 2 if command == "upscale" else 1
+            assert out.shape[1:] == (scale * odd.height, scale * odd.width, 3), (name, command)
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------
+
+
+class Impatient(Console):
+    """Somebody who presses Ctrl-C at the first sign of progress of every fit."""
+
+    @contextmanager
+    def training(self) -> Iterator:
+        def interrupt(_: object) -> None:
+            raise KeyboardInterrupt
+
+        yield interrupt
+
+
+def test_an_interrupted_fit_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.applications, "Console", Impatient)
+    result = good(
+        "inpaint", "clip:cutout", tmp_path / "a.npy", *CLIP, *BRIEF[2:], "--steps", 70, "--remove", 0
+    )
+    assert result.stderr.count("stopped at step 50 of 70; going on with what there is") == 2
+    assert "interrupted: all of it is there" in result.stdout
+    assert np.load(tmp_path / "a.npy").shape == (6, 16, 24, 3)
+
+
+# --- bad input ----------------------------------------------------------------------------------------
+
+REFUSED = [
+    *(
+        (f"{command} no.mp4 {{new}}.npy" + more, "no.mp4 does not exist")
+        for command, more in (
+            ("segment", ""),
+            ("inpaint", " --mask {mask}"),
+            ("upscale", ""),
+            ("interpolate", ""),
+            ("stabilize", ""),
+            ("denoise", ""),
+        )
+    ),
+    *((f"{command} {{cut}} {{new}}.npy", "truncated") for command in ("segment", "upscale", "stabilize")),
+    *((f"{command} no.cfv {{new}}.npy", "no.cfv does not exist") for command in ("segment", "interpolate")),
+    ("segment {text}.cfv {new}", "not a .cfv file"),
+    ("segment {text} {new}", "cannot be read as video"),
+    *(
+        (f"upscale {{coded}} {{new}}.npy {option}", "is fitted already")
+        for option in ("--frames 0:2", "--size 4x4", "--steps 3", "--seed 1", "--layers 3", "--width 9")
+    ),
+    *(
+        (f"{command} {{coded}} {{new}}.npy" + more, "encoded already")
+        for command, more in (
+            ("denoise", ""),
+            ("inpaint", " --mask {mask}"),
+            ("inpaint", " --remove 0"),
+        )
+    ),
+    *(
+        (f"{command} {{source}} {{source}}", "is the input")
+        for command in ("segment", "upscale", "interpolate", "stabilize", "denoise", "inpaint --remove 0")
+    ),
+    ("inpaint {other} {source} --mask {source}", "is the input"),
+    *(
+        (f"{command} {{source}} {{new}}.xyz", "cannot write .xyz")
+        for command in ("segment", "upscale", "denoise")
+    ),
+    ("segment {source} {folder}", "holds other things"),
+    ("segment {source} {text}", "cannot write .txt"),
+    ("upscale {source} {folder}", "holds other things"),
+    ("denoise {source} {folder}/nowhere/x.mp4", "there is no folder"),
+    ("segment {source} {new} --steps 0", "--steps"),
+    ("segment {source} {new} --steps 9 --minutes 1", "not both"),
+    ("segment {source} {new} --layers 0", "layers must be 1 to 16"),
+    ("segment {source} {new} --width 0", "width must be 1 to 4096"),
+    ("segment {source} {new} --seed -1", "seed"),
+    ("segment {source} {new} --frames 5:99", "do not exist"),
+    ("segment {source} {new} --size 0x0", "size"),
+    *((f"upscale {{source}} {{new}}.npy --scale {scale}", "--scale") for scale in ("0", "-1", "nan", "1e9")),
+    ("upscale {coded} {new}.npy --scale 1e9", "of 24x16 pixels"),
+    *(
+        (f"interpolate {{source}} {{new}}.npy --factor {factor}", "--factor")
+        for factor in ("0", "nan", "1e9")
+    ),
+    ("stabilize {source} {new}.npy --layer 2", "--layer must be 0 to 1"),
+    ("stabilize {coded} {new}.npy --layer -1", "--layer must be 0 to 1"),
+    ("stabilize {unmoved} {new}.npy", "no motion"),
+    ("inpaint {source} {new}.npy", "--mask PATH or --remove LAYER"),
+    ("inpaint {source} {new}.npy --mask {mask} --remove 1", "one of them"),
+    ("inpaint {source} {new}.npy --remove 2", "--remove must be 0 to 1"),
+    ("inpaint {source} {new}.npy --remove 0 --layers 1", "--remove needs 2 or more --layers, got 1"),
+    ("inpaint {source} {new}.npy --remove 0 --grow -1", "--grow"),
+    ("inpaint {source} {new}.npy --mask no.png", "no.png does not exist"),
+    ("inpaint {source} {new}.npy --mask {text}", "cannot be read as video"),
+    ("inpaint {source} {new}.npy --mask {large}", "is 48x32, the frames are 24x16"),
+    ("inpaint {source} {new}.npy --mask {short}", "has 2 pictures, the clip 6 frames; expected 1 or 6"),
+    ("inpaint {source} {new}.npy --mask {black}", "no white pixel"),
+    ("inpaint {source} {new}.npy --mask {white}", "white all over"),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(coded, scene, tmp_path_factory) -> dict[str, tuple[int, str, str]]:
+    """Exit code, stdout and stderr of all of `REFUSED`, from one fresh process that must not load PyTorch."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "note.txt").write_text("no video")
+    (folder / "note.txt.cfv").write_text("no video")
+    (folder / "cut.cfv").write_bytes(coded.read_bytes()[:-9])
+    good("encode", "clip:cutout", folder / "unmoved.cfv", *CLIP, *BRIEF, "--motion", "none")
+    for name, frames in {
+        "source": scene.frames,
+        "other": scene.frames,
+        "large": np.zeros((1, 32, 48, 3), np.uint8),
+        "short": scene.frames[:2],
+        "black": np.zeros_like(scene.frames),
+        "white": np.full_like(scene.frames, 255),
+        "mask": np.where(np.arange(24)[:, None] > 12, 255, 0) * np.ones_like(scene.frames[:1]),
+    }.items():
+        np.save(folder / f"{name}.npy", frames.astype(np.uint8))
+    named = {path.stem: str(path) for path in folder.glob("*.npy")} | {"cut": str(folder / "cut.cfv")}
+    named |= {"unmoved": str(folder / "unmoved.cfv"), "text": str(folder / "note.txt")}
+    named |= {"folder": str(folder), "new": str(folder / "new"), "coded": str(coded)}
+    code = """
+import contextlib, io, json, sys
+from coordflow_mini import cli
+results = []
+for words in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.app(words)
+        except SystemExit as end:
+            results.append((end.code, out.getvalue(), err.getvalue()))
+    assert "torch" not in sys.modules, words
+json.dump(results, sys.stdout)
+"""
+    lines = [[word.format(**named) for word in words.split()] for words, _ in REFUSED]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(lines), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before, "nothing is written"
+    return dict(zip([words for words, _ in REFUSED], json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize(("words", "reason"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_bad_input_is_refused_in_one_line_before_torch_is_imported(words, reason, refusals):
+    code, out, err = refusals[words]
+    assert (code, out) == (2, "") and re.fullmatch(r"error: .+\n", err), err
+    assert reason in err

@@ -1,0 +1,186 @@
+"""`coordflow encode` that is stopped and goes on, and that several processes share."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from coordflow_mini import cli, decoder, encoder
+from coordflow_mini.cli import encoding
+from coordflow_mini.ops.occupation import occupied
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BRIEF = ["--width", "4", "--depth", "1", "--threads", "1", "--steps", "60"]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.fixture(scope="module")
+def whole(source) -> bytes:
+    """The file of an encode that nothing stopped."""
+    path = source.parent / "whole.cfv"
+    assert run("encode", source, path, *BRIEF).exit_code == 0
+    return path.read_bytes()
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+def run_until_killed(*words: object) -> None:
+    """The command, killed between the fit and fine-tuning."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder, "finetune", kill)
+        with pytest.raises(Killed):
+            run(*words)
+
+
+@pytest.fixture
+def killed(source, tmp_path) -> Path:
+    """The output of an encode that was killed: not there yet."""
+    out = tmp_path / "x.cfv"
+    run_until_killed("encode", source, out, *BRIEF)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.cfv.checkpoint.0"]
+    return out
+
+
+def test_a_killed_encode_is_not_begun_anew_by_accident(source, killed):
+    left = killed.with_name("x.cfv.checkpoint.0").read_bytes()
+    result = run("encode", source, killed, *BRIEF)
+    assert result.exit_code == 2
+    assert re.fullmatch(r"error: \S+ is left from .+ add --resume .+ --restart .+\n", result.stderr)
+    assert killed.with_name("x.cfv.checkpoint.0").read_bytes() == left
+
+
+def test_resume_ends_with_the_same_file_and_cleans_up(source, killed, whole):
+    result = run("encode", source, killed, *BRIEF, "--resume")
+    assert result.exit_code == 0 and f"going on from {killed}.checkpoint.0" in result.stderr
+    assert killed.read_bytes() == whole
+    assert list(killed.parent.iterdir()) == [killed]
+
+
+def test_restart_forgets(source, killed, whole):
+    result = run("encode", source, killed, *BRIEF, "--restart")
+    assert result.exit_code == 0 and "going on" not in result.stderr
+    assert killed.read_bytes() == whole
+    assert list(killed.parent.iterdir()) == [killed]
+
+
+def test_resume_without_anything_to_resume_starts(source, whole, tmp_path):
+    result = run("encode", source, tmp_path / "x.cfv", *BRIEF, "--resume")
+    assert result.exit_code == 0 and "starting at step 0" in result.stderr
+    assert (tmp_path / "x.cfv").read_bytes() == whole
+
+
+def test_a_second_encode_into_the_same_output_is_told_of_the_first(source, killed):
+    """At once, and without a trace; the checkpoint of the first is left alone."""
+    left = killed.with_name("x.cfv.checkpoint.0").read_bytes()
+    with occupied(killed):
+        for more in ([], ["--resume"], ["--restart"]):
+            result = run("encode", source, killed, *BRIEF, *more)
+            assert result.exit_code == 2
+            assert re.search(r"x\.cfv is being made by process \d+ on .+ since \d{4}-", result.stderr)
+    assert [path.name for path in killed.parent.iterdir()] == ["x.cfv.checkpoint.0"]
+    assert killed.with_name("x.cfv.checkpoint.0").read_bytes() == left
+
+
+def test_other_settings_do_not_resume(source, killed):
+    result = run("encode", source, killed, *BRIEF, "--resume", "--seed", 5)
+    assert result.exit_code == 2 and "seed was 0, now it is 5" in result.stderr
+    assert "--restart" in result.stderr and "remove it" not in result.stderr
+    assert len(result.stderr.splitlines()) <= 3
+
+
+def test_a_damaged_checkpoint_is_one_line(source, killed):
+    left = killed.with_name("x.cfv.checkpoint.0")
+    left.write_bytes(left.read_bytes()[:-3])
+    result = run("encode", source, killed, *BRIEF, "--resume")
+    assert result.exit_code == 2 and "damaged checkpoint" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "cure"), [(errno.ENOSPC, "; make room, then try again"), (errno.EIO, "")])
+def test_an_output_that_cannot_be_written_leads_to_the_checkpoint(
+    number, cure, source, tmp_path, monkeypatch
+):
+    """Two lines: where what was trained is, and which file could not be written."""
+    out = tmp_path / "x.cfv"
+
+    def write(output: Path, data: bytes) -> None:
+        raise OSError(number, os.strerror(number), str(output))
+
+    monkeypatch.setattr(encoding, "_write", write)
+    result = run("encode", source, out, *BRIEF, "-q")
+    assert result.exit_code == 2
+    assert result.stderr.strip().splitlines() == [
+        f"ended; what was trained is in {out}.checkpoint.0: --resume goes on from there",
+        f"error: {out}: {os.strerror(number)}{cure}",
+    ]
+
+
+def test_an_error_before_anything_was_trained_is_one_line(tmp_path):
+    result = run("encode", tmp_path / "none.mp4", tmp_path / "x.cfv", *BRIEF)
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+
+
+def test_minutes_become_steps_once(source, tmp_path):
+    """A resumed encode keeps the steps that its first try chose, whatever the clock says now."""
+    words = ["encode", source, tmp_path / "x.cfv", *BRIEF[:-2], "--minutes"]
+    run_until_killed(*words, "0.02")
+    result = run(*words, "5", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "--minutes is not used: the encode that goes on keeps its steps" in result.stderr
+    (steps,) = re.findall(r"([\d,]+) steps", result.stderr)
+    assert int(steps.replace(",", "")) < 5000  # five minutes would be more
+
+
+def started(*words: object, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, signals are other ones")
+def test_a_request_to_end_leaves_a_checkpoint(source, tmp_path):
+    """SIGTERM, as batch systems send it before they kill: exit code 143, and a word on how to go on."""
+    out = tmp_path / "x.cfv"
+    process = started("coordflow_mini", "encode", source, out, *BRIEF[:-1], "1000000")
+    with process:
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).startswith("fit "):
+            assert line, "ended before it trained"
+        process.terminate()
+        _, text = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"what was trained is in {out}.checkpoint.0: --resume goes on from there" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["x.cfv.checkpoint.0"]
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_file(source, whole, tmp_path):
+    """Of nearly the size and quality of one process's."""
+    out = tmp_path / "x.cfv"
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "coordflow_mini"]
+    process = started(*torchrun, "encode", source, out, *BRIEF, GLOO_SOCKET_IFNAME="lo")
+    text, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert text.count("bits per pixel") == 1, "only the first process speaks"
+    ours, alone = (decoder.decode(data).frames.astype(int) for data in (out.read_bytes(), whole))
+    assert abs(ours - alone).mean() < 6
+    assert list(tmp_path.iterdir()) == [out]

@@ -1,0 +1,298 @@
+"""What the pages for teachers say is true of the course: names, commands, fields, places, sums of minutes."""
+
+import importlib
+import inspect
+import json
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exercises import WRONG_ANSWERS
+from typer.testing import CliRunner
+
+pytest.importorskip("jupytext", reason="the chapters' sources are read with Jupytext")
+
+from coordflow_mini import cli, similarity
+from coordflow_mini.coords import frame_times
+from coordflow_mini.course import catalog
+from coordflow_mini.course.lesson import CHAPTERS, Lesson, chapter_sources, read_lesson
+from coordflow_mini.course.notebooks import Edition, build, read_home
+from coordflow_mini.course.predictions import Prediction
+from coordflow_mini.course.progress import Outcome, Summary
+
+ROOT = CHAPTERS.parent
+PAGE = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
+CARD = (ROOT / "docs" / "symbols.md").read_text(encoding="utf-8")
+COMMANDS = r"(?:make|coordflow|python -m) [^`\n]+"
+
+for module in sorted(Path(__file__).parents[1].glob("exercises/chapter_*.py")):
+    importlib.import_module(f"exercises.{module.stem}")
+
+MISTAKES: dict[str, set[str]] = {}
+for wrong in WRONG_ANSWERS:
+    MISTAKES.setdefault(wrong.exercise, set()).add(wrong.mistake)
+
+
+@cache
+def lessons() -> dict[int, Lesson]:
+    return {lesson.number: lesson for lesson in map(read_lesson, chapter_sources())}
+
+
+def sections() -> dict[int, str]:
+    """The page's section on each chapter."""
+    parts = re.split(r"(?m)^### (?=\d\d · )", PAGE.split("\n## Hand out", 1)[0])
+    return {int(part[:2]): part for part in parts[1:]}
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row, without heads and rules."""
+    lines = [
+        line for line in text.splitlines() if line.startswith("|") and not line.startswith(("|--", "| --"))
+    ]
+    found = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [cells for cells in found if not set("".join(cells)) <= set("-:|")]
+
+
+def minutes(exercise: str) -> int:
+    """What the chapter says that an exercise takes."""
+    lesson = lessons()[catalog.exercises()[exercise]]
+    task = next(task.task.source for task in lesson.exercises if task.name == exercise)
+    return int(re.search(r"· (\d+) minutes\*", task)[1])
+
+
+def said(lesson: Lesson) -> str:
+    """All text of a chapter, on one line."""
+    return " ".join(" ".join(cell.source for cell in lesson.cells).split())
+
+
+# --- chapters and exercises ---------------------------------------------------------------------------
+
+
+def test_every_chapter_has_a_section_under_its_title():
+    titles = {n: lesson.cells[0].source.splitlines()[0] for n, lesson in lessons().items()}
+    found = {n: section.splitlines()[0] for n, section in sections().items()}
+    assert found.keys() == titles.keys()
+    for number, title in titles.items():
+        assert title.removeprefix("# ").startswith(found[number])
+
+
+@pytest.mark.parametrize("chapter", catalog.chapters())
+def test_every_exercise_stands_in_the_table_of_its_chapter(chapter):
+    named = [cells[0].strip("`") for cells in rows(sections()[chapter]) if cells[0].startswith("`")]
+    assert named == [task.name for task in lessons()[chapter].exercises]
+
+
+@pytest.mark.parametrize("chapter", catalog.chapters())
+def test_every_mistake_named_is_one_that_the_check_knows(chapter):
+    for cells in rows(sections()[chapter]):
+        if cells[0].startswith("`"):
+            named = set(cells[1].split("; "))
+            assert named <= MISTAKES[cells[0].strip("`")], cells[0]
+
+
+@pytest.mark.parametrize("chapter", catalog.chapters())
+def test_every_prediction_is_named_in_the_section_of_its_chapter(chapter):
+    made = set(
+        re.findall(r'predict\(\s*"(\w+)"', "\n".join(cell.source for cell in lessons()[chapter].cells))
+    )
+    text = re.search(r"(?s)\*\*Predictions\.\*\* (.*?)\n\n", sections()[chapter])[1]
+    assert made == set(re.findall(r"`(\w+)`:", text))
+
+
+@pytest.mark.parametrize("chapter", catalog.chapters())
+def test_what_may_be_skipped_is_there(chapter):
+    text = " ".join(re.search(r"(?s)\*\*If time is short\.\*\* (.*?)\n\n", sections()[chapter])[1].split())
+    for part in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", text):
+        assert part in said(lessons()[chapter]), part
+    for name in re.findall(r"`(\w+)`", text):
+        assert catalog.exercises()[name] == chapter
+
+
+def test_names_in_backticks_are_names_of_something():
+    """An exercise renamed in its chapter must not live on here."""
+    content = saved_content()
+    fields = [content, *content["exercises"], *content["predictions"]]
+    known = {*catalog.exercises(), *(name for field in fields for name in field)}
+    known |= {"name", "passed", "wrong", "untouched", "null", "false", "uint8", "frame_times", "make"}
+    known |= set(re.findall(r'predict\( ?"(\w+)"', " ".join(map(said, lessons().values()))))
+    known |= {path.stem for path in (ROOT / "coordflow_mini").rglob("*.py")}
+    words = set(re.findall(r"`([a-z]+[a-z0-9_]*)`", re.sub(r"(?ms)^```.*?^```", "", PAGE)))
+    assert sorted(words - known) == []
+
+
+@pytest.mark.parametrize(
+    "heading", ["### One day", "### Five times 90 minutes", "### A seminar of ten weeks"]
+)
+def test_a_syllabus_has_time_for_its_exercises(heading):
+    plan = PAGE.split(heading, 1)[1].split("\n##", 1)[0]
+    shown: set[int] = set()
+    for cells in rows(plan)[1:]:
+        exercises = re.findall(r"`(\w+)`", cells[3])
+        assert sum(map(minutes, exercises)) <= 2 / 3 * int(cells[1]), cells
+        chapters = {int(number) for number in re.findall(r"\d\d", cells[2])}
+        assert {catalog.exercises()[name] for name in exercises} <= chapters
+        shown |= chapters
+    assert shown >= {3, 4, 5, 6, 8}, "the core"
+
+
+def saved_content() -> dict:
+    """What `progress().save` writes, without a name."""
+    prediction = Prediction("size", "It looks ...", (), "", None)
+    outcome = Outcome("inverse", 3, "wrong", "That is not it.")
+    return Summary((outcome,), (prediction.to_json(),), {"inverse": ["That is not it."]}).to_json()
+
+
+# --- commands and fields ------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    """All commands on both pages: in code blocks and between backticks."""
+    blocks = "\n".join(re.findall(r"(?ms)^```\n(.*?)^```", PAGE))
+    return sorted({*re.findall(rf"(?m)^({COMMANDS})$", blocks), *re.findall(rf"`({COMMANDS})`", PAGE)})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_exists(command):
+    program, *words = shlex.split(command)
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert re.search(rf"(?m)^{words[0]}:", makefile), command
+        for word in words[1:]:
+            assert f"$({word.partition('=')[0]})" in makefile or f"$({word.partition('=')[0]}," in makefile
+    elif program == "python":
+        module = importlib.import_module(words[1])
+        source = inspect.getsource(module)
+        assert all(f'"{word}"' in source for word in words if word.startswith("--"))
+    else:
+        path = words[: 2 if words[0] == "course" else 1]
+        help_text = CliRunner().invoke(cli.app, [*path, "--help"])
+        assert help_text.exit_code == 0, help_text.output
+        assert all(word in help_text.stdout for word in words if word.startswith("--"))
+
+
+def test_options_named_apart_from_a_command_exist():
+    named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
+    texts = [
+        CliRunner().invoke(cli.app, [*words, "--help"]).stdout
+        for words in (["encode"], ["decode"], ["course", "report"])
+    ]
+    assert named and all(any(option in text for text in texts) for option in named)
+
+
+def test_the_fields_are_those_of_a_saved_file():
+    content = saved_content()
+    table = PAGE.split("\n## Grading", 1)[1].split("Ten points", 1)[0]
+    named: dict[str, set[str]] = {"": set(), "exercises": set(), "predictions": set()}
+    for cells in rows(table)[1:]:
+        kind = ""
+        for prefix, name in re.findall(r"`(?:(\w+)\[\]\.)?(\w+)`", cells[0]):
+            kind = prefix or kind
+            named[kind].add(name)
+    assert named[""] == content.keys() - {"exercises", "predictions"} | {"name"}
+    assert named["exercises"] == set(content["exercises"][0])
+    assert named["predictions"] == set(content["predictions"][0])
+
+
+def test_the_points_add_up():
+    table = PAGE.split("Ten points for a chapter:", 1)[1].split("Three rules", 1)[0]
+    assert sum(int(cells[0]) for cells in rows(table)[1:]) == 10
+
+
+def test_a_notebook_without_solutions_keeps_hints_and_all_code_and_its_badge_leads_to_the_other():
+    for lesson in lessons().values():
+        whole, bare = (json.loads(build(lesson, Edition(read_home(), solutions=s))) for s in (True, False))
+        code = [[c["source"] for c in book["cells"] if c["cell_type"] == "code"] for book in (whole, bare)]
+        assert code[0] == code[1]
+        text = json.dumps(bare["cells"])
+        assert (
+            "<summary>Hint 1" in text and "<summary>Solution" not in text and "<summary>Answers" not in text
+        )
+        assert f"chapters/{lesson.notebook.name}" in text
+
+
+# --- keys to questions --------------------------------------------------------------------------------
+
+
+def wrong_answer(exercise: str, mistake: str):
+    return next(one.answer for one in WRONG_ANSWERS if (one.exercise, one.mistake) == (exercise, mistake))
+
+
+def right_answer(exercise: str):
+    from coordflow_mini.course import exercises
+
+    return exercises.load()[exercise].stand_in
+
+
+def test_psnr_in_uint8_is_right_for_small_differences_only():
+    random = np.random.default_rng(0)
+    first = random.integers(20, 200, (8, 8, 3)).astype(np.uint8)
+    naive, right = wrong_answer("psnr", "subtracts and squares uint8"), right_answer("psnr")
+    near = (first + random.integers(-15, 16, first.shape)).astype(np.uint8)
+    assert naive(first, near) == pytest.approx(right(first, near))
+    assert naive(first, near + np.uint8(2)) != pytest.approx(right(first, near + np.uint8(2)))
+
+
+def test_negating_is_the_inverse_where_the_page_says_so_and_undoes_itself_everywhere():
+    negate, inverse = wrong_answer("inverse", "negates all four numbers"), right_answer("inverse")
+    for numbers in ([0.3, 0.5, 0.0, 0.0], [0.0, 0.0, 0.2, -0.1]):
+        motion = torch.tensor(numbers)
+        assert torch.allclose(negate(motion), inverse(motion), atol=1e-6)
+    motion = torch.tensor([0.3, 0.5, 0.2, -0.1])
+    assert torch.equal(negate(negate(motion)), motion)
+    assert torch.allclose(inverse(inverse(motion)), motion, atol=1e-6)
+
+
+def test_one_frame_hides_some_mistakes_of_gather():
+    def flow(times):
+        return torch.stack([0.3 * times, 0.1 + times, 0.2 + times, times - 0.3], dim=-1)
+
+    arguments = flow, frame_times(1), torch.zeros(5, dtype=torch.int64), torch.rand(5, 2)
+    right = right_answer("gather")(*arguments)
+    for mistake in ("row i for pixel i", "frame numbers as times"):
+        assert torch.allclose(wrong_answer("gather", mistake)(*arguments), right)
+    assert not torch.allclose(wrong_answer("gather", "applies the inverse")(*arguments), right)
+
+
+def test_shares_are_only_passed_on():
+    alpha = torch.softmax(torch.randn(3, 7), dim=0)
+    assert right_answer("handover")(alpha, torch.rand(3, 7)).sum(0).abs().max() < 1e-6
+    assert right_answer("handover")(alpha, torch.full((3, 7), 0.2)).abs().max() < 1e-6
+
+
+def test_a_still_camera_does_not_care_where_the_canonical_picture_lies():
+    motion, turn = 0.3 * torch.randn(5, 4), torch.tensor([0.1, 0.5, 0.2, -0.1])
+    still = right_answer("still_camera")
+    assert torch.allclose(still(similarity.compose(after=turn, before=motion)), still(motion), atol=1e-5)
+
+
+def test_one_bit_is_too_few():
+    with pytest.raises(ZeroDivisionError):
+        right_answer("quantize_all")([torch.ones(3)], 1)
+
+
+# --- links and places ---------------------------------------------------------------------------------
+
+
+def test_links_within_the_page_lead_to_its_headings():
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", PAGE))
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= anchors
+
+
+def test_the_readme_leads_to_both_pages():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(INSTRUCTORS.md)" in readme and "(docs/symbols.md)" in readme
+
+
+@pytest.mark.parametrize("place", sorted(set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", CARD))))
+def test_a_place_on_the_card_exists(place):
+    parts = place.split(".")
+    module = "course.canonical" if parts[0] == "course" else parts[0]
+    found = importlib.import_module(f"coordflow_mini.{module}")
+    for name in parts[len(module.split(".")) :]:
+        found = getattr(found, name)
+    assert found.__doc__

@@ -1,0 +1,159 @@
+"""What the machine does fast gives what it does slowly."""
+
+import logging
+import math
+import shutil
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+
+from coordflow_mini.config import FitConfig
+from coordflow_mini.ops import compiling as machine
+from coordflow_mini.ops.compiling import compiled, keep_memory, sine, training_dtype
+from coordflow_mini.ops.interrupts import undisturbed
+from coordflow_mini.train import fit, worth_compiling
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache for compiled functions, and nothing kept from other tests."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch._dynamo.reset()
+    yield tmp_path
+    torch._dynamo.reset()
+
+
+def test_the_dtype_of_training():
+    """Training runs in bfloat16 or float32, the same each time it is asked."""
+    dtype = training_dtype(torch.device("cpu"))
+    assert dtype in (torch.bfloat16, torch.float32) and dtype == training_dtype(torch.device("cpu"))
+
+
+def test_keeping_memory_can_be_asked_for_anywhere():
+    """On any platform, any number of times, and what is allocated afterwards is sound."""
+    keep_memory()
+    keep_memory()
+    assert torch.ones(3 << 20).sum() == 3 << 20
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_a_compiler_the_sine_is_the_sine(dtype):
+    """Not compiled, it is torch.sin in the wanted dtype."""
+    values = torch.linspace(-40, 40, 1001)
+    assert torch.equal(sine(values, dtype), torch.sin(values).to(dtype))
+
+
+def test_the_polynomials_are_as_exact_as_they_say():
+    """Sine and derivative are within 5e-5 of the true ones over many turns, before they are rounded."""
+    values = torch.linspace(-80, 80, 100_001)
+    turns = machine._turns(values)
+    assert turns.abs().max() <= 0.5
+    sines = turns * machine._polynomial(turns * turns, machine._SINE)
+    cosines = machine._polynomial(turns * turns, machine._COSINE)
+    assert (sines - torch.sin(values)).abs().max() < 5e-5
+    assert (cosines - torch.cos(values)).abs().max() < 5e-5
+
+
+def test_the_polynomial_sine_in_bfloat16():
+    """Values and gradients are those of torch.sin to within what bfloat16 can tell."""
+    values = torch.linspace(-9, 9, 501, requires_grad=True)
+    result = machine._PolynomialSine.apply(values)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), torch.sin(values), atol=4e-3, rtol=0)
+    result.sum().backward()
+    torch.testing.assert_close(values.grad, torch.cos(values).detach(), atol=4e-3, rtol=0)
+
+
+@compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch about torch
+def test_a_compiled_function_gives_the_same(cache):
+    """Compiled, a function has the same results and gradients, and the next process finds it in the cache."""
+
+    def length(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (x.square() + y.square()).sqrt().sum()
+
+    x, y = torch.rand(2, 50) + 0.1
+    x.requires_grad_()
+    fast = compiled(length, None)
+    (gradient,) = torch.autograd.grad(fast(x, y), x)
+    torch.testing.assert_close(fast(x, y), length(x, y))
+    torch.testing.assert_close(gradient, torch.autograd.grad(length(x, y), x)[0])
+    assert any(cache.rglob("*.so"))
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog):
+    """One line in the log, then the function itself, without asking the compiler again."""
+    asked = []
+
+    def broken(function, **_):
+        asked.append(function)
+        raise RuntimeError("no compiler\nand more that nobody wants to read")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with caplog.at_level(logging.WARNING, logger="coordflow_mini"):
+        twice = compiled(lambda x: 2 * x, None)
+        assert [twice(1), twice(4)] == [2, 8]
+    assert len(asked) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "not compiled, goes on without: no compiler"
+    ]
+
+
+@compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch about torch
+def test_a_compiled_fit_learns_the_same(cache, clip, small_model, short_fit):
+    """Compiled or not, a fit ends with the same quality, within what rounding does."""
+    config = replace(short_fit, steps=150)
+    plain = fit(clip, small_model, replace(config, compile=False)).history[-1].psnr_db
+    fast = fit(clip, small_model, replace(config, compile=True)).history[-1].psnr_db
+    assert any(cache.rglob("*.so")) and math.isclose(plain, fast, abs_tol=0.7)
+
+
+def test_the_tenth_model_of_a_process_is_compiled_like_the_first(monkeypatch):
+    """PyTorch gives up on a code after eight shapes; what is compiled anew has a code of its own."""
+    counter, usual = CompileCounter(), torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, dynamic, options: usual(f, dynamic=dynamic, backend=counter)
+    )
+    scale = torch.tensor(3.0)
+
+    def scaled(x, *, by=scale):
+        return by * x
+
+    for size in range(2, 12):
+        assert compiled(scaled, size)(torch.ones(size)).tolist() == [3.0] * size
+    assert counter.frame_count == 10
+    compiled(scaled, size)(torch.ones(size))  # the next start or segment
+    assert counter.frame_count == 10
+
+
+def test_only_long_training_is_compiled():
+    """The amount of work decides, the configuration has the last word, more graphs want more work."""
+    assert not worth_compiling(FitConfig(), 25_000, steps=1200)
+    assert worth_compiling(FitConfig(), 25_000, steps=3000)
+    assert not worth_compiling(FitConfig(), 25_000, steps=3000, graphs=2)
+    assert worth_compiling(FitConfig(compile=True), 1, steps=1)
+    assert not worth_compiling(FitConfig(compile=False), 10**6, steps=10**6)
+
+
+def test_ctrl_c_in_compiled_code_is_heard_after_it():
+    """Not within, where it could get lost."""
+    before, done = signal.signal(signal.SIGINT, signal.default_int_handler), []
+
+    def work() -> None:
+        with undisturbed(signal.SIGINT):
+            signal.raise_signal(signal.SIGINT)
+            done.append("the rest of it")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

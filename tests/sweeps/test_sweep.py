@@ -1,0 +1,735 @@
+"""Sweeps: every job ends once, whatever is killed, broken, named strangely or started twice."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import bad, good
+
+from coordflow_mini import bitstream, decoder, encoder
+from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.measure.results import Experiment, RunResult
+from coordflow_mini.sweeps import executors, sweep, worker
+from coordflow_mini.sweeps import job as jobs
+from coordflow_mini.sweeps.job import Job, Recipe, Reference
+from coordflow_mini.sweeps.worker import Task
+from coordflow_mini.train import default_model
+from coordflow_mini.video import read as clips
+
+SMALL = Selection(0, 4, 1, 24, 16)
+QUICK = Recipe(1, 1, FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1), CodecConfig(steps=3))
+LONG = replace(QUICK, fit=replace(QUICK.fit, steps=400))  # about a second
+WORDS = ["--frames", "0:4", "--size", "24x16", "--layers", "1", "--threads", "1"]
+
+
+X264 = (Reference("x264"),)
+
+
+def planned(inputs=("clip:cutout",), rates=(4.0, 6.0), references=X264, recipe=QUICK):
+    return sweep.plan(list(inputs), list(rates), references, recipe, selection=SMALL)
+
+
+def run(folder, wanted, **more) -> Experiment:
+    return sweep.run(folder, wanted, device="cpu", threads=1, **more)
+
+
+def log(folder: Path, name: str) -> str:
+    path = folder / "jobs" / name / "log.txt"
+    return path.read_text() if path.exists() else ""
+
+
+def ends(folder: Path) -> dict[str, int]:
+    """How often each job came to its end."""
+    return {place.name: log(folder, place.name).count("  done: ") for place in (folder / "jobs").iterdir()}
+
+
+def until(true, seconds: float = 60) -> None:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, one_thread) -> Path:
+    folder = tmp_path_factory.mktemp("sweep") / "new" / "folder"
+    run(folder, planned())
+    return folder
+
+
+# --- what a sweep measures ----------------------------------------------------------------------------
+
+
+def test_every_codec_is_measured_at_every_rate(folder):
+    experiment = sweep.collect(folder)
+    assert not experiment.failed and not experiment.pending and experiment.hardware
+    assert experiment.versions["torch"]
+    pixels = 4 * 16 * 24
+    assert Counter(point.codec for point in experiment.points) == {"CoordFlow": 2, "x264": 2}
+    for point in experiment.points:
+        assert point.clip == "clip:cutout" and point.measured and point.encode_seconds > 0
+        assert point.bytes <= (4.0 if point.bpp <= 4 else 6.0) * pixels / 8
+
+
+def test_the_figures_are_those_of_the_file(folder):
+    place = folder / "jobs" / "clip-cutout-coordflow-4"
+    data = (place / "video.cfv").read_bytes()
+    result = RunResult.from_json(json.loads((place / "result.json").read_text()))
+    original = clips.load("clip:cutout", SMALL)
+    assert result.point.bytes == len(data)
+    assert result.point.psnr_db == pytest.approx(
+        psnr_db(original.frames, decoder.decode(data).frames), abs=0.01
+    )
+    assert "3+3 steps" in result.point.settings
+
+
+def test_what_is_finished_is_not_done_again(folder):
+    before = {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
+    called = []
+    experiment = run(folder, planned(), on_job=lambda *ended: called.append(ended))
+    assert not called and len(experiment.points) == 4
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "jobs").rglob("*")}
+
+
+def test_other_settings_need_another_folder(folder):
+    other = replace(QUICK, layers=2, fit=replace(QUICK.fit, steps=4))
+    with pytest.raises(
+        ValueError, match="other settings: settings.fit.steps 3, not 4, settings.layers 1, not 2"
+    ):
+        run(folder, planned(recipe=other))
+
+
+def test_a_larger_sweep_grows_from_a_smaller_one(tmp_path, one_thread):
+    x264 = planned(rates=(4.0,))[1:]
+    run(tmp_path, x264)
+    seen = []
+    more = (*x264, *planned(rates=(6.0,))[1:])
+    experiment = run(tmp_path, more, on_job=lambda outcome, standing: seen.append((outcome.name, standing)))
+    assert len(experiment.points) == 2
+    (name, standing), *rest = seen
+    assert not rest and name == "clip-cutout-x264-6"
+    assert (standing.done, standing.tasks, standing.seconds_left) == (1, 1, 0)
+
+
+def test_a_file_that_is_finished_is_measured_but_not_made_again(tmp_path, one_thread):
+    (job,) = planned(references=(), rates=(4.0,))
+    run(tmp_path, [job])
+    place = tmp_path / "jobs" / job.name
+    made, first = (place / "video.cfv").stat().st_mtime_ns, sweep.collect(tmp_path).points
+    (place / "result.json").unlink()
+    (point,) = run(tmp_path, [job]).points
+    assert (place / "video.cfv").stat().st_mtime_ns == made
+    assert replace(point, decode_seconds=first[0].decode_seconds) == first[0]
+    (place / "result.json").unlink()
+    (place / "video.cfv").write_bytes(b"damaged")
+    (again,) = run(tmp_path, [job]).points
+    assert again.bytes == first[0].bytes == (place / "video.cfv").stat().st_size
+
+
+def test_minutes_become_steps_once(tmp_path, one_thread):
+    (job,) = planned(references=(), rates=(4.0,), recipe=replace(QUICK, minutes=0.002))
+    run(tmp_path, [job])
+    place = tmp_path / "jobs" / job.name
+    steps = json.loads((place / "steps.json").read_text())["steps"]
+    assert f", {steps}+" in json.loads((place / "result.json").read_text())["point"]["settings"]
+    (place / "steps.json").write_text('{"steps": 2}')
+    for left in ("result.json", "video.cfv"):
+        (place / left).unlink()
+    (point,) = run(tmp_path, [job]).points
+    assert ", 2+2 steps" in point.settings
+
+
+def test_the_matrix_of_raw_yuv_goes_with_the_job(tmp_path, one_thread):
+    raw = tmp_path / "noise_24x16_25fps_420_8bit_YUV.yuv"
+    raw.write_bytes(np.random.default_rng(0).integers(0, 256, 2 * 576, np.uint8).tobytes())
+    (job,) = sweep.plan([str(raw)], [8.0], recipe=QUICK, matrix="bt709")
+    assert len(run(tmp_path, [job]).points) == 1
+    data = (tmp_path / "jobs" / job.name / "video.cfv").read_bytes()
+    assert bitstream.read_header(data).matrix == "bt709"
+    with pytest.raises(ValueError, match="other settings: matrix 'bt709', not None"):
+        run(tmp_path, sweep.plan([str(raw)], [8.0], recipe=QUICK))
+
+
+# --- going on -----------------------------------------------------------------------------------------
+
+LONGER = replace(QUICK, fit=replace(QUICK.fit, steps=120), codec=CodecConfig(steps=120))
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of ours catches this."""
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Where trainings are when they say so, (stage, step), and where the next one is to be killed."""
+
+    class Seen(list):
+        deadly: tuple[str, int] | None = None
+
+    seen, whole = Seen(), encoder.encode_segment
+
+    def encode_segment(*arguments, on_step, **more):
+        def watched(progress):
+            seen.append((progress.stage, progress.step))
+            if seen[-1] == seen.deadly:
+                raise Killed
+            on_step(progress)
+
+        return whole(*arguments, on_step=watched, **more)
+
+    monkeypatch.setattr(encoder, "encode_segment", encode_segment)
+    return seen
+
+
+def coded(folder: Path, job: Job) -> bytes:
+    return (folder / "jobs" / job.name / "video.cfv").read_bytes()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*checkpoint*") if path.is_file()]
+
+
+def test_a_job_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=LONGER)
+    run(tmp_path / "whole", [job])
+    for seen.deadly in [("fit", 100), ("fine-tune", 100)]:
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", [job], checkpoint_seconds=0)
+        assert checkpoints(tmp_path)
+    seen.deadly = None
+    seen.clear()
+    run(tmp_path / "killed", [job], checkpoint_seconds=0)
+    assert seen and "fit" not in dict(seen)  # it is not begun anew
+    assert coded(tmp_path / "killed", job) == coded(tmp_path / "whole", job)
+    assert log(tmp_path / "killed", job.name).count("goes on from its checkpoint") == 2
+    assert not checkpoints(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_told_of_and_kept_aside(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=LONGER)
+    seen.deadly = ("fit", 100)
+    with pytest.raises(Killed):
+        run(tmp_path, [job], checkpoint_seconds=0)
+    (path,) = checkpoints(tmp_path)
+    damaged = path.read_bytes()[:-9]
+    path.write_bytes(damaged)
+    seen.deadly = None
+    assert len(run(tmp_path, [job]).points) == 1
+    (kept,) = checkpoints(tmp_path)
+    assert kept.name == f"{path.name}.unreadable" and kept.read_bytes() == damaged
+    assert f"begins anew, and keeps {kept.name}: " in log(tmp_path, job.name)
+
+
+# --- segments -----------------------------------------------------------------------------------------
+
+CUT = replace(QUICK, segment_frames=2)  # two segments
+
+
+def of_segment(folder: Path, job: Job, number: int, file: str = "log.txt") -> Path:
+    return folder / "jobs" / job.name / "segments" / f"000{number}" / file
+
+
+def test_segments_are_made_by_two_workers_into_the_file_of_one(tmp_path, one_thread):
+    (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
+    names, standings = [], []
+
+    def on_job(outcome, standing) -> None:
+        names.append(outcome.name)
+        standings.append((standing.done, standing.tasks))
+
+    with executors.opened("local", 2) as pool:
+        experiment = run(tmp_path, [job], executor=pool, on_job=on_job)
+    video = clips.load("clip:cutout", SMALL)
+    expected = encoder.compress(
+        video,
+        bpp=4.0,
+        model=replace(default_model(video), layers=1, depth=1),
+        fit=CUT.fit,
+        codec=CUT.codec,
+        segment_frames=2,
+    )
+    assert coded(tmp_path, job) == expected.data
+    (point,) = experiment.points
+    assert point.bytes == len(expected.data) and "2 segments of 3+3 steps" in point.settings
+    assert sorted(names[:2]) == [f"{job.name}, segment {number} of 2" for number in (1, 2)]
+    assert names[2] == job.name and standings == [(1, 3), (2, 3), (3, 3)]
+    record = json.loads((tmp_path / "jobs" / job.name / "encoded.json").read_text())
+    assert record["unquantized_psnr_db"] == pytest.approx(expected.unquantized_psnr_db)
+
+
+def test_segments_that_are_there_are_not_made_again(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
+    run(tmp_path, [job])
+    data, place = coded(tmp_path, job), tmp_path / "jobs" / job.name
+    for name in ("result.json", "video.cfv"):
+        (place / name).unlink()
+    of_segment(tmp_path, job, 2, "section.bin").write_bytes(b"damaged")
+    seen.clear()
+    assert len(run(tmp_path, [job]).points) == 1
+    assert {stage for stage, _ in seen} == {"segment 2 of 2, fit", "segment 2 of 2, fine-tune"}
+    assert coded(tmp_path, job) == data
+
+
+def test_a_segment_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thread, seen):
+    (job,) = planned(references=(), rates=(4.0,), recipe=replace(LONGER, segment_frames=2))
+    run(tmp_path / "whole", [job])
+    seen.deadly = ("segment 2 of 2, fit", 100)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", [job], checkpoint_seconds=0)
+    seen.deadly = None
+    seen.clear()
+    run(tmp_path / "killed", [job])
+    assert seen[0] == ("segment 2 of 2, fit", 120)
+    assert coded(tmp_path / "killed", job) == coded(tmp_path / "whole", job)
+    assert not checkpoints(tmp_path)
+
+
+def test_a_segment_that_fails_fails_the_job_and_the_others_are_kept(tmp_path, one_thread, monkeypatch):
+    whole, calls = encoder.encode_segment, []
+
+    def encode_segment(video, plan, index, **more):
+        calls.append(index)
+        if index == 0 and len(calls) < 3:
+            raise ValueError("it diverged")
+        return whole(video, plan, index, **more)
+
+    monkeypatch.setattr(encoder, "encode_segment", encode_segment)
+    (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
+    (failed,) = run(tmp_path, [job]).failed
+    assert failed.reason == "segment 1 of 2: it diverged" and calls == [0, 1]
+    assert "Traceback" in of_segment(tmp_path, job, 1).read_text()
+    assert len(run(tmp_path, [job]).points) == 1 and calls == [0, 1, 0]
+
+
+def test_minutes_of_segments_become_steps_once(tmp_path, one_thread, monkeypatch):
+    from coordflow_mini.sweeps import budget
+
+    whole, calls = budget.steps_within, []
+    monkeypatch.setattr(budget, "steps_within", lambda *a, **k: calls.append(k) or whole(*a, **k))
+    (job,) = planned(references=(), rates=(4.0,), recipe=replace(CUT, minutes=0.002))
+    assert len(run(tmp_path, [job]).points) == 1
+    assert [call["segments"] for call in calls] == [(range(2), range(2, 4))]
+
+
+def test_two_sweeps_at_once_make_each_segment_once(tmp_path, one_thread, seen):
+    wanted = planned(references=(), rates=(4.0,), recipe=CUT)
+    with ThreadPoolExecutor(2) as pool:
+        experiments = [pool.submit(run, tmp_path, wanted) for _ in range(2)]
+    assert all(len(experiment.result().points) == 1 for experiment in experiments)
+    assert sorted(stage for stage, _ in seen if stage.endswith(", fit")) == [
+        "segment 1 of 2, fit",
+        "segment 2 of 2, fit",
+    ]
+
+
+# --- failures -----------------------------------------------------------------------------------------
+
+
+def test_failed_jobs_are_reported_the_others_done_and_all_tried_again(tmp_path, one_thread):
+    source = tmp_path / "clip.npy"
+    wanted = planned([str(source), "clip:pan"], rates=(4.0,))
+    out = tmp_path / "out"
+    experiment = run(out, wanted)
+    assert len(experiment.points) == len(experiment.failed) == 2 and not experiment.pending
+    for failed in experiment.failed:
+        assert "does not exist" in failed.reason and "\n" not in failed.reason
+        assert "Traceback" in log(out, failed.name) and log(out, failed.name).count("failed: ") == 1
+    np.save(source, clips.cutout(16, 24, 4).video.frames)
+    experiment = run(out, wanted)
+    assert len(experiment.points) == 4 and not experiment.failed
+    assert set(ends(out).values()) == {1}
+
+
+def test_a_failure_of_another_process_is_not_repeated_in_the_same_round(tmp_path, one_thread):
+    (job,) = planned([str(tmp_path / "none.npy")], rates=(4.0,), references=())
+    place = tmp_path / "out"
+    jobs.prepare(place, job)
+    task = Task(job, str(place), "cpu", 1)
+    first = worker.run(task)
+    assert first.state == "failed" and worker.run(task).reason == first.reason
+    assert (place / "log.txt").read_text().count("begun") == 1
+    assert worker.run(replace(task, known_failures=jobs.failures(place))).state == "failed"
+    assert (place / "log.txt").read_text().count("begun") == 2
+
+
+def test_a_job_that_somebody_holds_is_busy(tmp_path):
+    from filelock import FileLock
+
+    (job,) = planned(rates=(4.0,), references=())
+    jobs.prepare(tmp_path, job)
+    with FileLock(tmp_path / "lock"):
+        assert worker.run(Task(job, str(tmp_path), patience=0.1)).state == "busy"
+
+
+def test_ctrl_c_leaves_a_job_unfinished(tmp_path, one_thread, monkeypatch):
+    whole = encoder.encode_segment
+    monkeypatch.setattr(encoder, "encode_segment", lambda *a, **k: replace(whole(*a, **k), interrupted=True))
+    (job,) = planned(rates=(4.0,), references=())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [job])
+    experiment = sweep.collect(tmp_path)
+    assert experiment.pending == (job.name,) and not experiment.failed and not experiment.points
+
+
+class Deadly(Executor):
+    """Its worker dies of each task as often as it is told to, having begun it or not."""
+
+    def __init__(self, deaths: int, begun: bool = True):
+        self.deaths, self.begun, self.calls = deaths, begun, 0
+
+    def submit(self, fn, task):
+        future: Future = Future()
+        self.calls += 1
+        if self.calls <= self.deaths:
+            if self.begun:
+                with open(task.place / "log.txt", "a") as file:
+                    file.write("begun\n")
+            future.set_exception(BrokenExecutor("a process died"))
+        else:
+            future.set_result(fn(task))
+        return future
+
+
+@pytest.mark.parametrize(("deaths", "points"), [(2, 1), (3, 0)])
+def test_what_a_dying_worker_held_is_tried_three_times(tmp_path, one_thread, deaths, points):
+    wanted = planned(rates=(4.0,))[1:]
+    experiment = run(tmp_path, wanted, executor=Deadly(deaths))
+    assert len(experiment.points) == points
+    assert all("given up after 3 tries" in failed.reason for failed in experiment.failed)
+
+
+def test_workers_that_never_begin_end_the_sweep(tmp_path):
+    with pytest.raises(OSError, match="the workers die before they begin"):
+        run(tmp_path, planned(rates=(4.0,))[1:], executor=Deadly(1000, begun=False))
+
+
+# --- names and damage ---------------------------------------------------------------------------------
+
+STRANGE = [
+    "<script>alert(1)</script>",
+    "../../../etc/passwd",
+    "a b\tc\nd.mp4",
+    "è" * 200,
+    "CON",
+    "-rf",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("clip", STRANGE)
+def test_a_jobs_name_is_safe_in_every_file_system(clip):
+    name = Job(os.path.abspath(clip), clip, 0.015, Reference("x265", "veryslow", "psnr")).name
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name)
+    assert name.endswith("-x265-veryslow-psnr-0.015")
+
+
+def test_clips_of_one_name_in_two_folders_are_two_jobs():
+    first, second = planned(["a/clip.mp4", "b/clip.mp4"], rates=(1.0,), references=())
+    assert first.name != second.name and first.title != second.title
+    assert os.path.isabs(first.clip)
+
+
+def test_the_same_twice_is_refused():
+    with pytest.raises(ValueError, match="asked for twice"):
+        planned(["clip:pan", "clip:pan"])
+    with pytest.raises(ValueError, match="x264-medium at 1 bpp is asked for twice"):
+        planned(rates=(1.0,), references=(Reference("x264", "medium"), Reference("x264", "medium")))
+
+
+def test_uvg_is_seven_clips():
+    titles = {job.title for job in planned(["uvg"])}
+    assert len(titles) == 7 and "uvg:Beauty" in titles
+
+
+DAMAGE = [
+    "",
+    "{",
+    "[]",
+    "null",
+    '{"point": 1}',
+    '{"codec": "x264"}',
+    "[" * 100_000,
+    "\udcff",
+    '{"a": 1}' + " " * (1 << 21),
+]
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+@pytest.mark.parametrize("file", ["result.json", "job.json"])
+def test_damaged_files_are_told_in_one_line(tmp_path, one_thread, folder, text, file):
+    place = tmp_path / "jobs" / "clip-cutout-x264-4"
+    place.mkdir(parents=True)
+    good_one = folder / "jobs" / place.name
+    for name in ("job.json", "result.json", "machine.json"):
+        (place / name).write_bytes((good_one / name).read_bytes())
+    (place / file).write_bytes(text.encode("utf-8", "surrogateescape"))
+    experiment = sweep.collect(tmp_path)
+    (failed,) = experiment.failed
+    assert not experiment.points and failed.name == place.name
+    assert "\n" not in failed.reason and len(failed.reason) < 500
+    if file == "result.json":  # it is made again
+        assert len(run(tmp_path, planned(rates=(4.0,))[1:]).points) == 1
+
+
+def test_a_result_of_another_job_is_refused(tmp_path, folder):
+    for name, other in [("job.json", "clip-cutout-x264-4"), ("result.json", "clip-cutout-coordflow-4")]:
+        (tmp_path / "jobs" / "x").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "jobs" / "x" / name).write_bytes((folder / "jobs" / other / name).read_bytes())
+    (failed,) = sweep.collect(tmp_path).failed
+    assert "not of this job" in failed.reason
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no sweep"):
+        sweep.collect(tmp_path)
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start():
+    """Begins sweeps in processes of their own, which end with the test."""
+    processes = []
+
+    def begin(*arguments: str) -> subprocess.Popen:
+        processes.append(started(*arguments))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def started(out: Path, *words: str) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "-m",
+        "coordflow_mini",
+        "sweep",
+        "clip:cutout",
+        "--out",
+        str(out),
+        *WORDS,
+        *words,
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell may ignore it
+    )
+
+
+SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "60"]  # x264 between two long ones
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, start):
+    process = start(tmp_path, *SLOW)
+    until(lambda: "frames of" in log(tmp_path, "clip-cutout-coordflow-5"))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = ends(tmp_path)
+    assert before["clip-cutout-coordflow-4"] == before["clip-cutout-x264-4"] == 1
+    assert before["clip-cutout-coordflow-5"] == 0
+    again = [start(tmp_path, *SLOW) for _ in range(2)]  # two at once, and the job of the dead one is free
+    said = [process.communicate(timeout=100) for process in again]
+    assert [process.returncode for process in again] == [0, 0], said
+    assert set(ends(tmp_path).values()) == {1}
+    assert all(output[0].count("CoordFlow") == 2 for output in said)
+    assert any("done already" in output[1] for output in said)
+
+
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, start):
+    process = start(tmp_path, "--bpp", "4", "--against", "none", "--steps", "20000")
+    until(lambda: "  fit  " in log(tmp_path, "clip-cutout-coordflow-4"))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and "give the same command to go on" in said and "Traceback" not in said
+    assert sweep.collect(tmp_path).pending == ("clip-cutout-coordflow-4",)
+    assert checkpoints(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_what_a_worker_started_ends_with_it(tmp_path):
+    note = tmp_path / "pid"
+
+    def interrupted():
+        with executors.opened("local", 1) as pool:
+            pool.submit(subprocess.run, ["sh", "-c", f"sleep 1000 & echo $! > {note}; wait"])
+            until(lambda: note.exists() and note.read_text().endswith("\n"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    until(lambda: not alive(int(note.read_text())), 5)
+
+
+STUBBORN = """
+import os, pathlib, time
+pathlib.Path({note!r}).write_text(str(os.getpid()))
+while True:
+    try:
+        time.sleep(0.1)
+    except SystemExit:  # so do imports, now and then
+        pass
+"""
+
+
+def test_a_worker_that_does_not_hear_ends_before_the_next_ones_begin(tmp_path):
+    note = tmp_path / "pid"
+    with executors.opened("local", 2) as pool:
+        pool.submit(exec, STUBBORN.format(note=str(note)), {})
+        until(lambda: note.exists() and note.read_text())
+        with pytest.raises(BrokenExecutor):
+            pool.submit(os._exit, 3).result(60)
+        assert pool.submit(os.getpid).result(60) and not alive(int(note.read_text()))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")  # without somebody to collect it, the dead stay there
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.mark.slow
+def test_a_local_worker_that_dies_is_replaced_and_its_job_goes_on(tmp_path, one_thread):
+    wanted = planned(rates=(4.0,), recipe=LONG)
+    killed = []
+
+    def kill(line: str) -> None:
+        pid = re.search(r"begun by process (\d+)", log(tmp_path, wanted[0].name))
+        if pid and not killed and checkpoints(tmp_path / "jobs" / wanted[0].name):
+            killed.append(int(pid[1]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch, executors.opened("local", 2) as pool:
+        patch.setattr(sweep, "_LOOK", 0.1)
+        experiment = run(tmp_path, wanted, executor=pool, checkpoint_seconds=0, on_news=kill)
+    assert killed and len(experiment.points) == 2 and not experiment.failed
+    assert set(ends(tmp_path).values()) == {1}
+    assert "goes on from its checkpoint" in log(tmp_path, wanted[0].name)
+    run(tmp_path / "whole", wanted[:1])
+    assert coded(tmp_path, wanted[0]) == coded(tmp_path / "whole", wanted[0])
+
+
+@pytest.mark.slow
+def test_two_workers_of_a_cluster_one_of_which_is_killed(tmp_path, one_thread):
+    distributed = pytest.importorskip("distributed")
+    wanted = planned(recipe=LONG)
+    killed = []
+
+    def kill(line: str) -> None:
+        begun = re.search(r"begun by process (\d+)", log(tmp_path, wanted[0].name))
+        if begun and not killed:
+            killed.append(int(begun[1]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        executors.opened(cluster.scheduler_address.replace("tcp", "dask")) as pool,
+    ):
+        patch.setattr(sweep, "_LOOK", 0.1)
+        experiment = run(tmp_path, wanted, executor=pool, on_news=kill)
+    assert killed and len(experiment.points) == 4 and not experiment.failed and not experiment.pending
+    assert set(ends(tmp_path).values()) == {1}
+    assert log(tmp_path, wanted[0].name).count("begun by process") == 2
+
+
+# --- the command --------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_what_it_measured_as_json(tmp_path):
+    words = [
+        "--bpp",
+        "4",
+        "--against",
+        "x264:veryslow:psnr",
+        "--steps",
+        "3",
+        "--json",
+        "--quiet",
+        "--segment-frames",
+        "2",
+    ]
+    result = good("sweep", "clip:cutout", *words, "--out", tmp_path, *WORDS)
+    figures = json.loads(result.stdout)
+    assert [point["codec"] for point in figures["points"]] == ["CoordFlow", "x264"]
+    assert "preset=veryslow tune=psnr" in figures["points"][1]["settings"]
+    assert result.stderr == "" and not figures["failed"] and not figures["pending"]
+
+
+def test_a_report_is_made_of_a_sweeps_folder(folder):
+    before = sweep.collect(folder)
+    result = good("report", folder, "--json", "--quiet")
+    (figures,) = [json.loads(result.stdout)]
+    assert figures["report"].endswith("report.html") and not figures["failed"] and not figures["pending"]
+    text = (folder / "report.html").read_text()
+    for expected in ("clip:cutout", "x264", "CoordFlow", "BD-rate"):
+        assert expected in text
+    assert (folder / "points.csv").read_text().count("clip:cutout") == 4
+    assert sweep.collect(folder) == before
+
+
+def test_the_estimate_counts_segments(one_thread, monkeypatch):
+    from coordflow_mini.cli.estimates import estimate
+    from coordflow_mini.sweeps import budget
+
+    timed = []
+
+    def pace(video, *arguments, **more):
+        timed.append(video.time)
+        return budget.Pace(1.0, 2.0, 0.5)
+
+    monkeypatch.setattr(budget, "pace", pace)
+    video = clips.load("clip:cutout", SMALL)
+    one, two = (estimate(video, 4.0, recipe, "cpu") for recipe in (QUICK, CUT))
+    assert (one.seconds, two.seconds) == (3 + 6 + 0.5, 2 * (3 + 6 + 0.5))
+    assert timed == [4, 2] and two.text.endswith("for each of 2 segments")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none.mp4", "--bpp", "1"], "none.mp4 does not exist"),
+        (["clip:pan", "--bpp", "1;2"], "--bpp must be rates with commas"),
+        (["clip:pan", "--bpp", "0"], "--bpp must lie above 0"),
+        (["clip:pan", "--bpp", "1", "--against", "x266"], "--against must name x264, x265, av1"),
+        (["clip:pan", "--bpp", "1", "--against", "av1:medium"], "preset of av1 must be one of 0, 1"),
+        (["clip:pan", "--bpp", "1", "--against", "x264:slow:ssim"], "tune must be psnr"),
+        (["clip:pan", "--bpp", "1", "--against", "x264:slow:psnr:1"], "takes CODEC:PRESET:TUNE"),
+        (["clip:pan", "--bpp", "1", "--executor", "cloud"], "--executor must be local or dask://HOST:PORT"),
+        (["clip:pan", "--bpp", "1", "--workers", "0"], "--workers must be 1 or more"),
+        (["clip:pan", "--bpp", "1", "--steps", "3", "--minutes", "1"], "--steps or --minutes"),
+        (["clip:pan", "--bpp", "1", "--matrix", "bt709"], "leave out --raw and --matrix"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_made(tmp_path, words, said):
+    assert said in bad("sweep", *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_dask_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"pip install 'coordflow-mini\[scale\]'"):
+        executors.check("dask://localhost:8786", 1)
