@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import half_side
-from coordflow_mini.show.plots import Pixels, to_pixels
+from coordflow_mini.show.figure import Pixels, to_pixels
 
 __all__ = [
     "Canvas",

@@ -12,17 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coordflow_mini.show.plots import (
-    PALETTE,
-    Picture,
-    pictures,
-    put_picture,
-    series_color,
-    styled,
-    to_pixels,
-    to_png,
-    write_beside,
-)
+from coordflow_mini.show.figure import PALETTE, Picture, series_color, styled, to_pixels, to_png
+from coordflow_mini.show.plots import pictures, put_picture, write_beside
 
 __all__ = ["axes", "drawn", "lines", "pictures", "source_arrows"]
 

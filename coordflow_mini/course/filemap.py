@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from coordflow_mini.show.plots import PALETTE, Picture, styled
+from coordflow_mini.show.figure import PALETTE, Picture, styled
 
 __all__ = ["byte_grid"]
 

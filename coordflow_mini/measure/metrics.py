@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PSNR_CAP",
     "LayerMatch",
+    "as_numpy",
     "bd_psnr",
     "bd_rate",
     "bits_per_pixel",
@@ -163,7 +164,7 @@ def iou(mask: Any, truth: Any) -> float:
     >>> iou(np.array([True, True, False]), np.array([False, True, True]))
     0.3333333333333333
     """
-    mask, truth = _array(mask), _array(truth)
+    mask, truth = as_numpy(mask), as_numpy(truth)
     if mask.dtype != bool or truth.dtype != bool or mask.shape != truth.shape:
         raise ValueError(
             f"masks must be boolean and of one shape, got {mask.dtype} {mask.shape} and "
@@ -200,7 +201,7 @@ def match_layers(masks: Any, truths: Any) -> LayerMatch:
     >>> match_layers(np.stack([~object_, object_]), object_[None])
     LayerMatch(order=(1,), ious=(1.0,))
     """
-    masks, truths = _array(masks), _array(truths)
+    masks, truths = as_numpy(masks), as_numpy(truths)
     if masks.shape[1:] != truths.shape[1:] or not 1 <= len(truths) <= len(masks):
         raise ValueError(
             f"expected masks [layers, ...] and at most as many truths of the same shape, "
@@ -288,7 +289,7 @@ def _curve(rates: Sequence[float], psnr_db: Sequence[float]) -> tuple[Any, Any]:
     return rate, quality
 
 
-def _array(value: Any) -> np.ndarray[Any, Any]:
+def as_numpy(value: Any) -> np.ndarray[Any, Any]:
     """A numpy view of an array or of a tensor, wherever that lives."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 
@@ -306,4 +307,4 @@ def _frame_pairs(reference: Any, decoded: Any) -> Iterator[tuple[Any, Any]]:
         raise ValueError(
             f"both clips must have one shape, got {tuple(reference.shape)} and {tuple(decoded.shape)}"
         )
-    return ((_array(a), _array(b)) for a, b in zip(reference, decoded, strict=True))
+    return ((as_numpy(a), as_numpy(b)) for a, b in zip(reference, decoded, strict=True))

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.metrics import frame_psnr_db, ssim_scales
 from coordflow_mini.ops.files import replacing
+from coordflow_mini.show.figure import to_data_uri, to_svg
 from coordflow_mini.show.page import listing, number, page, protocol, seconds, signed
-from coordflow_mini.show.plots import Panel, curve_name, panels, rate_quality, to_data_uri, to_svg
+from coordflow_mini.show.plots import Panel, panels, rate_quality
 
 if TYPE_CHECKING:
     from coordflow_mini.measure.results import RatePoint, RunResult

@@ -27,7 +27,7 @@ from coordflow_mini.measure.curves import (
 )
 from coordflow_mini.measure.results import Experiment, RatePoint
 from coordflow_mini.ops.files import replacing
-from coordflow_mini.show import plots
+from coordflow_mini.show import figure, plots
 from coordflow_mini.show.page import listing, number, page, protocol, seconds, signed
 
 __all__ = ["Chapter", "Drawing", "Survey", "survey", "survey_html", "verdict", "write_survey"]
@@ -111,10 +111,10 @@ def write_survey(folder: Path, experiment: Experiment, *, walk: Walk = iter) -> 
     folder.mkdir(parents=True, exist_ok=True)
     shown: dict[str, list[str]] = {}
     for drawing in walk(_drawings(told)):
-        figure = drawing.draw()
-        _write(folder / FIGURES / f"{drawing.name}.svg", plots.to_svg_file(figure).encode())
-        _write(folder / FIGURES / f"{drawing.name}.png", plots.to_png(figure))
-        shown.setdefault(drawing.clip, []).append(plots.to_svg(figure))
+        drawn = drawing.draw()
+        _write(folder / FIGURES / f"{drawing.name}.svg", figure.to_svg_file(drawn).encode())
+        _write(folder / FIGURES / f"{drawing.name}.png", figure.to_png(drawn))
+        shown.setdefault(drawing.clip, []).append(figure.to_svg(drawn))
     means = (point for chapter in told.chapters if chapter.clip == AVERAGE for point in chapter.points)
     _write(folder / POINTS, spreadsheet.points_csv(experiment.points).encode("utf-8", "replace"))
     _write(folder / AVERAGES, spreadsheet.points_csv(means).encode("utf-8", "replace"))

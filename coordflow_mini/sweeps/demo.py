@@ -18,12 +18,12 @@ from coordflow_mini import decoder, encoder
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.encoder import Encoding
 from coordflow_mini.measure import baselines, evaluate, metrics
+from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.model import Rendering
 from coordflow_mini.ops.console import Console, duration, table
 from coordflow_mini.ops.files import replacing
 from coordflow_mini.show import demo_page as report
-from coordflow_mini.show import plots
 from coordflow_mini.sweeps import budget
 from coordflow_mini.video import clip as video
 from coordflow_mini.video import read as clips
@@ -171,7 +171,7 @@ def _references(original: Video, size: int, demo: Demo, console: Console) -> tup
         points.append(
             baselines.measure(original, codec, target_bytes=size, preset=preset, tune=tune, accurate_rgb=True)
         )
-        console.say(f"{plots.curve_name(points[-1])}: {points[-1].psnr_db:.2f} dB")
+        console.say(f"{curve_name(points[-1])}: {points[-1].psnr_db:.2f} dB")
     return tuple(points)
 
 
@@ -184,7 +184,7 @@ def comparison(result: RunResult) -> str:
         ahead = "" if point is ours else f"{ours.psnr_db - point.psnr_db:+.2f}"
         ssim = "-" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
         figures = [f"{point.psnr_db:.2f}", ahead, ssim, f"{point.bytes:,}", f"{point.bpp:.4f}"]
-        rows.append([plots.curve_name(point), *figures, duration(point.encode_seconds)])
+        rows.append([curve_name(point), *figures, duration(point.encode_seconds)])
     lost = result.unquantized_psnr_db - ours.psnr_db
     return (
         f"{table(rows)}\n\n{result.parameters:,} weights at {result.bits_per_weight:.2f} bits each; "

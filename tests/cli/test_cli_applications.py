@@ -110,7 +110,7 @@ def test_segment_tints_the_frames(tmp_path, scene, found):
 
 
 def test_a_tint_is_half_the_color_of_the_layer_on_top():
-    from coordflow_mini.show.plots import PALETTE
+    from coordflow_mini.show.figure import PALETTE
     from coordflow_mini.show.widgets.overlay import COLORS
 
     assert tuple(PALETTE[color] for color in COLORS) == export.LAYER_COLORS

@@ -15,7 +15,7 @@ from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.course import filemap, ladder
 from coordflow_mini.encoder import header_of
 from coordflow_mini.measure import results
-from coordflow_mini.show import plots
+from coordflow_mini.show.figure import alt_text
 from coordflow_mini.train import default_model, fit
 from coordflow_mini.video import read as clips
 
@@ -87,7 +87,7 @@ def test_naive_tables_cost_more_than_the_file():
 def test_the_bytes_are_drawn_in_their_sections_colors(numbers):
     data = BUNNY[:100] if numbers else BUNNY
     figure = filemap.byte_grid(data, ladder.parts(BUNNY), alt="bytes", columns=20, numbers=numbers)
-    assert plots.alt_text(figure) == "bytes"
+    assert alt_text(figure) == "bytes"
     picture = figure.axes[0].images[0].get_array()
     assert picture.shape == (-(-len(data) // 20), 20, 3)
     named = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

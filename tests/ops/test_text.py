@@ -25,6 +25,7 @@ from coordflow_mini.measure.results import Experiment, RatePoint
 from coordflow_mini.measure.spreadsheet import bd_rate_csv, points_csv
 from coordflow_mini.ops.console import Console, table
 from coordflow_mini.ops.text import printable
+from coordflow_mini.show import figure as figures
 from coordflow_mini.show import plots
 from coordflow_mini.show.page import page, protocol
 from coordflow_mini.show.report import survey, survey_html, write_survey
@@ -118,19 +119,19 @@ def test_a_drawing_has_no_element_more_for_any_name(name):
     """Also as a file of its own, which has to be XML; and the PNG can be written at all."""
     figure = plots.rate_quality(points(name), title=name)
     tame = plots.rate_quality(points("tame"), title="tame")
-    assert Skeleton(plots.to_svg(figure)).found == Skeleton(plots.to_svg(tame)).found
-    file = plots.to_svg_file(figure)
+    assert Skeleton(figures.to_svg(figure)).found == Skeleton(figures.to_svg(tame)).found
+    file = figures.to_svg_file(figure)
     tags = [
         [element.tag for element in ElementTree.fromstring(text).iter()]
-        for text in (file, plots.to_svg_file(tame))
+        for text in (file, figures.to_svg_file(tame))
     ]
     assert tags[0] == tags[1]
-    assert plots.to_png(figure).startswith(b"\x89PNG")
+    assert figures.to_png(figure).startswith(b"\x89PNG")
 
 
 def test_a_name_of_a_million_letters_does_not_fill_a_drawing():
     long = replace(points("x")[0], settings="preset=" + "y" * 60_000)
-    assert len(plots.to_svg_file(plots.rate_quality([long], title="x" * 10**6))) < 200_000
+    assert len(figures.to_svg_file(plots.rate_quality([long], title="x" * 10**6))) < 200_000
 
 
 @evil

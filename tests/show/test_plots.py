@@ -18,7 +18,7 @@ from PIL import Image
 
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import Rendering
-from coordflow_mini.show import plots
+from coordflow_mini.show import figure, plots
 from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 
@@ -58,11 +58,8 @@ HISTORY = [
 FIGURES = {
     "frames_strip": lambda: plots.frames_strip(clip(), 3),
     "panels_figure": lambda: plots.panels_figure(plots.panels(clip(), clip(5), rendering()), fps=25),
-    "compare": lambda: plots.compare(clip(), clip(5), 2),
     "layers_figure": lambda: plots.layers_figure(rendering(), 1),
-    "alpha_maps": lambda: plots.alpha_maps(rendering(3), 2),
     "rate_quality": lambda: plots.rate_quality(POINTS),
-    "rate_quality, linear": lambda: plots.rate_quality(POINTS, logarithmic=False),
     "motion_figure": lambda: plots.motion_figure(torch.from_numpy(MOTION), MOTION, pixels_per_unit=48),
     "training_curve": lambda: plots.training_curve(HISTORY),
 }
@@ -72,21 +69,21 @@ everything = pytest.mark.parametrize("name", FIGURES)
 
 @everything
 def test_every_figure_says_in_words_what_it_shows(name):
-    figure = FIGURES[name]()
-    words = plots.alt_text(figure)
+    drawn = FIGURES[name]()
+    words = figure.alt_text(drawn)
     assert len(words) > 20 and words.endswith(".")
-    assert words[:-1] in repr(figure)
-    shown = figure._repr_html_()
+    assert words[:-1] in repr(drawn)
+    shown = drawn._repr_html_()
     assert f'alt="{words}"' in shown
     data = base64.b64decode(shown.split("base64,")[1].split('"')[0])
     assert Image.open(io.BytesIO(data)).text["Description"] == words
 
 
-@pytest.mark.parametrize("name", ["compare", "rate_quality"])
+@pytest.mark.parametrize("name", ["layers_figure", "rate_quality"])
 def test_a_figure_leaves_no_trace_and_repeats_itself(name):
     before = dict(matplotlib.rcParams)
-    assert plots.to_png(FIGURES[name]()) == plots.to_png(FIGURES[name]())
-    assert plots.to_svg(FIGURES[name]()) == plots.to_svg(FIGURES[name]())
+    assert figure.to_png(FIGURES[name]()) == figure.to_png(FIGURES[name]())
+    assert figure.to_svg(FIGURES[name]()) == figure.to_svg(FIGURES[name]())
     assert dict(matplotlib.rcParams) == before
 
 
@@ -98,7 +95,7 @@ def test_every_chart_has_labelled_axes_with_units(name):
     assert all(one.get_xlabel() for one in axes[-2:])  # the lowest row, where the axis is shared
 
 
-@pytest.mark.parametrize("name", ["frames_strip", "panels_figure", "compare"])
+@pytest.mark.parametrize("name", ["frames_strip", "panels_figure"])
 def test_every_picture_says_which_frame_it_is(name):
     captions = [one.get_xlabel() for one in FIGURES[name]().axes]
     assert any(" s" in caption and caption.startswith("frame") for caption in captions)
@@ -106,7 +103,7 @@ def test_every_picture_says_which_frame_it_is(name):
 
 def test_drawing_needs_no_pyplot_no_torch_and_no_codec():
     code = (
-        "import sys; from coordflow_mini import plots;"
+        "import sys; from coordflow_mini.show import plots;"
         "print([name for name in ('matplotlib.pyplot', 'torch', 'av') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -169,16 +166,16 @@ def test_a_strip_holds_the_first_and_the_last_frame(time, count):
 # --- charts -------------------------------------------------------------------------------------------
 
 
-def labels_of(figure: plots.Picture) -> dict[str, matplotlib.text.Text]:
-    return {text.get_text(): text for text in figure.axes[0].texts if text.get_text()}
+def labels_of(drawn: figure.Picture) -> dict[str, matplotlib.text.Text]:
+    return {text.get_text(): text for text in drawn.axes[0].texts if text.get_text()}
 
 
 def test_measured_points_are_filled_and_published_ones_hollow():
-    figure = plots.rate_quality(POINTS)
-    faces = {len(line.get_xdata()): line.get_markerfacecolor() for line in figure.axes[0].lines}
+    drawn = plots.rate_quality(POINTS)
+    faces = {len(line.get_xdata()): line.get_markerfacecolor() for line in drawn.axes[0].lines}
     assert faces[2] == "none"  # the published curve is the one with two points
-    assert faces[1] in plots.PALETTE.values()
-    assert "HiNeRV (published)" in labels_of(figure)
+    assert faces[1] in figure.PALETTE.values()
+    assert "HiNeRV (published)" in labels_of(drawn)
 
 
 def test_measured_and_published_points_of_one_codec_are_two_curves():
@@ -195,10 +192,10 @@ def test_presets_of_one_codec_share_its_color_and_differ_in_their_dots():
 
 def test_ms_ssim_is_drawn_where_it_is_known():
     known = [replace(point("x265", rate, 30.0), ms_ssim=0.9 + rate / 10) for rate in (0.1, 0.2)]
-    figure = plots.rate_quality([*known, point("x264", 0.1, 31.0)], quality="ms_ssim")
-    (line,) = figure.axes[0].lines
+    drawn = plots.rate_quality([*known, point("x264", 0.1, 31.0)], quality="ms_ssim")
+    (line,) = drawn.axes[0].lines
     assert list(line.get_ydata()) == [p.ms_ssim for p in known]
-    assert "MS-SSIM" in figure.axes[0].get_ylabel() and "0.9100 at 0.1 bpp" in plots.alt_text(figure)
+    assert "MS-SSIM" in drawn.axes[0].get_ylabel() and "0.9100 at 0.1 bpp" in figure.alt_text(drawn)
     with pytest.raises(ValueError, match="RatePoint with ms_ssim"):
         plots.rate_quality(POINTS, quality="ms_ssim")
 
@@ -212,42 +209,27 @@ def test_a_codec_can_keep_its_color_where_others_are_missing():
 
 def test_labels_stand_beside_the_plot_and_never_on_each_other():
     crowd = [point(f"codec {i}", 0.1, 30 + 0.001 * i) for i in range(8)]
-    for figure in (plots.rate_quality(crowd), plots.rate_quality([*crowd, point("far", 0.5, 40.0)])):
-        plots.to_png(figure)
-        renderer = figure._get_renderer()
+    for drawn in (plots.rate_quality(crowd), plots.rate_quality([*crowd, point("far", 0.5, 40.0)])):
+        figure.to_png(drawn)
+        renderer = drawn._get_renderer()
         boxes = sorted(
-            (text.get_window_extent(renderer) for text in labels_of(figure).values()), key=lambda b: b.y0
+            (text.get_window_extent(renderer) for text in labels_of(drawn).values()), key=lambda b: b.y0
         )
-        assert len(boxes) == len(figure.axes[0].lines)
+        assert len(boxes) == len(drawn.axes[0].lines)
         assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
-        assert all(figure.axes[0].bbox.x1 < box.x0 and box.x1 < figure.bbox.x1 for box in boxes)
-
-
-def test_spread_keeps_order_and_mean_and_opens_gaps():
-    values = sorted(np.random.default_rng(1).normal(size=20))
-    spread = plots._spread(values, 0.3)
-    assert np.diff(spread).min() >= 0.3 - 1e-9
-    assert np.mean(spread) == pytest.approx(np.mean(values))
-    assert plots._spread(spread, 0.2) == pytest.approx(spread)  # nothing moves without need
-    assert plots._spread([], 1.0) == []
-
-
-def test_a_curve_is_named_by_what_does_not_move_along_it():
-    names = [plots.curve_name(p) for p in POINTS]
-    assert names == ["CoordFlow", "x264 medium", "x265 veryslow tune=psnr", "HiNeRV", "HiNeRV"]
+        assert all(drawn.axes[0].bbox.x1 < box.x0 and box.x1 < drawn.bbox.x1 for box in boxes)
 
 
 def test_no_points_and_no_history_are_refused():
     with pytest.raises(ValueError, match="at least one RatePoint"):
         plots.rate_quality([])
-    for nothing in ([], {"seed 0": []}):
-        with pytest.raises(ValueError, match="at least one step"):
-            plots.training_curve(nothing)
+    with pytest.raises(ValueError, match="at least one step"):
+        plots.training_curve([])
 
 
 def test_motion_is_drawn_in_readable_units_with_the_truth_dashed():
-    figure = plots.motion_figure(MOTION, MOTION, pixels_per_unit=10)
-    scale, angle, right, _ = figure.axes
+    drawn = plots.motion_figure(MOTION, MOTION, pixels_per_unit=10)
+    scale, angle, right, _ = drawn.axes
     assert scale.lines[0].get_ydata()[-1] == pytest.approx(np.exp(0.1))
     assert angle.lines[0].get_ydata()[-1] == pytest.approx(np.degrees(0.2))
     assert right.lines[0].get_ydata()[-1] == pytest.approx(3.0)
@@ -256,8 +238,6 @@ def test_motion_is_drawn_in_readable_units_with_the_truth_dashed():
 
 def test_each_stage_of_a_history_is_a_line():
     assert len(plots.training_curve(HISTORY).axes[0].lines) == 2
-    named = plots.training_curve({"seed 0": HISTORY[1:], "seed 1": HISTORY[1:]})
-    assert set(labels_of(named)) == {"seed 0 21.5 dB", "seed 1 21.5 dB"}
 
 
 # --- bytes --------------------------------------------------------------------------------------------
@@ -265,10 +245,10 @@ def test_each_stage_of_a_history_is_a_line():
 
 def test_a_data_uri_holds_the_very_bytes():
     for data, kind in [
-        (plots.to_bytes(clip().frames[0]), "jpeg"),
-        (plots.to_png(FIGURES["compare"]()), "png"),
+        (figure.to_jpeg(clip().frames[0]), "jpeg"),
+        (figure.to_png(FIGURES["frames_strip"]()), "png"),
     ]:
-        head, _, body = plots.to_data_uri(data).partition(",")
+        head, _, body = figure.to_data_uri(data).partition(",")
         assert head == f"data:image/{kind};base64"
         assert base64.b64decode(body) == data
 
@@ -276,16 +256,16 @@ def test_a_data_uri_holds_the_very_bytes():
 def test_a_jpeg_keeps_colors_that_change_from_pixel_to_pixel():
     stripes = np.zeros((16, 16, 3), np.uint8)
     stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 200
-    back = np.asarray(Image.open(io.BytesIO(plots.to_bytes(stripes))))
+    back = np.asarray(Image.open(io.BytesIO(figure.to_jpeg(stripes))))
     assert np.abs(back.astype(int) - stripes).mean() < 4  # 20 with chroma subsampling
 
 
 def test_an_svg_takes_colors_and_font_from_its_page():
-    figure = plots.rate_quality([point("<b>&$x^$", 0.1, 30.0), *POINTS])
-    text = plots.to_svg(figure)
+    drawn = plots.rate_quality([point("<b>&$x^$", 0.1, 30.0), *POINTS])
+    text = figure.to_svg(drawn)
     root = ElementTree.fromstring(text)
-    assert root.get("role") == "img" and root.get("aria-label") == plots.alt_text(figure)
-    assert "currentColor" in text and "var(--vermillion" in text and plots.INK.lower() not in text.lower()
+    assert root.get("role") == "img" and root.get("aria-label") == figure.alt_text(drawn)
+    assert "currentColor" in text and "var(--vermillion" in text and figure.INK.lower() not in text.lower()
     assert "DejaVu" not in text and "<style" not in text
     words = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "<b>&$x^$" in words and "x264 medium" in words
@@ -293,14 +273,14 @@ def test_an_svg_takes_colors_and_font_from_its_page():
 
 def test_an_svg_file_stands_alone_and_pictures_of_one_page_share_no_id():
     figures = [plots.rate_quality([point("x265", 0.1, psnr)]) for psnr in (30.0, 31.0)]
-    ids = [re.findall(r' id="([^"]*)"', plots.to_svg(figure)) for figure in figures]
+    ids = [re.findall(r' id="([^"]*)"', figure.to_svg(drawn)) for drawn in figures]
     assert ids[0] and not set(ids[0]) & set(ids[1])
-    alone = plots.to_svg_file(figures[0])
-    assert ElementTree.fromstring(alone.encode()).get("aria-label") == plots.alt_text(figures[0])
+    alone = figure.to_svg_file(figures[0])
+    assert ElementTree.fromstring(alone.encode()).get("aria-label") == figure.alt_text(figures[0])
     assert "var(--" not in alone and "currentColor" not in alone and alone.startswith("<?xml")
 
 
 def test_places_without_a_picture_stay_empty():
     picture = np.zeros((4, 6, 3), np.uint8)
-    figure = plots.pictures(dict.fromkeys("abcde", picture), alt="Five black pictures.", columns=3)
-    assert [place.axison for place in figure.axes] == [True] * 5 + [False]
+    drawn = plots.pictures(dict.fromkeys("abcde", picture), alt="Five black pictures.", columns=3)
+    assert [place.axison for place in drawn.axes] == [True] * 5 + [False]

@@ -16,7 +16,7 @@ from coordflow_mini.measure.anchors import ANCHORS, FRAMES, PIXELS
 from coordflow_mini.measure.curves import OURS
 from coordflow_mini.measure.results import Experiment, FailedJob, RatePoint
 from coordflow_mini.measure.spreadsheet import read_points
-from coordflow_mini.show import plots
+from coordflow_mini.show import figure
 from coordflow_mini.show import report as survey
 from coordflow_mini.show.page import STYLE
 
@@ -148,7 +148,7 @@ def test_a_failed_figure_leaves_the_old_page(written, monkeypatch):
     def fails(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(plots, "to_png", fails)
+    monkeypatch.setattr(figure, "to_png", fails)
     with pytest.raises(OSError, match="disk full"):
         survey.write_survey(folder, experiment)
     assert (folder / "report.html").read_bytes() == before

@@ -12,7 +12,7 @@ from PIL import Image
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.model import Rendering
-from coordflow_mini.show import plots
+from coordflow_mini.show import figure, plots
 from coordflow_mini.train import fit
 from coordflow_mini.video.clip import Video
 
@@ -76,7 +76,7 @@ def test_playing_is_linked_in_the_browser_at_the_speed_of_the_clip():
 def test_without_a_kernel_there_is_a_contact_sheet_with_alt_text():
     scrubber = widgets.scrub([clip(), clip()], titles=["before", "after"])
     bundle = scrubber._repr_mimebundle_()
-    alt = plots.alt_text(scrubber.figure)
+    alt = figure.alt_text(scrubber.figure)
     assert bundle["text/plain"] == alt and "before, after" in alt
     assert f'alt="{alt}"' in bundle["text/html"] and 'src="data:image/' in bundle["text/html"]
     assert "<script" not in bundle["text/html"] and "style=" not in bundle["text/html"]  # GitHub strips both
@@ -103,7 +103,7 @@ def test_settings_are_told_apart_by_their_captions():
     assert scrubber.now.value == "1 wave"
     scrubber.slider.value = 1
     assert scrubber.now.value == "&lt;2&gt; waves"
-    alt = plots.alt_text(scrubber.figure)
+    alt = figure.alt_text(scrubber.figure)
     assert alt == "1 wave; <2> waves; 4 waves." and "frame" not in alt
     shown = [place.get_xlabel() for place in scrubber.figure.axes]
     assert shown == names
@@ -126,7 +126,7 @@ def test_what_cannot_be_scrubbed_together_is_refused():
 def test_compare_shows_original_decoded_and_error():
     scrubber = widgets.compare(clip(), Video(clip().frames + 10, Fraction(25), "decoded"))
     assert shown_gray(scrubber) == pytest.approx([0, 10, 50], abs=1.5)
-    assert "one row each for original, decoded, error" in plots.alt_text(scrubber.figure)
+    assert "one row each for original, decoded, error" in figure.alt_text(scrubber.figure)
     with pytest.raises(ValueError, match="one shape"):
         widgets.compare(clip(), clip(height=20))
 
@@ -199,7 +199,7 @@ def test_the_playground_draws_what_its_sliders_say():
 
 def test_the_playground_has_a_static_picture():
     view = widgets.playground(lambda motion: np.zeros((8, 12, 3), np.uint8), name="A test")
-    assert plots.alt_text(view.figure).startswith("A test under four motions: no change, scale 2")
+    assert figure.alt_text(view.figure).startswith("A test under four motions: no change, scale 2")
 
 
 # --- training -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coordflow_mini.course import images
 from coordflow_mini.course.exercise import Mistake, answer, close, diagnose, exercise
-from coordflow_mini.show.plots import Pixels
+from coordflow_mini.show.figure import Pixels
 
 
 @exercise(chapter=1, stand_in=images.psnr)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import numpy as np
 
-from coordflow_mini.show.plots import PALETTE, Panel, Pixels, panels_figure, to_pixels
+from coordflow_mini.show.figure import PALETTE, Pixels, to_pixels
+from coordflow_mini.show.plots import Panel, panels_figure
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
 
 if TYPE_CHECKING:

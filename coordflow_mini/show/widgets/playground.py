@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from coordflow_mini import similarity
-from coordflow_mini.show.plots import pictures, to_pixels
+from coordflow_mini.show.figure import to_pixels
+from coordflow_mini.show.plots import pictures
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
-from coordflow_mini.show.plots import Picture, Pixels, alt_text, to_bytes, to_html
+from coordflow_mini.show import figure
+from coordflow_mini.show.figure import Picture, Pixels, alt_text, to_html
 
 __all__ = ["MOST_PIXELS", "Shown", "picture_widget", "to_jpeg"]
 
@@ -22,7 +23,7 @@ def to_jpeg(picture: Pixels) -> bytes:
     if shrink < 1:
         size = max(1, round(width * shrink)), max(1, round(height * shrink))
         picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
-    return to_bytes(picture)
+    return figure.to_jpeg(picture)
 
 
 def picture_widget(data: bytes) -> ipywidgets.Image:

@@ -9,7 +9,8 @@ import ipywidgets
 import numpy as np
 
 from coordflow_mini.coords import frame_times
-from coordflow_mini.show.plots import pictures, to_pixels, to_png, training_curve
+from coordflow_mini.show.figure import to_pixels, to_png
+from coordflow_mini.show.plots import pictures, training_curve
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
 
 if TYPE_CHECKING:

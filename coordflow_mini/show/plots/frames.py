@@ -1,0 +1,197 @@
+"""Pictures of clips: contact sheets, errors, and layers with their alpha maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from coordflow_mini.show.figure import FAINT, Picture, Pixels, styled, to_pixels
+
+if TYPE_CHECKING:  # drawing needs neither PyTorch nor FFmpeg
+    from coordflow_mini.model import Rendering
+    from coordflow_mini.video.clip import Video
+
+__all__ = [
+    "Panel",
+    "error_picture",
+    "frames_strip",
+    "layers_figure",
+    "panels",
+    "panels_figure",
+    "pictures",
+    "put_picture",
+]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A moving picture with its title.
+
+    picture(index): uint8 [height, width, 3], or gray [height, width].
+    Frames are made on demand, because seven panels of a long clip would not fit into memory.
+    """
+
+    title: str
+    time: int
+    picture: Callable[[int], Pixels]
+
+
+def _panel(title: str, pictures: Any) -> Panel:
+    return Panel(title, len(pictures), lambda index: to_pixels(pictures[index]))
+
+
+def panels(
+    original: Video,
+    decoded: Video | None = None,
+    rendering: Rendering | None = None,
+    *,
+    gain: float = 5,
+) -> tuple[Panel, ...]:
+    """Panels of a coded clip: original, decoded, error, then color and alpha of each layer.
+
+    gain: see `error_picture`.
+    Raises ValueError if the parts differ in size or number of frames.
+    """
+    found = [_panel("original", original.frames)]
+    if decoded is not None:
+        a, b = original.frames, decoded.frames
+        error_picture(a[0], b[0])  # reports a wrong size now, not at some later frame
+        found += [_panel("decoded", b)]
+        found += [Panel(f"error × {gain:g}", len(a), lambda i: error_picture(a[i], b[i], gain=gain))]
+    if rendering is not None:
+        for layer, (rgb, alpha) in enumerate(zip(rendering.layer_rgb, rendering.alpha, strict=True)):
+            found += [_panel(f"layer {layer}, color", rgb), _panel(f"layer {layer}, alpha", alpha)]
+    lengths = {panel.title: panel.time for panel in found}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"panels must be of one length, got {lengths} frames; select the same frames")
+    return tuple(found)
+
+
+def error_picture(original: Pixels, decoded: Pixels, *, gain: float = 5) -> Pixels:
+    """Mean |difference| over R, G and B times `gain`, gray [height, width].
+
+    Black means equal; white means a difference of 255 / gain gray levels or more.
+    """
+    if original.shape != decoded.shape:
+        raise ValueError(
+            f"pictures to compare must have one shape, got {original.shape} and {decoded.shape}; "
+            f"resize one with video.select(...)"
+        )
+    difference = np.abs(original.astype(np.int16) - decoded).mean(axis=-1)  # int16: uint8 would wrap
+    return np.asarray(np.minimum(difference * gain, 255), np.uint8)
+
+
+# --- figures ------------------------------------------------------------------------------------------
+
+
+@styled
+def panels_figure(
+    shown: Sequence[Panel],
+    *,
+    count: int = 4,
+    fps: SupportsFloat | None = None,
+    name: str = "the clip",
+    captions: Sequence[str] | None = None,
+) -> Picture:
+    """A contact sheet: one row per panel, `count` evenly spaced frames, first and last included.
+
+    captions: one per frame of the clip, in place of frame number and time.
+    """
+    time = shown[0].time
+    if count < 1:
+        raise ValueError(f"count must be at least 1 frame, got {count}")
+    frames = sorted({round(index) for index in np.linspace(0, time - 1, min(count, time))})
+    figure, axes = _grid(len(shown), len(frames), shown[0].picture(0))
+    for row, panel in zip(axes, shown, strict=True):
+        for place, frame in zip(row, frames, strict=True):
+            caption = captions[frame] if captions else _when(frame, fps)
+            title = panel.title if frame == frames[0] else ""
+            put_picture(place, panel.picture(frame), caption if panel is shown[-1] else "", title)
+    titles = ", ".join(panel.title for panel in shown)
+    rows = f"; one row each for {titles}" if len(shown) > 1 else ""
+    span = "; ".join(captions[i] for i in frames) if captions else f"{_span(frames)} of {name}"
+    figure.set_label(f"{span}{rows}.")
+    return figure
+
+
+def frames_strip(video: Video, count: int = 6) -> Picture:
+    """`count` frames of a clip side by side, evenly spaced, first and last included."""
+    return panels_figure([_panel("", video.frames)], count=count, fps=video.fps, name=video.name)
+
+
+@styled
+def pictures(
+    shown: Mapping[str, Any], *, alt: str, columns: int | None = None, width: float = 9.0
+) -> Picture:
+    """Pictures under their titles, side by side or in rows of `columns`.
+
+    shown: title -> picture, uint8 or float in [0, 1], [height, width, 3] or gray [height, width].
+    width: of the figure [inches].
+    """
+    columns = columns or len(shown)
+    rows = -(-len(shown) // columns)
+    drawn = {title: to_pixels(picture) for title, picture in shown.items()}
+    height, across = next(iter(drawn.values())).shape[:2]
+    cell = min(width / columns, 4.0, 4.2 * across / height)
+    figure = Picture(figsize=(cell * columns, rows * (cell * height / across + 0.3)), layout="constrained")
+    figure.set_label(alt)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for place, (title, picture) in zip(places, drawn.items(), strict=False):
+        put_picture(place, picture, "", title)
+    for place in places[len(drawn) :]:
+        place.set_axis_off()
+    return figure
+
+
+@styled
+def layers_figure(rendering: Rendering, frame: int = 0) -> Picture:
+    """One frame taken apart: the color of each layer above its alpha map, and the blend of all layers."""
+    layers, blended = len(rendering.alpha), to_pixels(rendering.rgb[frame])
+    figure, axes = _grid(2, layers + 1, blended)
+    for layer in range(layers):
+        put_picture(axes[0, layer], to_pixels(rendering.layer_rgb[layer][frame]), "", f"layer {layer}")
+        put_picture(axes[1, layer], to_pixels(rendering.alpha[layer][frame]), f"alpha of layer {layer}")
+    put_picture(axes[0, -1], blended, "", f"blended, frame {frame}")
+    axes[1, -1].set_axis_off()
+    inset = axes[1, -1].inset_axes((0.01, 0.05, 0.025, 0.9))
+    bar = figure.colorbar(axes[1, 0].images[0], ticks=[0, 127.5, 255], cax=inset)
+    bar.ax.set_yticklabels(["0", "0.5", "1"])
+    bar.set_label("alpha (share of the pixel)")
+    bar.ax.spines[:].set_visible(False)
+    shares = [100 * float(rendering.alpha[layer][frame].mean()) for layer in range(layers)]
+    spoken = ", ".join(f"layer {layer} {share:.0f} %" for layer, share in enumerate(shares))
+    figure.set_label(
+        f"Frame {frame} taken apart into {layers} layers: the color of each, its alpha map (white where the "
+        f"layer is seen), and the blended picture.  Shares of the picture: {spoken}."
+    )
+    return figure
+
+
+def put_picture(axes: Axes, picture: Pixels, caption: str, title: str = "") -> None:
+    """Draw one picture into axes, with a title above and a caption below."""
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], xlabel=caption)
+    axes.set_title(title)
+    axes.grid(False)
+    axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)  # gives a white alpha map an edge
+
+
+def _grid(rows: int, columns: int, picture: Pixels) -> tuple[Picture, Any]:
+    """A figure for rows x columns pictures of one size, and its empty axes [rows, columns]."""
+    height, width = picture.shape[:2]
+    cell = min(9.0 / columns, 3.6, 4.2 * width / height)  # [inches]
+    size = cell * columns, rows * (cell * height / width + 0.3) + 0.2
+    figure = Picture(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _when(frame: int, fps: SupportsFloat | None) -> str:
+    return f"frame {frame}" + (f", {frame / float(fps):.2f} s" if fps else "")
+
+
+def _span(frames: Sequence[int]) -> str:
+    return f"Frames {frames[0]} to {frames[-1]} ({len(frames)} shown)" if len(frames) > 1 else "Frame 0"
