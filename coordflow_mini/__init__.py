@@ -20,10 +20,9 @@ looks at the result: `results`, `baselines`, `curves`, `anchors`, `spreadsheet`,
 `report`, `survey`, `widgets`, `cli`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from coordflow_mini.lazy import lazily, publish
 
-if TYPE_CHECKING:
+with lazily():
     from coordflow_mini.bitstream import BitstreamError as BitstreamError
     from coordflow_mini.config import CodecConfig as CodecConfig
     from coordflow_mini.config import FitConfig as FitConfig
@@ -44,36 +43,4 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name lives.  Nothing is imported until it is asked for (PEP 562), so that decoding
-# loads no training code and `coordflow --help` no PyTorch.
-_HOME = {
-    "BitstreamError": "bitstream",
-    "CodecConfig": "config",
-    "Encoding": "encoder",
-    "FitConfig": "config",
-    "ModelConfig": "config",
-    "Selection": "config",
-    "Video": "video.clip",
-    "bits_per_pixel": "measure.metrics",
-    "compress": "encoder",
-    "decode": "decoder",
-    "decode_frames": "decoder",
-    "encode": "encoder",
-    "load": "video.read",
-    "ms_ssim": "measure.metrics",
-    "psnr_db": "measure.metrics",
-    "scrub": "show.widgets",
-    "write": "video.clip",
-}
-
-__all__ = ["__version__", *sorted(_HOME)]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'coordflow_mini' has no attribute {name!r}")
-    return getattr(import_module(f"coordflow_mini.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+publish(globals())
