@@ -65,7 +65,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n 2 --dist lo
 .PHONY: notebooks test-notebooks test-solved time-chapters data tables
 
 notebooks: setup  ## build chapters/*.ipynb; REPO=owner/name restamps the address, SOLUTIONS=0 goes to build/
-	$(BIN)/python -m coordflow_mini.course.notebooks $(if $(REPO),--repo $(REPO)) \
+	$(BIN)/python -m coordflow_mini.course.author.notebooks $(if $(REPO),--repo $(REPO)) \
 		$(if $(filter 0,$(SOLUTIONS)),--no-solutions --out build/notebooks)
 
 test-notebooks: setup  ## run every notebook as it is shipped
@@ -73,18 +73,18 @@ test-notebooks: setup  ## run every notebook as it is shipped
 
 test-solved: setup  ## run every notebook with the solutions filled in
 	rm -rf build/solved
-	$(BIN)/python -m coordflow_mini.course.notebooks --solved --out build/solved
+	$(BIN)/python -m coordflow_mini.course.author.notebooks --solved --out build/solved
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) build/solved
 
 data: setup  ## encode the files that lessons open (data/*.cfv): four minutes on 2 cores; FILM=bbb.mp4 for the squirrel
-	$(BIN)/python -m coordflow_mini.course.trained $(if $(FILM),--film $(FILM))
+	$(BIN)/python -m coordflow_mini.course.author.trained $(if $(FILM),--film $(FILM))
 
 tables: setup  ## measure what lessons read from tables (data/*.csv): 45 minutes on 2 cores; ONLY=rates.csv for one (15)
-	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.tables $(ONLY)
+	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.author.tables $(ONLY)
 
 time-chapters: setup  ## time every chapter on 2 threads, stamp it, rebuild; ONLY="3 4" for some
-	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.timing $(ONLY)
-	$(BIN)/python -m coordflow_mini.course.notebooks
+	OMP_NUM_THREADS=2 $(BIN)/python -m coordflow_mini.course.author.timing $(ONLY)
+	$(BIN)/python -m coordflow_mini.course.author.notebooks
 
 COLAB_PYTHON ?= $(shell python3.13 -c 'import ensurepip, venv; print("python3.13")' 2>/dev/null || echo $(PYTHON))
 .PHONY: test-colab

@@ -572,7 +572,7 @@ def loaded() -> None:
 
     torch.set_num_threads(1)
     from coordflow_mini import cli, finetune, worker  # noqa: F401
-    from coordflow_mini.course import classbook, submissions  # noqa: F401
+    from coordflow_mini.course import submissions  # noqa: F401
 
 
 def prepared(root: Path, groups: set[str]) -> None:
@@ -609,7 +609,7 @@ def _small(kind: Any) -> Any:
 def _sources(root: Path) -> None:
     import numpy as np
 
-    from coordflow_mini.course.progress import Summary
+    from coordflow_mini.course.lesson.logbook import Summary
     from coordflow_mini.video import read as clips
 
     np.save(root / "scene.npy", clips.cutout(12, 16, 5).video.frames)

@@ -554,7 +554,7 @@ with patch.dict(os.environ, COORDFLOW_SCALE="huge"):
 
 # %%
 from coordflow_mini.course import exercises
-from coordflow_mini.course.checking import examine
+from coordflow_mini.course.exercises.checking import examine
 
 
 def one_frame_only(size, video):

@@ -31,7 +31,8 @@ from torch import nn
 from coordflow_mini import ModelConfig
 from coordflow_mini import fourier as encoding
 from coordflow_mini.coords import pixel_grid
-from coordflow_mini.course import check, figures, images, predict, progress, setup
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures, images
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.show import plots, widgets

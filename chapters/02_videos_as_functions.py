@@ -28,7 +28,8 @@ from torch import nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid, pixel_points, random_pixels
-from coordflow_mini.course import check, figures, plain, predict, progress, setup
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures, plain
 from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
 from coordflow_mini.measure.results import RatePoint

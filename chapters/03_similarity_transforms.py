@@ -24,7 +24,8 @@ import torch
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid, point_pixels
-from coordflow_mini.course import check, figures, predict, progress, setup, warping
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures, warping
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.video import read as clips
 

@@ -31,16 +31,8 @@ from torch import nn
 from coordflow_mini import similarity
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
-from coordflow_mini.course import (
-    canonical,
-    check,
-    figures,
-    predict,
-    progress,
-    setup,
-    tables,
-    warping,
-)
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, Sine, to_uint8
@@ -1158,5 +1150,5 @@ progress()
 #   ("atlases") of real videos, with a flow for every pixel, and the extra losses that keep them from melting.
 # * Park et al., *Nerfies: Deformable Neural Radiance Fields*, arXiv 2011.12948: a canonical scene in three
 #   dimensions, a field that bends into it, and why it has to be kept nearly rigid.
-# * `coordflow_mini/flow.py`: the flow network, forty lines. `coordflow_mini/course/canonical.py`: `align`, and
+# * `coordflow_mini/flow.py`: the flow network, forty lines. `coordflow_mini/course/lesson/canonical.py`: `align`, and
 #   why it is a straight line through complex numbers.

@@ -23,16 +23,8 @@ import torch
 from coordflow_mini import decoder, similarity
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
-from coordflow_mini.course import (
-    canonical,
-    check,
-    figures,
-    predict,
-    progress,
-    setup,
-    tables,
-    warping,
-)
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import Blend, CoordFlow, to_uint8

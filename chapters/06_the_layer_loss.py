@@ -28,16 +28,8 @@ import torch
 from coordflow_mini import loss
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.course import (
-    check,
-    figures,
-    owners,
-    predict,
-    progress,
-    scenes,
-    setup,
-    tables,
-)
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures, owners, scenes, tables
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.show import plots, widgets

@@ -27,17 +27,8 @@ import torch
 from coordflow_mini import applications, similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points
-from coordflow_mini.course import (
-    alternatives,
-    check,
-    figures,
-    gains,
-    predict,
-    progress,
-    setup,
-    tables,
-    warping,
-)
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import alternatives, figures, gains, tables, warping
 from coordflow_mini.loss import squared_error
 from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import to_uint8, weight_count
@@ -989,5 +980,5 @@ progress()
 #   task.
 # * scikit-image, <https://scikit-image.org>: `inpaint_biharmonic`, `denoise_nl_means`,
 #   `phase_cross_correlation`.
-# * `coordflow_mini/applications.py`: all six. `coordflow_mini/course/alternatives.py`: what they were
+# * `coordflow_mini/applications.py`: all six. `coordflow_mini/course/lesson/alternatives.py`: what they were
 #   compared with.

@@ -31,8 +31,9 @@ import torch
 from coordflow_mini import bitstream, decoder
 from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.coords import frame_times
-from coordflow_mini.course import check, figures, ladder, predict, progress, setup, tables
-from coordflow_mini.course.ladder import grid_step, in_bits, tensors_of
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures, ladder, tables
+from coordflow_mini.course.lesson.ladder import grid_step, in_bits, tensors_of
 from coordflow_mini.encoder import header_of
 from coordflow_mini.finetune import Quantizer, rate_bits
 from coordflow_mini.measure import results
@@ -1047,7 +1048,7 @@ assert ends["length"] + section["length"] + 4 == len(bunny)  # 4: its checksum, 
 # color of the part that it belongs to.
 
 # %%
-from coordflow_mini.course import filemap
+from coordflow_mini.course.lesson import filemap
 
 places = ladder.parts(bunny)
 for name, (start, stop) in places.items():

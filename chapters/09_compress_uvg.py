@@ -30,7 +30,8 @@ import numpy as np
 
 from coordflow_mini import decoder
 from coordflow_mini.config import CodecConfig, FitConfig, Selection
-from coordflow_mini.course import check, figures, predict, progress, setup, tables
+from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures, tables
 from coordflow_mini.encoder import compress
 from coordflow_mini.measure import baselines, metrics, results
 from coordflow_mini.measure.results import RatePoint

@@ -47,7 +47,7 @@ def report(
     coordflow course report handed_in/
     coordflow course report handed_in/ --html class.html --csv class.csv
     """
-    from coordflow_mini.course import classbook, submissions
+    from coordflow_mini.course.teacher import classbook, submissions
 
     _check_target("--csv", to_csv, ".csv")
     _check_target("--html", to_html, ".html")

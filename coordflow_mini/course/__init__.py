@@ -1,13 +1,19 @@
-"""What only the lessons need: set-up, checked exercises, predictions, progress."""
+"""The course: what every chapter imports first, and four rooms.
 
-from coordflow_mini.course.predictions import predict
-from coordflow_mini.course.progress import progress
+lesson       what chapters import: figures, predictions, each chapter's own functions
+exercises    the checks: one module of examiners per chapter
+teacher      reports on a class, from the files that students save
+author       chapter sources to notebooks; trained files, tables, reading times
+"""
+
+from coordflow_mini.course.lesson.logbook import progress
+from coordflow_mini.course.lesson.predictions import predict
 from coordflow_mini.lazy import lazily, publish
 
-with lazily():  # these load PyTorch: `coordflow course` does without
-    from coordflow_mini.course.checking import check as check
-    from coordflow_mini.course.environment import Environment as Environment
-    from coordflow_mini.course.environment import setup as setup
+with lazily():  # these load PyTorch, which `coordflow course report` does without
+    from coordflow_mini.course.exercises.checking import check as check
+    from coordflow_mini.course.lesson.environment import Environment as Environment
+    from coordflow_mini.course.lesson.environment import setup as setup
 
 __all__ = ["predict", "progress"]
 

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import pkgutil
 import re
 import shlex
 from functools import cache
@@ -18,11 +19,11 @@ pytest.importorskip("jupytext", reason="the chapters' sources are read with Jupy
 
 from coordflow_mini import cli, similarity
 from coordflow_mini.coords import frame_times
-from coordflow_mini.course import catalog
-from coordflow_mini.course.lesson import CHAPTERS, Lesson, chapter_sources, read_lesson
-from coordflow_mini.course.notebooks import Edition, build, read_home
-from coordflow_mini.course.predictions import Prediction
-from coordflow_mini.course.progress import Outcome, Summary
+from coordflow_mini.course.author.chapter import CHAPTERS, Lesson, chapter_sources, read_lesson
+from coordflow_mini.course.author.notebooks import Edition, build, read_home
+from coordflow_mini.course.lesson.logbook import Outcome, Summary
+from coordflow_mini.course.lesson.predictions import Prediction
+from coordflow_mini.course.teacher import catalog
 
 ROOT = CHAPTERS.parent
 PAGE = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
@@ -290,9 +291,4 @@ def test_the_readme_leads_to_both_pages():
 
 @pytest.mark.parametrize("place", sorted(set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", CARD))))
 def test_a_place_on_the_card_exists(place):
-    parts = place.split(".")
-    module = "course.canonical" if parts[0] == "course" else parts[0]
-    found = importlib.import_module(f"coordflow_mini.{module}")
-    for name in parts[len(module.split(".")) :]:
-        found = getattr(found, name)
-    assert found.__doc__
+    assert pkgutil.resolve_name(f"coordflow_mini.{place}").__doc__

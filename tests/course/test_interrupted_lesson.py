@@ -11,7 +11,7 @@ pytest.importorskip("ipykernel", reason="a real kernel runs the lesson")
 
 from jupyter_client import manager
 
-from coordflow_mini.course.lesson import CHAPTERS, read_lesson
+from coordflow_mini.course.author.chapter import CHAPTERS, read_lesson
 
 LESSON = read_lesson(CHAPTERS / "08_from_weights_to_bits.py")
 
@@ -33,28 +33,29 @@ def test_a_cell_that_is_interrupted_while_it_fits_leaves_what_the_next_one_needs
     running, client = kernel
     cells = [cell for cell in LESSON.cells if cell.kind == "code"]
     (fitting,) = (number for number, cell in enumerate(cells) if "fitted = fit(" in cell.source)
-    said: list[str] = []
 
-    def run(code: str, *, stopping: bool = False) -> None:
-        waiting = stopping
+    def run(code: str, *, stopping: bool = False) -> str:
+        """Run a cell and return what it prints, which may arrive in pieces."""
+        waiting, said = stopping, ""
 
         def heard(message: dict[str, Any]) -> None:
-            nonlocal waiting
+            nonlocal waiting, said
             if waiting and message["msg_type"] == "comm_msg":
                 waiting = False
                 running.interrupt_kernel()
             if message["msg_type"] == "stream":
-                said.append(message["content"]["text"])
+                said += message["content"]["text"]
 
         reply = client.execute_interactive(code, timeout=60, output_hook=heard)["content"]
         assert reply["status"] == "ok", (reply, code)
         assert not waiting, "nothing was shown"
+        return said
 
     for cell in cells[:fitting]:
         if "stub" not in cell.tags:
             run(cell.source)
     run(cells[fitting].source, stopping=True)
-    run("print(fitted.interrupted, fitted.history[-1].step < how.steps, fitted.model.parameter_count)")
-    assert said[-1].startswith("True True 5808")
-    run(cells[fitting + 1].source)
-    assert "float32" in said[-1] and "dB" in said[-1]
+    said = run("print(fitted.interrupted, fitted.history[-1].step < how.steps, fitted.model.parameter_count)")
+    assert said.startswith("True True 5808")
+    said = run(cells[fitting + 1].source)
+    assert "float32" in said and "dB" in said

@@ -11,7 +11,13 @@ pytest.importorskip("jupytext", reason="the chapters' sources are read with Jupy
 
 import itertools
 
-from coordflow_mini.course.lesson import CHAPTERS, Lesson, LessonExercise, chapter_sources, read_lesson
+from coordflow_mini.course.author.chapter import (
+    CHAPTERS,
+    Lesson,
+    LessonExercise,
+    chapter_sources,
+    read_lesson,
+)
 
 LESSONS = [read_lesson(source) for source in chapter_sources()]
 SECTIONS = (  # headings of level 2, by how they begin; others may stand between them

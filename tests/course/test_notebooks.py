@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("jupytext", reason="the chapters' sources are read with Jupytext")
 
-from coordflow_mini.course import notebooks
-from coordflow_mini.course.lesson import CHAPTERS, Cell, Lesson, chapter_sources, read_lesson
-from coordflow_mini.course.notebooks import Edition, Home, build, read_home
+from coordflow_mini.course.author import notebooks
+from coordflow_mini.course.author.chapter import CHAPTERS, Cell, Lesson, chapter_sources, read_lesson
+from coordflow_mini.course.author.notebooks import Edition, Home, build, read_home
 
 HOME = Home("someone/some-fork", "v9")
 LESSON = Lesson(

@@ -3,8 +3,8 @@ from itertools import pairwise
 
 import torch
 
-from coordflow_mini.course import plain
-from coordflow_mini.course.plain import pixel_to_point as to_point
+from coordflow_mini.course.lesson import plain
+from coordflow_mini.course.lesson.plain import pixel_to_point as to_point
 from exercises import wrong, wrong_value
 
 

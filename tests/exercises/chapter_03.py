@@ -5,7 +5,7 @@ import torch
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid
-from coordflow_mini.course import warping
+from coordflow_mini.course.lesson import warping
 from exercises import wrong, wrong_value
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from coordflow_mini.course.ladder import STEP_BITS, TABLE_BITS, grid_step
-from coordflow_mini.course.ladder import entropy as right_entropy
+from coordflow_mini.course.lesson.ladder import STEP_BITS, TABLE_BITS, grid_step
+from coordflow_mini.course.lesson.ladder import entropy as right_entropy
 from exercises import wrong
 
 

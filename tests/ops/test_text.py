@@ -18,8 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from coordflow_mini import cli
-from coordflow_mini.course.classbook import Classbook, to_csv
-from coordflow_mini.course.submissions import Student, Submission
+from coordflow_mini.course.teacher.classbook import Classbook, to_csv
+from coordflow_mini.course.teacher.submissions import Student, Submission
 from coordflow_mini.measure.curves import Comparison
 from coordflow_mini.measure.results import Experiment, RatePoint
 from coordflow_mini.measure.spreadsheet import bd_rate_csv, points_csv

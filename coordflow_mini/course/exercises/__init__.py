@@ -1,10 +1,10 @@
-"""The examiners of every chapter, one module each."""
+"""Examiners of the exercises, one module per chapter, and the check that calls them."""
 
 import importlib
 import pkgutil
 from functools import cache
 
-from coordflow_mini.course.exercise import EXERCISES, Exercise
+from coordflow_mini.course.exercises.examiner import EXERCISES, Exercise
 
 __all__ = ["load"]
 
@@ -13,5 +13,6 @@ __all__ = ["load"]
 def load() -> dict[str, Exercise]:
     """All exercises of the course by name, in the order of the chapters."""
     for module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-        importlib.import_module(f"{__name__}.{module}")
+        if module.startswith("chapter_"):
+            importlib.import_module(f"{__name__}.{module}")
     return EXERCISES

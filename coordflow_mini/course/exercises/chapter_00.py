@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordflow_mini.course import opening
-from coordflow_mini.course.exercise import Mistake, answer, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, diagnose, exercise
+from coordflow_mini.course.lesson import opening
 from coordflow_mini.measure import metrics
 from coordflow_mini.video.clip import Video
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordflow_mini.course import images
-from coordflow_mini.course.exercise import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.lesson import images
 from coordflow_mini.show.figure import Pixels
 
 

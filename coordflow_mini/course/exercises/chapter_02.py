@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coordflow_mini.course import plain
-from coordflow_mini.course.exercise import Mistake, answer, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, diagnose, exercise
+from coordflow_mini.course.lesson import plain
 
 SIZE = (5, 6, 10)  # time, height, width: no two alike, so that every mix-up shows
 FRAME, ROW, COLUMN = torch.tensor([0, 3, 4, 1]), torch.tensor([0, 2, 5, 4]), torch.tensor([0, 7, 9, 3])

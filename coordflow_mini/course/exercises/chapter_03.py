@@ -8,8 +8,8 @@ from torch.nn.functional import grid_sample
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid
-from coordflow_mini.course import warping
-from coordflow_mini.course.exercise import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.lesson import warping
 
 MOTION = torch.tensor([0.4, 0.6, 0.3, -0.2])  # scale 1.5, 34 degrees: every mistake shows
 

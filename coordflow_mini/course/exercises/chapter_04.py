@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times
-from coordflow_mini.course import canonical
-from coordflow_mini.course.exercise import Mistake, answer, call, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, call, close, diagnose, exercise
+from coordflow_mini.course.lesson import canonical
 
 MOTION = torch.tensor([0.3, 0.5, 0.15, -0.1])  # scale 1.35, 29 degrees: every mistake shows
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coordflow_mini.course import layers
-from coordflow_mini.course.exercise import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.lesson import layers
 
 
 def _output() -> Tensor:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coordflow_mini.course import owners
-from coordflow_mini.course.exercise import Mistake, answer, call, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, call, close, diagnose, exercise
+from coordflow_mini.course.lesson import owners
 
 
 def _pixels() -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, pixel_points
-from coordflow_mini.course import gains
-from coordflow_mini.course.exercise import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, close, diagnose, exercise
+from coordflow_mini.course.lesson import gains
 
 
 @exercise(chapter=7, stand_in=gains.masked_error)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordflow_mini.course import ladder
-from coordflow_mini.course.exercise import Mistake, answer, call, close, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, call, close, diagnose, exercise
+from coordflow_mini.course.lesson import ladder
 
 INTEGERS = np.array([-1, 0, 0, 2, 0, -1, 1, 0, 0, 5, -1, 0], dtype=np.int32)  # no two counts but one alike
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordflow_mini.course import rates
-from coordflow_mini.course.exercise import Mistake, answer, call, diagnose, exercise
+from coordflow_mini.course.exercises.examiner import Mistake, answer, call, diagnose, exercise
+from coordflow_mini.course.lesson import rates
 
 HEIGHT, WIDTH, FRAMES, CODED = 6, 10, 7, 53  # no quotient below is a whole number
 RAW = FRAMES * (HEIGHT * WIDTH + 2 * (HEIGHT // 2) * (WIDTH // 2))

@@ -1,0 +1,134 @@
+"""A chapter's source, chapters/NN_title.py, taken apart: cells, sections, exercises.
+
+The source is a plain Python file in the percent format.  Tags say what a cell is for:
+
+    # %% [markdown] tags=["exercise"]     the task, headed "### Exercise 3.1: ..."
+    # %% tags=["stub"]                    what the learner fills in, and the check
+    # %% [markdown] tags=["hint"]         folded; one or more
+    # %% tags=["solution"]                folded; code, or markdown with the reasons
+    # %% [markdown] tags=["answer"]       folded; the answers to the questions at the end
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["CHAPTERS", "Cell", "Lesson", "LessonExercise", "chapter_sources", "read_lesson"]
+
+CHAPTERS = Path(__file__).parents[3] / "chapters"  # in a checkout; the wheel has none
+FOLDED = ("hint", "solution", "answer")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a chapter."""
+
+    kind: str  # "markdown" or "code"
+    source: str
+    tags: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> str:
+        """The tag that says what the cell is for, or nothing."""
+        return next((tag for tag in self.tags if tag in ("exercise", "stub", *FOLDED)), "")
+
+
+@dataclass(frozen=True)
+class LessonExercise:
+    """The cells of one exercise."""
+
+    task: Cell
+    stub: Cell | None
+    hints: tuple[Cell, ...]
+    solution: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """What `check` calls it: the last argument given to `check` in the stub's cell."""
+        found = re.findall(
+            r"\bcheck\((?:\w+, *name=|\w+, *)?[\"']?(\w+)[\"']?\)", self.stub.source if self.stub else ""
+        )
+        return found[-1] if found else ""
+
+    @property
+    def code(self) -> str:
+        """The solution as code, without its reasons."""
+        return "\n\n".join(cell.source for cell in self.solution if cell.kind == "code")
+
+    @property
+    def solved(self) -> str:
+        """The stub's cell with the solution in place of the stub: what comes after the stub stays."""
+        assert self.stub is not None
+        tree = ast.parse(self.stub.source)
+        first = next(node for node in tree.body if "check(" in ast.unparse(node))
+        kept = self.stub.source.splitlines()[first.lineno - 1 :]
+        return "\n\n\n".join([self.code, "\n".join(kept)])
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One chapter."""
+
+    path: Path
+    cells: tuple[Cell, ...]
+
+    @property
+    def number(self) -> int:
+        """The chapter's number, from its file name."""
+        return int(self.path.name[:2])
+
+    @property
+    def notebook(self) -> Path:
+        """Where the built notebook lies."""
+        return self.path.with_suffix(".ipynb")
+
+    @property
+    def headings(self) -> list[tuple[int, str]]:
+        """(level, text) of every markdown heading, in order."""
+        found = []
+        for cell in self.cells:
+            if cell.kind == "markdown":
+                prose = re.sub(r"(?ms)^```.*?^```", "", cell.source)
+                found += [(len(marks), text.strip()) for marks, text in re.findall(r"(?m)^(#+) (.+)$", prose)]
+        return found
+
+    @property
+    def exercises(self) -> tuple[LessonExercise, ...]:
+        """The exercises, in order: a task and the tagged cells that follow it."""
+        return tuple(self._exercises())
+
+    def _exercises(self) -> Iterator[LessonExercise]:
+        for index, cell in enumerate(self.cells):
+            if cell.role != "exercise":
+                continue
+            following = []
+            for later in self.cells[index + 1 :]:
+                if later.role not in ("stub", "hint", "solution"):
+                    break
+                following.append(later)
+            roles = {
+                role: tuple(c for c in following if c.role == role) for role in ("stub", "hint", "solution")
+            }
+            yield LessonExercise(cell, next(iter(roles["stub"]), None), roles["hint"], roles["solution"])
+
+    def definitions(self) -> list[str]:
+        """Every import, function and class of the chapter's code outside of exercises, one by one."""
+        kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+        trees = (ast.parse(cell.source) for cell in self.cells if cell.kind == "code" and not cell.role)
+        return [ast.unparse(node) for tree in trees for node in tree.body if isinstance(node, kept)]
+
+
+def read_lesson(path: Path) -> Lesson:
+    """The chapter in a percent file."""
+    import jupytext  # belongs to the extra [lab]: learners on Colab do without
+
+    book = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    cells = [Cell(c.cell_type, c.source, tuple(c.metadata.get("tags", ()))) for c in book.cells]
+    return Lesson(path, tuple(cells))
+
+
+def chapter_sources(folder: Path = CHAPTERS) -> list[Path]:
+    """The sources of all chapters, in order."""
+    return sorted(folder.glob("[0-9][0-9]_*.py"))

@@ -1,0 +1,106 @@
+"""The trained files that lessons open, and how each was made.
+
+    python -m coordflow_mini.course.author.trained [NAME ...] [--film FILE] [--out FOLDER]
+
+They lie in `data/`, which ships with the package.  Making one takes minutes; with the same library,
+machine and number of threads it gives the same bytes.  One shot comes from the whole film Big Buck
+Bunny, which is too large to fetch for it: `FILM` says where to get it, and without it its file stays.
+"""
+
+import argparse
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coordflow_mini import encoder
+from coordflow_mini.bitstream import Header
+from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.course.author.chapter import CHAPTERS
+from coordflow_mini.ops.console import Console
+from coordflow_mini.video import read as clips
+from coordflow_mini.video.clip import Video
+
+__all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "Recipe", "expected_header", "main"]
+
+MOST_BYTES = 60_000  # of one file: the repository keeps all of them, forever
+
+
+FILM = "film"  # resources/bbb.mp4 in moviepy_10_minutes.zip, in the source distribution of moviepy 2.1.1
+FILM_SHA256 = "475fbbf34c4c367998f80c29ea03b15a743941179b12da3373fc6706e68621d0"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one file is made: a clip of `clips.catalog` or `FILM`, a rate, and settings of the encoder."""
+
+    clip: str
+    bpp: float
+    selection: Selection = field(default_factory=Selection)
+    fit: FitConfig = field(default_factory=FitConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+
+    def source(self, film: Path | None = None) -> Video:
+        """The frames that are encoded.  Raises ValueError if they are of the film and it is not that file."""
+        if self.clip != FILM:
+            return clips.load(self.clip, self.selection)
+        if film is None or hashlib.sha256(film.read_bytes()).hexdigest() != FILM_SHA256:
+            raise ValueError(f"--film must be bbb.mp4 with SHA-256 {FILM_SHA256}, got {film}")
+        return clips.load(film, self.selection)
+
+
+TRAINED = {
+    "bunny.cfv": Recipe(  # what `coordflow demo` makes
+        "clip:bunny",
+        0.075,
+        Selection(0, 96, 1, 192, 108),
+        FitConfig(steps=3000),
+        CodecConfig(steps=1200),
+    ),
+    "cutout.cfv": Recipe("clip:cutout", 0.8),  # what the ten lines of the package's docstring make
+    "squirrel.cfv": Recipe(  # a camera that follows: the ground moves, the animal does not
+        FILM,
+        0.25,
+        Selection(10_367, 10_409, 1, 160, 90),
+        FitConfig(steps=2500),
+        CodecConfig(steps=1000),
+    ),
+}
+
+
+def expected_header(recipe: Recipe, video: Video) -> Header:
+    """What a file that this version makes by the recipe says about itself; video: its source."""
+    plan = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec)
+    return encoder.header_of(video, plan.model, recipe.fit)
+
+
+def main() -> None:
+    """Make the files that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(TRAINED)}; all if not given")
+    parser.add_argument(
+        "--film", type=Path, help="bbb.mp4, the whole film; its shots are left as they are without"
+    )
+    parser.add_argument("--out", type=Path, default=CHAPTERS.parent / "data", help="folder for the files")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(TRAINED):
+        parser.error(f"there is no recipe for {', '.join(sorted(unknown))}; known are {', '.join(TRAINED)}")
+    console = Console()
+    for name in options.names or TRAINED:
+        recipe = TRAINED[name]
+        if recipe.clip == FILM and options.film is None and not options.names:
+            console.say(f"{options.out / name}: left as it is, for want of --film")
+            continue
+        with console.training() as on_step:
+            made = encoder.compress(
+                recipe.source(options.film),
+                bpp=recipe.bpp,
+                fit=recipe.fit,
+                codec=recipe.codec,
+                on_step=on_step,
+            )
+        (options.out / name).write_bytes(made.data)
+        console.say(f"{options.out / name}: {len(made.data):,} bytes, {made.psnr_db:.2f} dB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Where a chapter runs: seeds, device and scale, chosen once by `setup`."""
+
+import os
+import platform
+import random
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from coordflow_mini import __version__
+from coordflow_mini.course.lesson.announce import announce
+
+__all__ = ["SCALES", "Environment", "setup"]
+
+SCALES = ("cpu", "gpu", "full")  # seconds on two CPU cores, minutes on one GPU, the paper's size
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What `setup` chose: pass `device` to whatever trains, and let `pick` choose sizes."""
+
+    chapter: int
+    scale: str
+    device: torch.device
+    seed: int
+
+    def pick(self, cpu: T, gpu: T, full: T | None = None) -> T:
+        """The value for this scale; without a value for "full" that of "gpu".
+
+        >>> Environment(4, "cpu", torch.device("cpu"), seed=0).pick(cpu=600, gpu=5000)
+        600
+        """
+        return {"cpu": cpu, "gpu": gpu, "full": gpu if full is None else full}[self.scale]
+
+    def __str__(self) -> str:
+        device = f"{self.device}, {torch.get_num_threads()} threads"
+        if self.device.type == "cuda":
+            device = f"{self.device}, {torch.cuda.get_device_name(self.device)}"
+        return (
+            f"Chapter {self.chapter:02d} at scale {self.scale!r} on {device}; seed {self.seed}.\n"
+            f"coordflow_mini {__version__}, torch {torch.__version__}, numpy {np.__version__}, "
+            f"Python {platform.python_version()}."
+        )
+
+
+def setup(chapter: int, seed: int = 0) -> Environment:
+    """Seed everything, choose device and scale, and say so; may be run again at any time.
+
+    The scale is "gpu" where CUDA works and "cpu" elsewhere, unless the environment variable
+    COORDFLOW_SCALE says cpu, gpu or full.  Apple's MPS is not used: its results differ.
+    Raises ValueError if COORDFLOW_SCALE is none of the three.
+    """
+    has_gpu = torch.cuda.is_available()
+    scale = os.environ.get("COORDFLOW_SCALE", "").strip().lower() or ("gpu" if has_gpu else "cpu")
+    if scale not in SCALES:
+        raise ValueError(f"COORDFLOW_SCALE must be cpu, gpu or full, got {scale!r}; or leave it unset")
+    device = torch.device("cuda" if has_gpu and scale != "cpu" else "cpu")
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - a learner's own experiments may use the old interface
+    torch.manual_seed(seed)
+    environment = Environment(chapter, scale, device, seed)
+    announce(str(environment))
+    if scale != "cpu" and not has_gpu:
+        announce(f"Scale {scale!r} without a GPU takes long; COORDFLOW_SCALE=cpu is meant for this machine.")
+    return environment

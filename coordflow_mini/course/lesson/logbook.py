@@ -1,0 +1,116 @@
+"""What a learner has done: outcomes of checks and predictions, kept while the notebook runs."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coordflow_mini import __version__
+from coordflow_mini.ops.files import replacing
+
+if TYPE_CHECKING:
+    from coordflow_mini.course.lesson.predictions import Prediction
+
+__all__ = ["FORMAT", "LOGBOOK", "Logbook", "Outcome", "Summary", "progress"]
+
+FORMAT = 1  # of what `save` writes; files without a number are older and have no name and no mistakes
+MARKS = {"passed": "✓", "wrong": "✗", "untouched": "○"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found."""
+
+    exercise: str
+    chapter: int
+    status: str  # "passed", "wrong" or "untouched"
+    message: str
+
+    def __str__(self) -> str:
+        return f"{MARKS[self.status]} {self.exercise}: {self.message}"
+
+
+class Logbook:
+    """The last outcome of every exercise, the mistakes on the way, and all predictions of this session."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.mistakes: dict[str, list[str]] = {}  # by exercise: what a check has said, each once
+        self.predictions: dict[str, Prediction] = {}
+
+    def note(self, outcome: Outcome) -> None:
+        """Keep an outcome, and its mistake also after the exercise has been passed."""
+        self.outcomes[outcome.exercise] = outcome
+        heard, said = self.mistakes.setdefault(outcome.exercise, []), outcome.message.partition("\n")[0]
+        if outcome.status == "wrong" and said not in heard:
+            heard.append(said)
+
+    def __repr__(self) -> str:
+        return f"Logbook({len(self.outcomes)} exercises, {len(self.predictions)} predictions)"
+
+
+LOGBOOK = Logbook()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How far the learner is; the last line of every chapter shows it.
+
+    outcomes: of the exercises checked so far.  predictions: as JSON values, see `Prediction.to_json`.
+    mistakes: what wrong answers were told, by exercise.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    predictions: tuple[dict[str, Any], ...]
+    mistakes: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every exercise that was checked passed."""
+        return all(outcome.status == "passed" for outcome in self.outcomes)
+
+    def __repr__(self) -> str:
+        lines = []
+        for chapter in sorted({outcome.chapter for outcome in self.outcomes}):
+            mine = [outcome for outcome in self.outcomes if outcome.chapter == chapter]
+            done = sum(outcome.status == "passed" for outcome in mine)
+            names = "   ".join(f"{MARKS[outcome.status]} {outcome.exercise}" for outcome in mine)
+            lines.append(f"Chapter {chapter:02d}: {done} of {len(mine)} exercises done.   {names}")
+        committed = [prediction for prediction in self.predictions if prediction["answer"] is not None]
+        if self.predictions:
+            right = sum(prediction["right"] is True for prediction in committed)
+            lines.append(
+                f"Predictions: {len(committed)} of {len(self.predictions)} committed to, {right} right."
+            )
+        return "\n".join(lines) or "Nothing has been checked yet."
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        exercises = [
+            {
+                "name": o.exercise,
+                "chapter": o.chapter,
+                "status": o.status,
+                "mistakes": self.mistakes.get(o.exercise, []),
+            }
+            for o in self.outcomes
+        ]
+        return {
+            "format": FORMAT,
+            "library": __version__,
+            "exercises": exercises,
+            "predictions": list(self.predictions),
+        }
+
+    def save(self, path: str | Path, name: str = "") -> None:
+        """Write `to_json` to a file, for a teacher who asks for it; name: the learner's own, if wanted."""
+        content = self.to_json() | ({"name": name} if name else {})
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def progress() -> Summary:
+    """What has been done in this session so far: `progress().save("answers.json")` keeps it."""
+    predictions = (prediction.to_json() for prediction in LOGBOOK.predictions.values())
+    mistakes = {name: list(heard) for name, heard in LOGBOOK.mistakes.items()}
+    return Summary(tuple(LOGBOOK.outcomes.values()), tuple(predictions), mistakes)
