@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import PixelBatch, frame_times, pixel_points, random_pixels
 from coordflow_mini.loss import loss_terms
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import make_optimizer
-from coordflow_mini.ops.compiling import training_dtype
 from coordflow_mini.train import cosine, trapezoid
 from coordflow_mini.video.clip import Video
 

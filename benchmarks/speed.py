@@ -27,9 +27,8 @@ from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.measure.metrics import psnr_db
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import make_optimizer
-from coordflow_mini.ops.compiling import training_dtype
 from coordflow_mini.sweeps.budget import steps_for
 from coordflow_mini.train import Sampler, default_model, fit
 from coordflow_mini.video import read as clips

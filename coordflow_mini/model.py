@@ -16,7 +16,17 @@ from coordflow_mini.coords import pixel_grid, scaled_size
 from coordflow_mini.flow import FlowNetwork
 from coordflow_mini.fourier import fourier_features
 
-__all__ = ["Blend", "CoordFlow", "Layer", "Rendering", "Sine", "parameter_shapes", "to_uint8", "weight_count"]
+__all__ = [
+    "Blend",
+    "CoordFlow",
+    "Layer",
+    "Rendering",
+    "Sine",
+    "parameter_shapes",
+    "to_uint8",
+    "training_dtype",
+    "weight_count",
+]
 
 
 _BAND = 1 << 22  # pixels of all layers together that are floats at once: some 250 MB
@@ -219,6 +229,15 @@ def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
     color = [(1 + 2 * c.time_frequencies, c.width), *pairwise(sizes), *((1, size) for size in sizes[1:])]
     shapes = flow + color if c.motion == "similarity" else color
     return [(c.layers, *shape) for shape in shapes]
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def weight_count(config: ModelConfig) -> int:

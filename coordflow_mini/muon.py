@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coordflow_mini.ops.compiling import training_dtype
+from coordflow_mini.model import training_dtype
 from coordflow_mini.ops.states import copied
 
 __all__ = ["Muon", "make_optimizer", "orthogonalized", "restore"]

@@ -29,11 +29,11 @@ from coordflow_mini.coords import (
     random_places,
 )
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
-from coordflow_mini.model import CoordFlow, weight_count
+from coordflow_mini.model import CoordFlow, training_dtype, weight_count
 from coordflow_mini.muon import make_optimizer, restore
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint, State, figure
-from coordflow_mini.ops.compiling import compiled, keep_memory, training_dtype
+from coordflow_mini.ops.compiling import compiled, keep_memory
 from coordflow_mini.ops.guard import LOWERED, DivergenceError, Guard, is_finite
 from coordflow_mini.sampling import Clip, clip_on
 from coordflow_mini.video.clip import Video

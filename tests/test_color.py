@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini.color import ColorNetwork
+from coordflow_mini import color as colors
+from coordflow_mini.color import ColorNetwork, sine
 from coordflow_mini.coords import frame_times
 
 
@@ -130,3 +131,31 @@ def test_the_encodings_are_no_weights():
     """Frequencies follow from the config: no file and no optimizer holds them."""
     color = network()
     assert not {"space", "time"} & (set(color.state_dict()) | {name for name, _ in color.named_parameters()})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_a_compiler_the_sine_is_the_sine(dtype):
+    """Not compiled, it is torch.sin in the wanted dtype."""
+    values = torch.linspace(-40, 40, 1001)
+    assert torch.equal(sine(values, dtype), torch.sin(values).to(dtype))
+
+
+def test_the_polynomials_are_as_exact_as_they_say():
+    """Sine and derivative are within 5e-5 of the true ones over many turns, before they are rounded."""
+    values = torch.linspace(-80, 80, 100_001)
+    turns = colors._turns(values)
+    assert turns.abs().max() <= 0.5
+    sines = turns * colors._polynomial(turns * turns, colors._SINE)
+    cosines = colors._polynomial(turns * turns, colors._COSINE)
+    assert (sines - torch.sin(values)).abs().max() < 5e-5
+    assert (cosines - torch.cos(values)).abs().max() < 5e-5
+
+
+def test_the_polynomial_sine_in_bfloat16():
+    """Values and gradients are those of torch.sin to within what bfloat16 can tell."""
+    values = torch.linspace(-9, 9, 501, requires_grad=True)
+    result = colors._PolynomialSine.apply(values)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), torch.sin(values), atol=4e-3, rtol=0)
+    result.sum().backward()
+    torch.testing.assert_close(values.grad, torch.cos(values).detach(), atol=4e-3, rtol=0)

@@ -10,7 +10,7 @@ from coordflow_mini import color as color_module
 from coordflow_mini import model as model_module
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.model import Blend, CoordFlow, parameter_shapes
+from coordflow_mini.model import Blend, CoordFlow, parameter_shapes, training_dtype
 
 SMALL = ModelConfig(layers=3, width=6, depth=2, space_frequencies=4, highest_frequency=4.0, flow_width=5)
 CONFIGS = {
@@ -271,3 +271,9 @@ def test_a_model_says_what_it_is():
     """repr is one line with the figures one asks for first."""
     model = CoordFlow(SMALL)
     assert "\n" not in repr(model) and str(model.parameter_count) in repr(model) and "3 layers" in repr(model)
+
+
+def test_the_dtype_of_training():
+    """Training runs in bfloat16 or float32, the same each time it is asked."""
+    dtype = training_dtype(torch.device("cpu"))
+    assert dtype in (torch.bfloat16, torch.float32) and dtype == training_dtype(torch.device("cpu"))

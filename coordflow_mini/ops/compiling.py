@@ -1,8 +1,7 @@
-"""What the machine at hand does fast: arithmetic for training, memory, compiled functions."""
+"""Compiled functions, and memory that the process keeps."""
 
 import ctypes
 import logging
-import math
 import os
 import platform
 import signal
@@ -13,11 +12,10 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
 
 from coordflow_mini.ops.interrupts import undisturbed
 
-__all__ = ["compiled", "device_named", "keep_memory", "sine", "training_dtype"]
+__all__ = ["compiled", "device_named", "keep_memory"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _log = logging.getLogger("coordflow_mini")
@@ -30,15 +28,6 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def training_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 def keep_memory() -> None:
@@ -103,49 +92,3 @@ def _twin(function: FunctionType, use: Hashable) -> FunctionType:
     )
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin
-
-
-def sine(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """sin of all values in a dtype; in compiled bfloat16 by polynomials, exact enough for it and faster.
-
-    Their error stays below 5e-5 for the sine and its derivative, where bfloat16 itself rounds by up to 2e-3.
-    """
-    if dtype != torch.bfloat16 or not torch.compiler.is_compiling():
-        return torch.sin(values).to(dtype)
-    result: Tensor = _PolynomialSine.apply(values)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _PolynomialSine(torch.autograd.Function):
-    """sin in bfloat16, and its derivative, by polynomials in turns after whole turns are taken off."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        context.save_for_backward(values)
-        turns = _turns(values)
-        return (turns * _polynomial(turns * turns, _SINE)).bfloat16()
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        (values,) = context.saved_tensors
-        turns = _turns(values)
-        return (gradient.float() * _polynomial(turns * turns, _COSINE)).to(values.dtype)
-
-
-# sin(2πu) / u and cos(2πu) for |u| <= 1/2 in powers of u², least squares of the largest error; highest first
-_SINE = (32.0821612, -74.0620432, 81.2825749, -41.3246579, 6.2829069)
-_COSINE = (45.6204067, -82.3905244, 64.6714040, -19.7309408, 0.9999590)
-
-
-def _turns(values: Tensor) -> Tensor:
-    """Angles in turns, float32, from -1/2 to 1/2."""
-    turns = values.float() / (2 * math.pi)
-    return turns - torch.round(turns)
-
-
-def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
-    """Horner's scheme."""
-    result = coefficients[0] * x + coefficients[1]
-    for coefficient in coefficients[2:]:
-        result = result * x + coefficient
-    return result

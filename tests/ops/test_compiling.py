@@ -11,8 +11,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from coordflow_mini.config import FitConfig
-from coordflow_mini.ops import compiling as machine
-from coordflow_mini.ops.compiling import compiled, keep_memory, sine, training_dtype
+from coordflow_mini.ops.compiling import compiled, keep_memory
 from coordflow_mini.ops.interrupts import undisturbed
 from coordflow_mini.train import fit, worth_compiling
 
@@ -29,45 +28,11 @@ def cache(tmp_path, monkeypatch):
     torch._dynamo.reset()
 
 
-def test_the_dtype_of_training():
-    """Training runs in bfloat16 or float32, the same each time it is asked."""
-    dtype = training_dtype(torch.device("cpu"))
-    assert dtype in (torch.bfloat16, torch.float32) and dtype == training_dtype(torch.device("cpu"))
-
-
 def test_keeping_memory_can_be_asked_for_anywhere():
     """On any platform, any number of times, and what is allocated afterwards is sound."""
     keep_memory()
     keep_memory()
     assert torch.ones(3 << 20).sum() == 3 << 20
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_without_a_compiler_the_sine_is_the_sine(dtype):
-    """Not compiled, it is torch.sin in the wanted dtype."""
-    values = torch.linspace(-40, 40, 1001)
-    assert torch.equal(sine(values, dtype), torch.sin(values).to(dtype))
-
-
-def test_the_polynomials_are_as_exact_as_they_say():
-    """Sine and derivative are within 5e-5 of the true ones over many turns, before they are rounded."""
-    values = torch.linspace(-80, 80, 100_001)
-    turns = machine._turns(values)
-    assert turns.abs().max() <= 0.5
-    sines = turns * machine._polynomial(turns * turns, machine._SINE)
-    cosines = machine._polynomial(turns * turns, machine._COSINE)
-    assert (sines - torch.sin(values)).abs().max() < 5e-5
-    assert (cosines - torch.cos(values)).abs().max() < 5e-5
-
-
-def test_the_polynomial_sine_in_bfloat16():
-    """Values and gradients are those of torch.sin to within what bfloat16 can tell."""
-    values = torch.linspace(-9, 9, 501, requires_grad=True)
-    result = machine._PolynomialSine.apply(values)
-    assert result.dtype == torch.bfloat16
-    torch.testing.assert_close(result.float(), torch.sin(values), atol=4e-3, rtol=0)
-    result.sum().backward()
-    torch.testing.assert_close(values.grad, torch.cos(values).detach(), atol=4e-3, rtol=0)
 
 
 @compiler
