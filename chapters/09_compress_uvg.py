@@ -949,10 +949,10 @@ which_flaw = {
 #
 # What you have done by hand for one clip, the library does for many: `sweep.plan` lists the jobs, one for each
 # clip, rate and codec; `sweep.run` does them, each in a folder of its own, and may be stopped and started again;
-# `survey.write_survey` makes a page of tables and curves. Here are the flower's raw file and two rates, in seconds:
+# `write_report` makes a page of tables and curves. Here are the flower's raw file and two rates, in seconds:
 
 # %%
-from coordflow_mini.show import report as survey
+from coordflow_mini.show.report import write_report
 from coordflow_mini.sweeps import sweep
 from coordflow_mini.sweeps.job import Recipe, Reference
 
@@ -974,12 +974,12 @@ experiment = sweep.run(
     on_job=lambda outcome, standing: print(outcome.name, outcome.state),
 )
 assert not experiment.failed and len(experiment.points) == len(jobs)
-page = survey.write_survey(runs, experiment)
+page = write_report(runs, experiment)
 print(f"{page.name}: {page.stat().st_size:,} bytes")
 
 # %% [markdown]
-# The page has its curves, its tables, and a line on who needs fewer bits, losses named like wins. Its first
-# figure is below. (So few training steps show that the machinery runs, and nothing else.)
+# The page has its curves, its tables, and a line on who needs fewer bits, losses stated as plainly as wins. Its
+# first figure is below. (So few training steps show that the machinery runs, and nothing else.)
 
 # %%
 plots.rate_quality(experiment.points)

@@ -34,18 +34,18 @@ def report(
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; make one with `coordflow sweep INPUT... --out {folder}`")
 
-    from coordflow_mini.show import report as survey
+    from coordflow_mini.show import report as reports
     from coordflow_mini.sweeps import sweep
 
     experiment, console = sweep.collect(folder), Console(quiet=quiet)
-    told = survey.survey(experiment)
-    path = survey.write_survey(
-        folder, experiment, walk=lambda drawings: console.counted("figures", drawings, len(drawings))
+    summary = reports.summarize(experiment)
+    path = reports.write_report(
+        folder, experiment, progress=lambda drawings: console.counted("figures", drawings, len(drawings))
     )
     if as_json:
         left = {"failed": [asdict(job) for job in experiment.failed], "pending": list(experiment.pending)}
-        print_json({"report": str(path), "bd_rate": [asdict(one) for one in told.comparisons], **left})
+        print_json({"report": str(path), "bd_rate": [asdict(one) for one in summary.comparisons], **left})
     elif not quiet:
         states = f"{len(experiment.failed)} failed, {len(experiment.pending)} still to run"
         say(f"{count(len(experiment.points), 'point')}, {states}")
-        say(f"{survey.verdict(told)}\nopen {path} in a browser")
+        say(f"{reports.verdict(summary)}\nopen {path} in a browser")

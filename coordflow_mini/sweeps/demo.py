@@ -23,7 +23,7 @@ from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.model import Rendering
 from coordflow_mini.ops.console import Console, duration, table
 from coordflow_mini.ops.files import replacing
-from coordflow_mini.show import demo_page as report
+from coordflow_mini.show.demo_page import write_demo_page
 from coordflow_mini.sweeps import budget
 from coordflow_mini.video import clip as video
 from coordflow_mini.video import read as clips
@@ -114,7 +114,7 @@ def run(
     )
     with replacing(out / RESULTS) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
-    report.write_report(out / REPORT, result, original, decoded, rendering)
+    write_demo_page(out / REPORT, result, original, decoded, rendering)
     return result
 
 

@@ -1,9 +1,7 @@
 """Names and figures from outside in pages, drawings, tables and terminals: shown, and nothing else."""
 
 import ast
-import base64
 import csv
-import hashlib
 import io
 import json
 import math
@@ -27,8 +25,7 @@ from coordflow_mini.ops.console import Console, table
 from coordflow_mini.ops.text import printable
 from coordflow_mini.show import figure as figures
 from coordflow_mini.show import plots
-from coordflow_mini.show.page import page, protocol
-from coordflow_mini.show.report import survey, survey_html, write_survey
+from coordflow_mini.show.report import report_html, summarize, write_report
 from coordflow_mini.sweeps import sweep
 
 EVIL = [
@@ -84,33 +81,16 @@ def points(name: str) -> tuple[RatePoint, ...]:
 
 
 def told(name: str):
-    return survey(Experiment(points(name), (), (name,), (name,), {name: name}))
+    return summarize(Experiment(points(name), (), (name,), (name,), {name: name}))
 
 
 @evil
 def test_a_page_has_no_element_more_for_any_name(name):
-    html = survey_html(told(name), {}, name)
-    tame = survey_html(told("tame"), {}, "tame")
+    html = report_html(told(name), {}, name)
+    tame = report_html(told("tame"), {}, "tame")
     assert Skeleton(html).found == Skeleton(tame).found
     assert printable(html) == html and "default-src 'none'" in html
     html.encode("utf-8")
-
-
-@evil
-def test_nor_has_any_page(name):
-    text = page(name, protocol({name: name}))
-    assert Skeleton(text).found == Skeleton(page("tame", protocol({"tame": "tame"}))).found
-    text.encode("utf-8")
-
-
-def test_the_script_of_a_page_is_the_one_its_policy_admits():
-    """Also with letters that text must not have: only what came from outside is made printable."""
-    script = "const odd = '\u202e\u200b';\n\tshow(odd);"
-    text = page("a\u202eb", "<pre>\tx\u200b</pre>", script=script)
-    (inside,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
-    assert inside == script and f"'sha256-{digest}'" in text
-    assert "<pre>\tx?</pre>" in text and "<title>a?b</title>" in text
 
 
 @evil
@@ -138,7 +118,7 @@ def test_a_name_of_a_million_letters_does_not_fill_a_drawing():
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_files_of_a_report_stay_in_its_folder(name, tmp_path):
     folder = tmp_path / "in" / "here"
-    write_survey(folder, Experiment(points(name)))
+    write_report(folder, Experiment(points(name)))
     assert sorted(path.name for path in folder.iterdir()) == [
         "average.csv", "bd_rate.csv", "figures", "points.csv", "report.html",
     ]  # fmt: skip
