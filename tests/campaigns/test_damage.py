@@ -77,6 +77,10 @@ def test_wrong_numbers_are_coded_right():
     assert answers == {"sound", "damaged: a step index is outside -160..40"}
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "A `.cfv` file cut off at any byte is refused with one line of `BitstreamError`.",
+)
 @each_original
 def test_a_file_cut_anywhere_is_refused(number):
     """Every truncation, with checksums made right where they can be, too; at a section's end frames lack."""
@@ -87,6 +91,10 @@ def test_a_file_cut_anywhere_is_refused(number):
             assert judged(f"original {number} cut at {size}", case) == (size == whole)
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "A `.cfv` file with any byte changed is refused, too: checksums cover all of it.",
+)
 @each_original
 def test_every_flipped_byte_is_refused(number):
     """Any bit of any byte, and any byte as 0 or 255: the checksum, or the lengths around it, show it."""
@@ -95,6 +103,11 @@ def test_every_flipped_byte_is_refused(number):
             bitstream.index(case)
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "Safety does not rest on checksums: with repaired ones, a changed file is refused or is a video of "
+    "the size in its header.",
+)
 @pytest.mark.parametrize("part", range(3))
 @pytest.mark.parametrize("number", [0, 3])
 def test_every_flipped_byte_behind_a_right_checksum_is_judged(number, part):
@@ -107,6 +120,10 @@ def test_every_flipped_byte_behind_a_right_checksum_is_judged(number, part):
     assert 0 < videos < len(cases)
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "Files that are spliced, rearranged or forged are refused, or are a video of the size in their header.",
+)
 @pytest.mark.parametrize("chunk", range(16))
 def test_random_damage_is_judged(chunk):
     """2,560 seeded cases: cuts, flips, splices, lies, sections rearranged, other words; half resealed."""
@@ -169,6 +186,11 @@ def test_an_input_of_the_fuzzer_that_is_cut_is_sealed_afterwards(monkeypatch):
 SLOW = ("weights", "pixels", "pixels of layers", "pixels of a moving frame")
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "Memory and time are bounded by the size of the file; the bounds are listed at the top of "
+    "`coordflow_mini/bitstream.py`, and the system enforces them in this test.",
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
 @pytest.mark.parametrize(
     "worst",
@@ -232,6 +254,10 @@ def test_a_frame_that_nobody_would_wait_for_is_refused():
         bitstream.check_work(2**13, 2**13, bitstream.MOST_WEIGHTS)
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "Weights that overflow show defined colors, never uninitialized memory.",
+)
 def test_motion_beyond_all_numbers_is_a_picture():
     """Weights that move a layer by exp(10^9): colors are defined, alpha sums to 1, nothing warns."""
     parts = damage.Parts.of(damage.originals()[1])
@@ -285,6 +311,10 @@ COMMANDS = {
 }
 
 
+@pytest.mark.promise(
+    "Encoded files",
+    "Commands refuse a bad file with one line and exit code 2, and leave their output untouched.",
+)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_refuse_in_one_line(command, tmp_path):
     """Exit code 2, one line, nothing written; what was at the output's place stays: 95 cases."""

@@ -39,6 +39,11 @@ def test_a_hundred_kills_are_a_hundred():
     assert sum(dose[0] for dose in DOSES.values()) == 100
 
 
+@pytest.mark.promise(
+    "Interruption",
+    "At every moment, even after `kill -9`, an output is either what it was or complete. After a "
+    "restart it ends as if nothing had happened, and nothing is left over.",
+)
 @pytest.mark.parametrize("groups", DOSES)
 def test_nothing_is_ever_half(groups):
     """What was there, or all of what is new; and in the end the very bytes of an undisturbed run."""

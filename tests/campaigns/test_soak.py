@@ -8,11 +8,19 @@ from campaigns.soak import Gauges
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.promise(
+    "Many at once",
+    "Memory, open files and tensors of a process stop growing after the first clips.",
+)
 @pytest.mark.slow
 def test_fifty_clips_leave_nothing_behind():
     assert soak.grown(list(soak.soaked(turns=50 // soak.TURN))) == []
 
 
+@pytest.mark.promise(
+    "Many at once",
+    "Encodes that run at the same time give the file of one that runs alone.",
+)
 @pytest.mark.slow
 def test_eight_encodes_at_once_make_the_same_file_as_one_alone():
     assert soak.crowded(8, "--threads", "1") == []

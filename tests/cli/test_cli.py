@@ -586,6 +586,7 @@ def test_an_interrupt_before_training_writes_nothing(source, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.promise("Interruption", "Ctrl-C during `encode` keeps what was learned.")
 @pytest.mark.skipif(os.name == "nt", reason="there, signals are other ones")
 def test_an_interrupt_while_training_keeps_what_was_learned(source, tmp_path):
     out = tmp_path / "x.cfv"

@@ -270,6 +270,10 @@ DOUBTED = {  # read all the same
 }
 
 
+@pytest.mark.promise(
+    "No code from data",
+    "A student's bad file gives one line in the teacher's report; the others are reported.",
+)
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_file_gives_one_line_and_the_others_are_reported(case, tmp_path):
     text, reason = HOSTILE[case]
@@ -296,6 +300,7 @@ def test_what_can_be_read_of_a_doubtful_file_is_reported(case, tmp_path):
     assert reason in result.stderr
 
 
+@pytest.mark.promise("No code from data", "A student's file cannot claim more points than the course has.")
 def test_a_file_cannot_claim_more_than_the_course_has(tmp_path):
     entries = [{"name": f"bonus_{i}", "chapter": 3, "status": "passed"} for i in range(40)]
     entries += [{"name": "inverse", "chapter": 99, "status": "passed"}]

@@ -28,6 +28,10 @@ def kernel(monkeypatch):
     running.shutdown_kernel(now=True)
 
 
+@pytest.mark.promise(
+    "Interruption",
+    "An interrupted cell of a lesson leaves objects that the next cell can use.",
+)
 def test_a_cell_that_is_interrupted_while_it_fits_leaves_what_the_next_one_needs(kernel):
     """Stopped when the view shows the first steps; the chapter goes on with the model of that moment."""
     running, client = kernel

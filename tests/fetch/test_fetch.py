@@ -382,6 +382,7 @@ def test_a_corrupted_archive_is_removed_and_said(server, sequence, archive, tmp_
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.promise("Downloads", "An archive that would write outside its folder is refused.")
 @pytest.mark.parametrize(
     "name", ["../evil.txt", "/tmp/evil.txt", "a/../../evil", r"..\evil", "C:/evil", r"\\a\b"]
 )

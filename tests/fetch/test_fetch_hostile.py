@@ -92,6 +92,7 @@ def chunked():
         yield b"10000\r\n" + bytes(1 << 16) + b"\r\n"
 
 
+@pytest.mark.promise("Downloads", "A download without a stated length ends at a bound.")
 @pytest.mark.parametrize("answer", [endless, chunked])
 def test_an_answer_without_length_and_end_stops_at_a_bound(answer, talk, tmp_path, monkeypatch):
     monkeypatch.setattr(downloading, "_LONGEST", 1 << 20)
@@ -279,6 +280,7 @@ ELSEWHERE = [
 ]
 
 
+@pytest.mark.promise("Downloads", "Redirects to another host or scheme are refused unless they are listed.")
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_a_redirect_to_elsewhere_is_not_followed(target, server, clip, tmp_path):
     target = target.format(port=server.server_port)
@@ -338,6 +340,7 @@ BAD_ADDRESSES = [
 ]
 
 
+@pytest.mark.promise("Downloads", "Passwords in addresses are neither stored nor shown.")
 @pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_no_bad_address_is_asked_and_no_password_shown(url, tmp_path):
     result = CliRunner().invoke(cli.app, ["fetch", url, "--to", str(tmp_path)])
@@ -537,6 +540,7 @@ def test_archives_of_either_kind_are_unpacked(filters, server, sequence, frames,
     assert get(sequence, tmp_path).path.read_bytes() == frames
 
 
+@pytest.mark.promise("Downloads", "Unpacking stops at the size that was announced.")
 def test_a_file_that_unpacks_to_more_than_it_says_is_cut_off(server, sequence, frames, tmp_path):
     """The size in the table is that of a frame sequence; the stream behind it goes on."""
     data = bytearray(packed({INNER: frames + bytes(50_000_000)}))

@@ -221,6 +221,11 @@ LEAVE = {
 }
 
 
+@pytest.mark.promise(
+    "No code from data",
+    "Nothing that is read is ever run: no pickle, no `eval`, no shell, in library, benchmarks, "
+    "campaigns, chapters or notebooks.",
+)
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_no_code_comes_from_data(path):
     """Library and what stands around it.  Notebooks may leave NumPy's default, which is the safe one."""

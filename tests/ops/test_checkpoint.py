@@ -441,6 +441,10 @@ def test_fine_tuning_towards_another_size_does_not_go_on(path, clip, small_model
 # --- an encode that goes on -----------------------------------------------------------------------
 
 
+@pytest.mark.promise(
+    "Interruption",
+    "`encode --resume` ends with the bytes of an uninterrupted run (same machine, same number of threads).",
+)
 @pytest.mark.parametrize("segment_frames", [None, 3])
 def test_a_killed_encode_ends_with_the_same_bytes(segment_frames, path, clip, short_fit, short_codec):
     """Killed in the fit, then in fine-tuning, of each segment."""

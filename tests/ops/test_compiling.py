@@ -80,6 +80,7 @@ def test_a_compiled_fit_learns_the_same(cache, clip, small_model, short_fit):
     assert any(cache.rglob("*.so")) and math.isclose(plain, fast, abs_tol=0.7)
 
 
+@pytest.mark.promise("Diverging training", "A fit does not depend on what its process did before.")
 def test_the_tenth_model_of_a_process_is_compiled_like_the_first(monkeypatch):
     """PyTorch gives up on a code after eight shapes; what is compiled anew has a code of its own."""
     counter, usual = CompileCounter(), torch.compile

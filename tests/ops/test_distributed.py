@@ -179,6 +179,7 @@ with distributed.joined("cpu"):
 """
 
 
+@pytest.mark.promise("Diverging training", "All processes of `torchrun` roll back together.")
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [50, 73])
 def test_a_fault_of_one_process_leads_all_of_them_back(step, tmp_path):

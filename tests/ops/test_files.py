@@ -43,6 +43,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.promise("Interruption", "Two processes writing the same output leave one complete result.")
 @pytest.mark.parametrize("exchange", [True, False])
 def test_two_writers_of_one_folder_do_not_meet(exchange, tmp_path, monkeypatch):
     if not exchange:
@@ -113,6 +114,10 @@ def test_contents_reach_the_disk_before_the_name_does(tmp_path, monkeypatch):
 # --- what the killed leave ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise(
+    "Interruption",
+    "Leftovers of killed processes are removed by the next one that writes there.",
+)
 @linux
 def test_what_killed_processes_left_is_removed(tmp_path):
     gone = dead()
@@ -125,6 +130,7 @@ def test_what_killed_processes_left_is_removed(tmp_path):
         temporary.touch()
 
 
+@pytest.mark.promise("Interruption", "Files that a running process may still use are kept.")
 @linux
 def test_what_may_be_in_use_stays(tmp_path):
     """Of the living, of another machine, of another name, of an older version."""

@@ -112,6 +112,11 @@ def undisturbed(one_thread, clip, small_model, short_fit) -> FitResult:
     return fit(clip, small_model, replace(short_fit, static=90))
 
 
+@pytest.mark.promise(
+    "Diverging training",
+    "A NaN or an infinity anywhere in a fit rolls it back to the last good state. If it was a passing "
+    "fault, the result has the same bits as without it.",
+)
 @pytest.mark.parametrize("fault", FIT_FAULTS)
 @pytest.mark.parametrize("step", [1, 73])
 def test_a_fault_that_does_not_come_again_leaves_no_trace(
@@ -162,6 +167,11 @@ def test_the_moment_of_looking_changes_nothing(rate, clip, small_model, short_fi
     assert len({tuple(p.psnr_db for p in result.history) for result in found}) == 1
 
 
+@pytest.mark.promise(
+    "Diverging training",
+    "A recurring fault is retried at lower learning rates; then training stops with an error that names "
+    "the cure.",
+)
 def test_a_fault_that_stays_stops_the_fit(clip, small_model, short_fit, monkeypatch):
     """One line with the cure; the last good state is at hand, and in the checkpoint."""
     whole = fit(clip, small_model, replace(short_fit, steps=200))
@@ -175,6 +185,7 @@ def test_a_fault_that_stays_stops_the_fit(clip, small_model, short_fit, monkeypa
     assert reached.model.render(torch.zeros(1), 4, 4).rgb.shape == (1, 4, 4, 3)
 
 
+@pytest.mark.promise("Diverging training", "Checkpoints hold good states only.")
 def test_the_checkpoint_never_holds_what_ran_away(tmp_path, clip, small_model, short_fit, monkeypatch):
     """After the end, the same call goes on from the last good state: once the fault is gone, to the end."""
     config, path = replace(short_fit, steps=150), tmp_path / "clip.checkpoint"
@@ -306,6 +317,7 @@ def brief_tuning(fitted, clip, short_codec) -> tuple[CodecConfig, FineTuned]:
     return codec, tuned(fitted, clip, codec)
 
 
+@pytest.mark.promise("Diverging training", "A fault while fine-tuning is rolled back the same way.")
 @pytest.mark.parametrize("fault", TUNE_FAULTS)
 def test_a_fault_while_fine_tuning_leaves_no_trace(fault, fitted, clip, brief_tuning, monkeypatch, caplog):
     codec, whole = brief_tuning
@@ -395,6 +407,7 @@ def test_the_command_line_names_its_own_cure_and_resumes(source, tmp_path, monke
 # --- Ctrl-C ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Interruption", "Ctrl-C during `fit` leaves a usable model and its history.")
 @pytest.mark.parametrize("step", [1, 20, 77])
 @pytest.mark.parametrize("spoiled", [False, True])
 def test_ctrl_c_at_any_step_leaves_a_model_and_a_history(step, spoiled, clip, small_model, short_fit):

@@ -151,6 +151,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.promise("No code from data", "A damaged or hostile checkpoint is refused with one line.")
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_bytes_are_a_value_error_in_a_few_words(case):
     with pytest.raises(ValueError, match=r"^[^\n]{1,300}$"):

@@ -84,6 +84,7 @@ def told(name: str):
     return summarize(Experiment(points(name), (), (name,), (name,), {name: name}))
 
 
+@pytest.mark.promise("No code from data", "Names of clips, codecs and files add no element to a page.")
 @evil
 def test_a_page_has_no_element_more_for_any_name(name):
     html = report_html(told(name), {}, name)
@@ -93,6 +94,7 @@ def test_a_page_has_no_element_more_for_any_name(name):
     html.encode("utf-8")
 
 
+@pytest.mark.promise("No code from data", "Names add no element to a drawing.")
 @evil
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_a_drawing_has_no_element_more_for_any_name(name):
@@ -158,6 +160,7 @@ FORMULAS += [
 ]
 
 
+@pytest.mark.promise("No code from data", "Names add no formula to a spreadsheet.")
 @pytest.mark.parametrize("name", [*FORMULAS, *EVIL])
 def test_a_spreadsheet_has_no_formula_of_any_name(name):
     """Whatever parts its cells: commas, semicolons, tabs; and whether it understands quotes there or not."""
@@ -188,6 +191,7 @@ def test_numbers_stay_numbers():
     assert ",-12.5," in bd_rate_csv([Comparison("a", "b", "c", -12.5, 1.0)])
 
 
+@pytest.mark.promise("No code from data", "Names send no control sequence to a terminal.")
 @evil
 def test_a_terminal_shows_it_and_no_more(name, capsys):
     Console().say(f"{name}: read")

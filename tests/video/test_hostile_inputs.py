@@ -53,6 +53,12 @@ def folder(master, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.promise(
+    "Videos that are read",
+    "Damaged, strange or hostile input (empty, cut, mixed sizes, bombs, devices, playlists) gives the "
+    "right frames, or one line and exit code 2. Existing outputs survive. No other file and no address "
+    "is opened.",
+)
 @pytest.mark.parametrize("case", SHORT, ids=str)
 def test_commands_do_it_right_or_say_why_not(case: Case, folder: Path) -> None:
     case.make(folder)
@@ -62,6 +68,10 @@ def test_commands_do_it_right_or_say_why_not(case: Case, folder: Path) -> None:
     assert not inputs.findings(case, result.exit_code, result.stdout, result.stderr, before, folder)
 
 
+@pytest.mark.promise(
+    "Videos that are read",
+    "Pipes and other inputs that never end are refused, not waited for.",
+)
 @pytest.mark.parametrize("case", ALONE, ids=str)
 def test_nothing_hangs(case: Case, folder: Path) -> None:
     assert not inputs.alone(case, folder).findings
@@ -101,6 +111,10 @@ KINDS = {  # what is damaged, and whether damage that is not refused leaves the 
 }
 
 
+@pytest.mark.promise(
+    "Videos that are read",
+    "A truncated mp4, mkv, avi, gif, y4m, npy or png never passes for a shorter clip.",
+)
 @pytest.mark.parametrize("name", KINDS)
 def test_every_shorter_file_is_refused_or_has_its_frames(name: str, tmp_path: Path) -> None:
     """A file that was cut anywhere never passes for a shorter one."""
@@ -299,6 +313,7 @@ def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:
 # --- places to write to -------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Videos that are read", "Output names may be as long as the file system allows.")
 def test_the_longest_names_are_written(tmp_path: Path) -> None:
     for name in ("x" * 255, "é" * 127, "視" * 85):
         with replacing(tmp_path / name) as temporary:
@@ -307,6 +322,10 @@ def test_the_longest_names_are_written(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.promise(
+    "Videos that are read",
+    "Writing to a symbolic link replaces its target and keeps the link.",
+)
 def test_what_a_link_points_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     link.symlink_to("real")
@@ -334,6 +353,7 @@ def small_disk(script: str, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.promise("Videos that are read", "A full disk leaves the previous output intact.")
 @pytest.mark.parametrize("name", ["x.npy", "x.mp4", "x.cfv"])
 def test_a_full_disk_keeps_what_was_there(name: str, folder: Path) -> None:
     """One line, exit code 2, the old file, nothing beside it."""
@@ -358,6 +378,10 @@ def test_a_full_disk_keeps_what_was_there(name: str, folder: Path) -> None:
     assert result.stderr.count("\n") == 1 and reason in result.stderr, result.stderr
 
 
+@pytest.mark.promise(
+    "Videos that are read",
+    "A read-only folder is reported in one line, and nothing in it changes.",
+)
 def test_a_folder_that_may_only_be_read(folder: Path) -> None:
     script = 'mount -o remount,ro /mnt; "$1" -m coordflow_mini decode good.cfv /mnt/x.npy'
     result = small_disk(script)
