@@ -1,7 +1,7 @@
-"""Published curves that may stand beside measured ones: which, when, and what their rates count.
+"""Published curves to show beside measured ones.
 
-`results.published` has all 82; a figure has room for a few.  They are about UVG at 1920x1080, all frames,
-so they are shown only beside points of exactly those frames.
+`results.published` has all 82; a figure has room for a few.  They cover all frames of UVG at 1920x1080, and
+are shown only beside points of exactly those frames.
 """
 
 import math
@@ -15,7 +15,7 @@ __all__ = ["ANCHORS", "Anchor", "beside", "sequence", "whole_set"]
 
 @dataclass(frozen=True)
 class Anchor:
-    """One published codec.  name: in `results.published`.  kind: of codec.  rate: what its bpp counts."""
+    """A published codec.  name: in `results.published`.  kind: of codec.  rate: what its bpp counts."""
 
     name: str
     kind: str
@@ -23,16 +23,18 @@ class Anchor:
 
 
 ANCHORS = (
-    Anchor("SIEDD (RD curve)", "pixel-wise network", "weights quantized to 6 bits, by its authors' count"),
+    Anchor(
+        "SIEDD (RD curve)", "pixel-wise network", "weights quantized to 6 bits, counted by its authors"
+    ),
     Anchor("HiNeRV", "network from time and position to patches", "size of the file"),
-    Anchor("C3 adaptive", "small network over learned grids", "estimated entropy, no coder was run"),
+    Anchor("C3 adaptive", "small network over learned grids", "estimated entropy, without a coder"),
     Anchor("VTM 17.0 RA", "H.266 reference software", "size of the file"),
     Anchor("x265 medium no-B", "H.265 encoder", "size of the file"),
-    Anchor("NVP", "pixel-wise network over learned grids", "as in its paper; ShakeNDry alone"),
+    Anchor("NVP", "pixel-wise network over learned grids", "as in its paper; ShakeNDry only"),
 )
-"""The pixel-wise class, to which CoordFlow belongs; the best known networks of other classes; and the two
-ends of what everyday codecs do.  HiNeRV is the one of them with MS-SSIM.  Left out: short re-runs by others
-("(SIEDD table)"), values digitized from figures, and auto-encoders whose color matrix is not known."""
+"""Pixel-wise networks, the class of CoordFlow; the best-known networks of other classes; the best and the
+most common of conventional codecs.  Only HiNeRV has MS-SSIM.  Left out: short re-runs by others
+("(SIEDD table)"), values digitized from figures, and auto-encoders with an unknown color matrix."""
 
 PIXELS = 1920 * 1080  # of a frame
 FRAMES = {
@@ -44,13 +46,13 @@ FRAMES = {
     "ShakeNDry": 300,
     "YachtRide": 600,
 }
-REACH = 2.0  # anchors are shown from the lowest measured rate / REACH to the highest x REACH
+REACH = 2.0  # anchors are shown within this factor of the measured rates
 
 
 def sequence(points: Sequence[RatePoint]) -> str | None:
-    """The UVG sequence that measured points of one clip are about, if they cover all of it, in BT.601.
+    """The UVG sequence of measured points, if they cover all of its pixels, in BT.601; else None.
 
-    A record does not hold the frames, but its bytes and its rate give the number of pixels.
+    The number of pixels follows from bytes and rate.
     """
     clips = {point.clip for point in points}
     name = next(iter(clips)).removeprefix("uvg:") if len(clips) == 1 else ""
@@ -62,12 +64,12 @@ def sequence(points: Sequence[RatePoint]) -> str | None:
 
 
 def whole_set(sequences: Iterable[str | None]) -> bool:
-    """Whether these are all seven, and nothing else: then the published average may stand beside theirs."""
+    """True for exactly the seven sequences of UVG, whose average may stand beside the published one."""
     return set(sequences) == FRAMES.keys()
 
 
 def beside(name: str, points: Sequence[RatePoint]) -> tuple[RatePoint, ...]:
-    """Points of `ANCHORS` on a sequence, or "average", near the rates of the measured points."""
+    """Published points of `ANCHORS` on a sequence, or "average", near the rates of the measured points."""
     low, high = min(point.bpp for point in points), max(point.bpp for point in points)
     known = [point for point in published(name) if low / REACH <= point.bpp <= high * REACH]
     return tuple(point for anchor in ANCHORS for point in known if point.codec == anchor.name)

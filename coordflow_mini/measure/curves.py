@@ -1,7 +1,6 @@
-"""Rate-quality curves: which points belong together, what they are on average, how far two lie apart.
+"""Rate-quality curves: which points belong together, their average over clips, their distances.
 
-A curve is one codec with its settings on one clip.  Averages and differences are taken of what was
-measured here; published points stay beside them.
+A curve is one codec with its settings on one clip.  Only measured points are averaged and compared.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,22 +27,22 @@ OURS = "CoordFlow"
 """The codec that is compared with all others."""
 
 AVERAGE = "average"
-"""What stands in the place of a clip's name for the mean over clips."""
+"""The clip of points that are means over clips."""
 
 SAME_TARGET = 1.25
-"""Files of one target rate are at most this times apart.
+"""Rates of files with one target differ by at most this factor.
 
-Ours end within 5 % below the target, x264 and x265 within a few percent (their sizes jump where a clip is
-small); the targets of a sweep lie further apart, mostly at factors of two.
+Ours end within 5 % below the target, x264 and x265 within a few percent; the targets of a sweep lie further
+apart, mostly at factors of two.
 """
 
 USUAL_POINTS = 4  # of a curve in a BD-rate: VCEG-M33 fits a cubic through four
 
 
 def curve_name(point: RatePoint) -> str:
-    """What a rate point is called in plots and tables: its codec, with preset and tune where it has them.
+    """The codec with preset and tune, as in plots and tables; points of one name are one curve.
 
-    Points of one name are one curve; what moves along a curve (CRF, widths) is no part of the name.
+    Settings that vary along a curve (CRF, width) are not part of the name.
     """
     words = point.settings.replace(",", " ").split()
     presets = [word.removeprefix("preset=") for word in words if word.startswith(("preset=", "tune="))]
@@ -54,7 +53,7 @@ def curve_name(point: RatePoint) -> str:
 def curves(
     points: Iterable[RatePoint], name: Callable[[RatePoint], str] = curve_name
 ) -> dict[str, list[RatePoint]]:
-    """Points by curve, each in order of rate; measured and published ones never share a curve."""
+    """Points by curve, each in order of rate; measured and published points never share a curve."""
     found: dict[str, list[RatePoint]] = {}
     for point in sorted(points, key=lambda point: point.bpp):
         found.setdefault(name(point) + " (published)" * (not point.measured), []).append(point)
@@ -62,7 +61,7 @@ def curves(
 
 
 def by_clip(points: Iterable[RatePoint]) -> dict[str, list[RatePoint]]:
-    """Measured points by clip, clips in the order of their names."""
+    """Measured points by clip, sorted by the names of the clips."""
     found: dict[str, list[RatePoint]] = {}
     for point in points:
         if point.measured:
@@ -77,7 +76,7 @@ def by_clip(points: Iterable[RatePoint]) -> dict[str, list[RatePoint]]:
 class Average:
     """The mean over clips of every curve that all clips have.
 
-    points: their clip is `AVERAGE`.  left_out: why a curve, or some points of one, are not in it, by name.
+    points: their clip is `AVERAGE`.  left_out: curve -> why it, or some of its points, are missing.
     """
 
     points: tuple[RatePoint, ...]
@@ -87,10 +86,9 @@ class Average:
 def average(points: Iterable[RatePoint]) -> Average:
     """Mean rate and mean quality over clips at equal target rate, as the field averages UVG.
 
-    The mean is taken over the files that were asked for the same rate, not at equal bpp by interpolation.
-    Records do not hold their target, so the points of a curve are matched in order of rate: the lowest of
-    each clip, the next of each, and so on.  A job that failed must not shift that order: files whose rates
-    are more than `SAME_TARGET` apart had different targets, and one without partners is left out.
+    Points do not know their target, so those of a curve are matched in order of rate: the lowest of each
+    clip, the next of each, and so on.  A failed job must not shift that order: rates more than `SAME_TARGET`
+    apart had different targets, and a point without partners is left out.
     """
     clips = {clip: curves(found) for clip, found in by_clip(points).items()}
     means: list[RatePoint] = []
@@ -108,23 +106,22 @@ def average(points: Iterable[RatePoint]) -> Average:
     return Average(tuple(means), left_out)
 
 
-def _matched(members: Sequence[Sequence[RatePoint]]) -> list[tuple[RatePoint, ...]]:
+def _matched(members: Sequence[Sequence[RatePoint]]) -> list[list[RatePoint]]:
     """Points of equal target, one of each curve; the curves ascend in rate."""
-    places, groups = [0] * len(members), []
-    while all(place < len(curve) for place, curve in zip(places, members, strict=True)):
-        heads = tuple(curve[place] for place, curve in zip(places, members, strict=True))
+    queues, groups = [list(curve) for curve in members], []
+    while all(queues):
+        heads = [queue[0] for queue in queues]
         highest = max(head.bpp for head in heads)
-        fits = [head.bpp * SAME_TARGET >= highest for head in heads]
-        if all(fits):
+        alone = [queue for queue in queues if queue[0].bpp * SAME_TARGET < highest]
+        if not alone:
             groups.append(heads)
-            places = [place + 1 for place in places]
-        else:  # the lowest have no partner: the others are beyond their target already
-            places = [place + (not fit) for place, fit in zip(places, fits, strict=True)]
+        for queue in alone or queues:  # the lowest have no partner: the others are beyond their target
+            del queue[0]
     return groups
 
 
 def _mean(group: Sequence[RatePoint]) -> RatePoint:
-    """The point in the middle of points of equal target; MS-SSIM only if all of them have it."""
+    """The mean of points with equal target; MS-SSIM only if all have it."""
     ssims = [point.ms_ssim for point in group if point.ms_ssim is not None]
     return RatePoint(
         codec=group[0].codec,
@@ -135,12 +132,12 @@ def _mean(group: Sequence[RatePoint]) -> RatePoint:
         ms_ssim=mean(ssims) if len(ssims) == len(group) else None,
         encode_seconds=mean(point.encode_seconds for point in group),
         decode_seconds=mean(point.decode_seconds for point in group),
-        settings=_shared(group),
+        settings=_shared_settings(group),
     )
 
 
-def _shared(group: Sequence[RatePoint]) -> str:
-    """The settings without what differs between the clips: preset and tune, but not CRF and widths."""
+def _shared_settings(group: Sequence[RatePoint]) -> str:
+    """Settings common to all points: preset and tune, but not CRF and widths."""
     words = [part.split() for part in group[0].settings.split(",")]
     others = [set(point.settings.replace(",", " ").split()) for point in group[1:]]
     kept = (" ".join(word for word in part if all(word in other for other in others)) for part in words)
@@ -152,10 +149,10 @@ def _shared(group: Sequence[RatePoint]) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far one of our curves lies from that of another codec on one clip, or on `AVERAGE`.
+    """The distance of one of our curves from another codec's, on one clip or on `AVERAGE`.
 
-    bd_rate_percent: negative, we need fewer bits.  bd_psnr_db: positive, we are better.  None where it
-    cannot be computed.  reason: why a figure is missing, or what to bear in mind; "" where all is well.
+    bd_rate_percent: negative if we need fewer bits.  bd_psnr_db: positive if we are better.
+    Either is None if it cannot be computed.  reason: why, or a caution; "" if there is none.
     """
 
     clip: str
@@ -167,7 +164,7 @@ class Comparison:
 
 
 def compare(points: Iterable[RatePoint]) -> tuple[Comparison, ...]:
-    """Every curve of ours against every other codec measured on the same clip.
+    """Comparisons of each of our curves with every other codec measured on the same clip.
 
     points: of one clip, or averages.
     """
@@ -178,26 +175,24 @@ def compare(points: Iterable[RatePoint]) -> tuple[Comparison, ...]:
 
 
 def _comparison(found: Mapping[str, Sequence[RatePoint]], mine: str, other: str) -> Comparison:
-    """The differences of two curves, as far as they can be computed."""
-    ours, theirs = found[mine], found[other]
-    clip = ours[0].clip
-    if trouble := _unfit(mine, ours) or _unfit(other, theirs):
-        return Comparison(clip, mine, other, None, None, trouble)
-    sides = [[[p.bpp for p in curve], [p.psnr_db for p in curve]] for curve in (theirs, ours)]
-    rate = psnr = None
-    reason = _few(mine, ours) or _few(other, theirs)
-    try:
-        rate = metrics.bd_rate(*sides[0], *sides[1])
-    except ValueError as error:
-        reason = "; ".join(filter(None, [reason, str(error)]))
-    try:
-        psnr = metrics.bd_psnr(*sides[0], *sides[1])
-    except ValueError as error:
-        reason = "; ".join(filter(None, [reason, str(error)]))
-    return Comparison(clip, mine, other, rate, psnr, reason)
+    pair = [(other, found[other]), (mine, found[mine])]
+    clip = found[mine][0].clip
+    if flaws := [flaw for name, curve in reversed(pair) if (flaw := _flaw(name, curve))]:
+        return Comparison(clip, mine, other, None, None, flaws[0])
+    axes = [axis for _, curve in pair for axis in ([p.bpp for p in curve], [p.psnr_db for p in curve])]
+    few = [(name, len(curve)) for name, curve in reversed(pair) if len(curve) < USUAL_POINTS]
+    reasons = [f"{name} has {count} points; {USUAL_POINTS} are usual" for name, count in few[:1]]
+    differences: list[float | None] = []
+    for measure in (metrics.bd_rate, metrics.bd_psnr):
+        try:
+            differences.append(measure(*axes))
+        except ValueError as error:
+            differences.append(None)
+            reasons.append(str(error))
+    return Comparison(clip, mine, other, differences[0], differences[1], "; ".join(reasons))
 
 
-def _unfit(name: str, curve: Sequence[RatePoint]) -> str:
+def _flaw(name: str, curve: Sequence[RatePoint]) -> str:
     """Why a curve has no BD-rate at all, or ""."""
     if len(curve) < 2:
         return f"{name} has one point, and a curve needs two or more"
@@ -208,8 +203,3 @@ def _unfit(name: str, curve: Sequence[RatePoint]) -> str:
                 f"{high.psnr_db:.2f} dB at {high.bpp:.4g} bpp"
             )
     return ""
-
-
-def _few(name: str, curve: Sequence[RatePoint]) -> str:
-    """A word of caution about a curve of two or three points."""
-    return f"{name} has {len(curve)} points; {USUAL_POINTS} are usual" if len(curve) < USUAL_POINTS else ""

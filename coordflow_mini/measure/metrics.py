@@ -1,20 +1,23 @@
-"""How good and how small: PSNR, MS-SSIM, bits per pixel, mask overlap, BD-rate.
+"""Quality and rate: PSNR, MS-SSIM, bits per pixel, overlap of masks, BD-rate.
 
-Clips are uint8 [time, height, width, 3], as numpy arrays or torch tensors.  Every quality is computed
-frame by frame on the 8-bit frames a viewer gets, then averaged over frames: no float copy of a clip is
-made.  Heavy packages (torch, torchmetrics, bjontegaard) are imported by the functions that need them.
+Clips are uint8 [time, height, width, 3], NumPy arrays or tensors.  Quality is measured frame by frame on the
+8-bit frames that a viewer gets, then averaged over frames.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from coordflow_mini.lazy import lazily
+
+with lazily():
+    import bjontegaard
+    import torch
+    from torchmetrics.functional import image
 
 __all__ = [
     "PSNR_CAP",
@@ -34,24 +37,22 @@ __all__ = [
 ]
 
 PSNR_CAP = 100.0
-"""PSNR of an identical frame [dB]; a plain infinity would swallow the mean over frames."""
+"""PSNR of identical frames [dB]; infinity would swallow the mean over frames."""
 
 _BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, finest scale first
 _WINDOW = 11  # pixels; the Gaussian window of SSIM
 
 
 class _Pixels(Protocol):
-    """Anything that knows its number of pixels, such as a `Video`."""
-
     @property
     def pixels(self) -> int: ...
 
 
 def psnr_db(reference: Any, decoded: Any) -> float:
-    """Peak signal-to-noise ratio [dB]: of R, G and B together, per frame, then the mean over frames.
+    """Peak signal-to-noise ratio in RGB [dB]: 10 log10(255² / MSE) per frame, then the mean over frames.
 
-    10 log10(255² / MSE), at most `PSNR_CAP`.  The mean of PSNRs is the field's convention; it is not the
-    PSNR of the mean error.  Raises ValueError unless both are uint8 of one shape.  Taught in chapter 01.
+    At most `PSNR_CAP`.  The mean of PSNRs is the field's convention; it is not the PSNR of the mean error.
+    Raises ValueError unless both clips are uint8 of one shape.  Taught in chapter 01.
 
     >>> black = np.zeros((2, 4, 4, 3), np.uint8)
     >>> psnr_db(black, black), round(psnr_db(black, black + 255), 6)
@@ -66,19 +67,18 @@ def frame_psnr_db(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.f
 
 
 def _psnr(reference: Any, decoded: Any) -> float:
-    """PSNR of one frame; the difference is taken in int16, since uint8 wraps around."""
-    difference = reference.astype(np.int16) - decoded
+    difference = reference.astype(np.int16) - decoded  # uint8 would wrap around
     error = float(np.square(difference, dtype=np.int32).mean())
     return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error else PSNR_CAP
 
 
 def ms_ssim(reference: Any, decoded: Any) -> float:
-    """Multi-scale structural similarity, 1 = identical: RGB channels alike, per frame, then the mean.
+    """Multi-scale structural similarity, at most 1 (identical): per frame, then the mean over frames.
 
-    Needs frames of at least 176x176 pixels for the usual five scales; smaller ones get fewer, so small
-    and large clips are not comparable with each other: see `ssim_scales`.  NaN below 11x11 pixels.
+    R, G and B count equally.  Frames below 176x176 pixels get fewer than the usual five scales (see
+    `ssim_scales`), so values of small and large clips cannot be compared.  NaN below 11x11 pixels.
     Wang, Simoncelli, Bovik, "Multi-scale structural similarity", 2003; computed by torchmetrics.
-    Raises ValueError unless both are uint8 of one shape.
+    Raises ValueError unless both clips are uint8 of one shape.
     """
     return float(frame_ms_ssim(reference, decoded).mean())
 
@@ -93,31 +93,28 @@ def frame_ms_ssim(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.f
 
 
 def _ms_ssim(reference: Any, decoded: Any, scales: int) -> float:
-    """MS-SSIM of one frame [height, width, 3] over the finest `scales` scales."""
-    import torch
-
-    def batch(frame: Any) -> torch.Tensor:
+    def batch(frame: Any) -> "torch.Tensor":
         return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
 
     with torch.no_grad():
         return float(_multiscale(batch(decoded), batch(reference), scales, 255.0))
 
 
-def _multiscale(decoded: "Tensor", reference: "Tensor", scales: int, peak: float) -> "Tensor":
+def _multiscale(
+    decoded: "torch.Tensor", reference: "torch.Tensor", scales: int, peak: float
+) -> "torch.Tensor":
     """MS-SSIM of pictures [n, 3, height, width] over the finest `scales` scales, differentiable."""
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
-
     total = sum(_BETAS) / sum(_BETAS[:scales])
     betas = tuple(total * beta for beta in _BETAS[:scales])
-    return multiscale_structural_similarity_index_measure(
+    return image.multiscale_structural_similarity_index_measure(
         decoded, reference, data_range=peak, betas=betas, normalize="relu"
     )
 
 
-def ms_ssim_loss(decoded: "Tensor", reference: "Tensor") -> "Tensor":
-    """1 - MS-SSIM of pictures [n, 3, height, width] with values in [0, 1], differentiable, scalar.
+def ms_ssim_loss(decoded: "torch.Tensor", reference: "torch.Tensor") -> "torch.Tensor":
+    """1 - MS-SSIM of pictures [n, 3, height, width] with values in [0, 1]: a differentiable scalar.
 
-    As many scales as `ssim_scales` admits.  Raises ValueError if a side is below 11 pixels.
+    Raises ValueError if a side is below 11 pixels.
     """
     scales = ssim_scales(*reference.shape[-2:])
     if not scales:
@@ -128,11 +125,11 @@ def ms_ssim_loss(decoded: "Tensor", reference: "Tensor") -> "Tensor":
 
 
 def ssim_scales(height: int, width: int) -> int:
-    """How many scales MS-SSIM uses for frames of this size, 0 to 5.
+    """Number of scales of MS-SSIM that fit frames of this size, 0 to 5; their weights are renormalized.
 
-    As many as fit, finest first, their weights renormalized: by the smaller side five from 176
-    pixels on, four from 99, three from 44, two from 22, one from 11, none below.  The 11-pixel window
-    must fit the coarsest scale, side // 2^(scales - 1); torchmetrics asks for side // (scales - 1)², too.
+    By the smaller side: five from 176 pixels, four from 99, three from 44, two from 22, one from 11.
+    The 11-pixel window must fit the coarsest scale, side // 2^(scales - 1), and torchmetrics also wants it to
+    fit side // (scales - 1)².
 
     >>> ssim_scales(1080, 1920), ssim_scales(108, 192), ssim_scales(64, 96), ssim_scales(8, 8)
     (5, 4, 3, 0)
@@ -143,9 +140,9 @@ def ssim_scales(height: int, width: int) -> int:
 
 
 def bits_per_pixel(size: int, video: _Pixels | int) -> float:
-    """Rate of a file of `size` bytes: 8·bytes / (time·height·width); a pixel counts once, not per channel.
+    """Rate of a file of `size` bytes: 8·size / (time·height·width).  A pixel counts once, not per channel.
 
-    video: a `Video`, or its number of pixels over all frames.  Taught in chapter 02.
+    video: a `Video`, or its number of pixels in all frames.  Taught in chapter 02.
 
     >>> bits_per_pixel(18_662, 96 * 108 * 192)
     0.07499839248971193
@@ -157,9 +154,9 @@ def bits_per_pixel(size: int, video: _Pixels | int) -> float:
 
 
 def iou(mask: Any, truth: Any) -> float:
-    """Intersection over union of two masks of one shape, in [0, 1]; two empty masks agree: 1.
+    """Intersection over union of two boolean masks of one shape, in [0, 1]; 1 if both are empty.
 
-    Raises ValueError if they are not boolean or their shapes differ.  Taught in chapter 05.
+    Raises ValueError if they are not boolean or differ in shape.  Taught in chapter 05.
 
     >>> iou(np.array([True, True, False]), np.array([False, True, True]))
     0.3333333333333333
@@ -176,9 +173,9 @@ def iou(mask: Any, truth: Any) -> float:
 
 @dataclass(frozen=True)
 class LayerMatch:
-    """Which found layer plays which true layer, and how well.
+    """An assignment of found layers to true layers.
 
-    order: order[i] is the found layer that plays true layer i.  ious: one per true layer.
+    order: order[i] is the found layer that matches true layer i.  ious: one per true layer.
     """
 
     order: tuple[int, ...]
@@ -191,11 +188,11 @@ class LayerMatch:
 
 
 def match_layers(masks: Any, truths: Any) -> LayerMatch:
-    """The assignment of found to true layers with the best mean IoU.
+    """The assignment of found layers to true layers with the best mean IoU.
 
-    Nothing tells a fit which layer is the object, so layers are compared up to a permutation.
-    masks: bool [layers, ...], truths: bool [true layers, ...], not more of the latter.
-    With `truths = mask[None]` this finds the layer that is the foreground.
+    A fit does not know which layer is the object, so layers are compared up to a permutation.
+    masks: bool [layers, ...].  truths: bool [true layers, ...], at most as many.
+    With `truths = mask[None]` this finds the foreground layer.
 
     >>> object_ = np.array([True, False, False])
     >>> match_layers(np.stack([~object_, object_]), object_[None])
@@ -221,26 +218,19 @@ def bd_rate(
     rates: Sequence[float],
     psnr_db: Sequence[float],
 ) -> float:
-    """Mean difference in rate at equal quality [percent]; negative: fewer bits than the anchor.
+    """Mean difference in rate at equal quality [percent]; negative means fewer bits than the anchor.
 
     Bjøntegaard, VCEG-M33, 2001: both curves, log(rate) over PSNR, are interpolated by a monotone cubic
-    (PCHIP) and integrated over the PSNRs that both reach.  Nothing is extrapolated: raises ValueError
-    where the curves share no range, have fewer than two points, or do not rise.  Taught in chapter 09.
+    (PCHIP) and integrated over the PSNRs that both reach, without extrapolation.
+    Raises ValueError if the curves share no range, have fewer than two points, or do not rise.
+    Taught in chapter 09.
 
     >>> round(bd_rate([0.1, 0.2, 0.4, 0.8], [30, 33, 36, 39], [0.05, 0.1, 0.2, 0.4], [30, 33, 36, 39]), 6)
     -50.0
     """
-    from bjontegaard import bd_rate as package_bd_rate
-
-    anchor, curve = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
-    low, high = max(anchor[1][0], curve[1][0]), min(anchor[1][-1], curve[1][-1])
-    if low >= high:
-        raise ValueError(
-            f"the curves share no range of PSNR: {anchor[1][0]:.2f} to {anchor[1][-1]:.2f} dB and "
-            f"{curve[1][0]:.2f} to {curve[1][-1]:.2f} dB; measure rates where both reach one quality"
-        )
-    percent = package_bd_rate(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0)
-    return float(percent)
+    curves = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
+    _check_overlap(curves[0][1], curves[1][1], "PSNR", "dB")
+    return _bjontegaard(bjontegaard.bd_rate, *curves)
 
 
 def bd_psnr(
@@ -249,30 +239,33 @@ def bd_psnr(
     rates: Sequence[float],
     psnr_db: Sequence[float],
 ) -> float:
-    """Mean difference in PSNR at equal rate [dB]; positive: better than the anchor.
+    """Mean difference in PSNR at equal rate [dB]; positive means better than the anchor.
 
-    As `bd_rate`, with the curves read the other way: PSNR over log(rate), over the rates that both reach.
-    Raises ValueError where the curves share no range of rates, have fewer than two points, or do not rise.
+    As `bd_rate`, but PSNR over log(rate), integrated over the rates that both curves reach.
+    Raises ValueError if the curves share no range, have fewer than two points, or do not rise.
 
     >>> round(bd_psnr([0.1, 0.2, 0.4, 0.8], [30, 33, 36, 39], [0.05, 0.1, 0.2, 0.4], [30, 33, 36, 39]), 6)
     3.0
     """
-    from bjontegaard import bd_psnr as package_bd_psnr
+    curves = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
+    _check_overlap(curves[0][0], curves[1][0], "rates", "bpp")
+    return _bjontegaard(bjontegaard.bd_psnr, *curves)
 
-    anchor, curve = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
-    low, high = max(anchor[0][0], curve[0][0]), min(anchor[0][-1], curve[0][-1])
-    if low >= high:
+
+def _bjontegaard(measure: Callable[..., Any], anchor: tuple[Any, Any], curve: tuple[Any, Any]) -> float:
+    return float(measure(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0))
+
+
+def _check_overlap(anchor: Any, curve: Any, what: str, unit: str) -> None:
+    if max(anchor[0], curve[0]) >= min(anchor[-1], curve[-1]):
         raise ValueError(
-            f"the curves share no range of rates: {anchor[0][0]:.4g} to {anchor[0][-1]:.4g} bpp and "
-            f"{curve[0][0]:.4g} to {curve[0][-1]:.4g} bpp; measure both at rates that overlap"
+            f"the curves share no range of {what}: {anchor[0]:.4g} to {anchor[-1]:.4g} {unit} and "
+            f"{curve[0]:.4g} to {curve[-1]:.4g} {unit}; measure more rates, so that both cover one range"
         )
-    return float(
-        package_bd_psnr(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0)
-    )
 
 
 def _curve(rates: Sequence[float], psnr_db: Sequence[float]) -> tuple[Any, Any]:
-    """One rate-quality curve, sorted by rate and checked to rise."""
+    """Rates and PSNRs of one curve, sorted by rate and checked to rise."""
     rate, quality = np.asarray(rates, float), np.asarray(psnr_db, float)
     if rate.ndim != 1 or rate.shape != quality.shape or len(rate) < 2 or not (rate > 0).all():
         raise ValueError(
@@ -284,18 +277,18 @@ def _curve(rates: Sequence[float], psnr_db: Sequence[float]) -> tuple[Any, Any]:
     if not ((np.diff(rate) > 0).all() and (np.diff(quality) > 0).all()):
         raise ValueError(
             f"PSNR must rise with the rate, got {quality.tolist()} dB at {rate.tolist()}; "
-            f"leave out the points that are beaten by a smaller one"
+            f"leave out points that a smaller rate beats"
         )
     return rate, quality
 
 
 def as_numpy(value: Any) -> np.ndarray[Any, Any]:
-    """A numpy view of an array or of a tensor, wherever that lives."""
+    """A NumPy view of an array or tensor; a copy if the tensor is on a GPU."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 
 
 def _frame_pairs(reference: Any, decoded: Any) -> Iterator[tuple[Any, Any]]:
-    """Frames of both clips side by side, as numpy; shapes and types are checked at once."""
+    """Pairs of frames as NumPy arrays; types and shapes are checked at the call."""
     for clip in (reference, decoded):
         kind, shape = str(getattr(clip, "dtype", type(clip).__name__)), tuple(getattr(clip, "shape", ()))
         if kind.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3 or not shape[0]:

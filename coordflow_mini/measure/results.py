@@ -1,12 +1,12 @@
-"""The records that everything outside reads: a rate-quality point, a run, a sweep, the published points.
+"""Records of results: a rate-quality point, a run, a sweep, the published points.
 
-Plain, frozen, and free of torch.  `to_json()` gives dicts, lists, numbers and strings only;
-`from_json()` takes them back and answers anything else with one line.
+Plain, frozen, and without PyTorch.  `to_json` gives JSON values; `from_json` takes them back and raises
+ValueError with one line on anything else.
 """
 
 import csv
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ class RatePoint:
     """One codec on one clip at one rate.
 
     bytes: of the file or raw stream.  bpp: bits per pixel over all frames.
-    psnr_db, ms_ssim: see `metrics`; None where nobody measured MS-SSIM (NaN, of tiny frames, becomes None).
-    encode_seconds: of the final encode, without any search for the rate.
+    psnr_db, ms_ssim: see `metrics`; ms_ssim is None where it was not measured, or is NaN (tiny frames).
+    encode_seconds: of the final encode, without the search for the rate.
     settings: enough to make the point again.
-    measured: by us, here; a published point has False, its source, and 0 for unknown bytes and times.
+    measured: here, by us; a published point has False, a source, and 0 for unknown bytes and times.
     Raises ValueError if a number is missing, negative or not finite.
 
     >>> point = RatePoint("x265", "clip:bunny", 18_650, 0.075, 28.9, settings="medium")
@@ -50,21 +50,21 @@ class RatePoint:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any) -> "RatePoint":
-        """The point that `to_json` described; raises ValueError with one line if it is not one."""
-        return cls(**_checked_names(cls, data))
+        """The point that `to_json` described; raises ValueError if it is none."""
+        return cls(**_known_fields(cls, data))
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One encode from clip to evaluated file, with what it is to be compared with.
+    """One encode from clip to evaluated file, with the codecs to compare it with.
 
     shape: (time, height, width).  point: our own rate and quality.  parameters: number of weights.
-    bits_per_weight: bits of the whole file over parameters.  unquantized_psnr_db: before quantization.
-    hardware: in words.  versions: of the packages that matter.  references: other codecs, same clip.
+    bits_per_weight: bits of the whole file / parameters.  unquantized_psnr_db: before quantization.
+    hardware: in words.  versions: of packages.  references: other codecs on the same clip.
     """
 
     clip: str
@@ -85,31 +85,24 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, the points as dicts."""
-        return {
-            **{item.name: getattr(self, item.name) for item in fields(self)},
-            "shape": list(self.shape),
-            "versions": dict(self.versions),
-            "point": self.point.to_json(),
-            "references": [point.to_json() for point in self.references],
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any) -> "RunResult":
-        """The run that `to_json` described; raises ValueError with one line if it is not one."""
-        values = _checked_names(cls, data)
-        points = values.get("references", [])
+        """The run that `to_json` described; raises ValueError if it is none."""
+        values = _known_fields(cls, data)
         for name in ("shape", "references"):
-            if name in values and not isinstance(values[name], (list, tuple)):
+            if not isinstance(values.get(name, ()), (list, tuple)):
                 raise ValueError(f"RunResult.{name} must be a list, got {values[name]!r:.60}")
-        if "versions" in values and not isinstance(values["versions"], Mapping):
+        if not isinstance(values.get("versions", {}), Mapping):
             raise ValueError(f"RunResult.versions must be an object, got {values['versions']!r:.60}")
-        point = RatePoint.from_json(values["point"])
-        return cls(**{**values, "point": point, "references": tuple(map(RatePoint.from_json, points))})
+        points = map(RatePoint.from_json, values.get("references", ()))
+        return cls(**{**values, "point": RatePoint.from_json(values["point"]), "references": tuple(points)})
 
 
 @dataclass(frozen=True)
 class FailedJob:
-    """A job of a sweep that ended without a point: its name and the reason, in one line."""
+    """A job of a sweep that ended without a point: its name, and the reason in one line."""
 
     name: str
     reason: str
@@ -117,11 +110,11 @@ class FailedJob:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a sweep measured: every codec on every clip at every rate.
+    """The results of a sweep.
 
     points: in no particular order; curves are told apart by codec and settings.  failed: jobs without a
-    point.  pending: names of jobs that have not run yet.  hardware: each machine that took part, in words.
-    versions: of the packages that matter.
+    point.  pending: names of jobs that have not run yet.  hardware: one description per machine.
+    versions: of packages.
     """
 
     points: tuple[RatePoint, ...]
@@ -131,10 +124,13 @@ class Experiment:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def data_file(name: str) -> Path:
-    """The path of a small file that ships with the package, such as "anchors/uvg_rd.csv".
+# --- data that ships with the package -----------------------------------------------------------------
 
-    Inside the package when it was built as a wheel, else in the checkout's `data/`.
+
+def data_file(name: str) -> Path:
+    """The path of a data file that ships with the package, such as "anchors/uvg_rd.csv".
+
+    It is inside an installed wheel, or in the checkout's `data/`.
     Raises FileNotFoundError if there is no such file.
     """
     package = Path(__file__).parents[1]
@@ -145,9 +141,9 @@ def data_file(name: str) -> Path:
 
 
 def published(sequence: str = "average") -> tuple[RatePoint, ...]:
-    """What papers report on UVG 1080p, for one sequence or the "average" of all seven.
+    """Points that papers report on UVG 1080p, for one sequence or the "average" of all seven.
 
-    Curves of different kinds of rate and protocol: read `data/anchors/README.md` before comparing.
+    Their rates and protocols differ: read `data/anchors/README.md` before comparing.
     Raises ValueError if the sequence is not in the table.
 
     >>> [point.bpp for point in published("Beauty") if point.codec == "HiNeRV"]
@@ -163,7 +159,6 @@ def published(sequence: str = "average") -> tuple[RatePoint, ...]:
 
 
 def _published_point(row: Mapping[str, str]) -> RatePoint:
-    """The point of one row of the table."""
     return RatePoint(
         codec=row["codec"],
         clip=f"uvg:{row['sequence']}",
@@ -177,38 +172,38 @@ def _published_point(row: Mapping[str, str]) -> RatePoint:
     )
 
 
-Check = tuple[Callable[[Any], bool], str]  # a test and what it expects, in words
+# --- checks of fields ---------------------------------------------------------------------------------
+
+Check = tuple[Callable[[Any], bool], str]  # a test, and what it expects in words
+
+_LARGEST = 1e12  # beyond any measurement; larger numbers would overflow in a sum or on an axis
 
 
-_MOST = 1e12  # beyond any figure that was measured; more would overflow in a sum or on an axis
+def _is_number(value: Any, least: float = -_LARGEST) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= _LARGEST
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST <= value <= _MOST
+def _is_count(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 63
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+def _is_text(value: Any, least: int = 0, most: int = 1 << 16) -> bool:
+    return isinstance(value, str) and least <= len(value) <= most
 
 
-def _text(value: Any, longest: int) -> bool:
-    return isinstance(value, str) and len(value) <= longest
-
-
-_TEXT: Check = (lambda value: _text(value, 1 << 16), "a string")
-_NAME: Check = (lambda value: _text(value, 1 << 12) and bool(value), "a non-empty string")
-_COUNT: Check = (_count, "an integer >= 0")
-_NUMBER: Check = (_finite, "a finite number")
-_POSITIVE: Check = (lambda value: _finite(value) and value >= 1 / _MOST, "a number > 0")
-_SECONDS: Check = (lambda value: _finite(value) and value >= 0, "seconds >= 0")
+_TEXT: Check = (_is_text, "a string")
+_NAME: Check = (lambda value: _is_text(value, 1, 1 << 12), "a non-empty string")
+_NUMBER: Check = (_is_number, "a finite number")
+_POSITIVE: Check = (lambda value: _is_number(value, 1 / _LARGEST), "a number > 0")
+_SECONDS: Check = (lambda value: _is_number(value, 0), "seconds >= 0")
 
 _POINT: dict[str, Check] = {
     "codec": _NAME,
     "clip": _NAME,
-    "bytes": _COUNT,
+    "bytes": (_is_count, "an integer >= 0"),
     "bpp": _POSITIVE,
     "psnr_db": _NUMBER,
-    "ms_ssim": (lambda value: value is None or (_finite(value) and -1 <= value <= 1), "None or in [-1, 1]"),
+    "ms_ssim": (lambda value: value is None or (_is_number(value, -1) and value <= 1), "None or in [-1, 1]"),
     "encode_seconds": _SECONDS,
     "decode_seconds": _SECONDS,
     "settings": _TEXT,
@@ -219,12 +214,12 @@ _POINT: dict[str, Check] = {
 _RUN: dict[str, Check] = {
     "clip": _NAME,
     "shape": (
-        lambda value: len(value) == 3 and all(_count(side) and side for side in value),
+        lambda value: len(value) == 3 and all(_is_count(side, 1) for side in value),
         "three integers >= 1: time, height, width",
     ),
     "point": (lambda value: isinstance(value, RatePoint), "a RatePoint"),
     "bits_per_weight": _POSITIVE,
-    "parameters": (lambda value: _count(value) and value > 0, "an integer >= 1"),
+    "parameters": (lambda value: _is_count(value, 1), "an integer >= 1"),
     "unquantized_psnr_db": _NUMBER,
     "hardware": _TEXT,
     "versions": (
@@ -236,15 +231,15 @@ _RUN: dict[str, Check] = {
 
 
 def _check_fields(record: Any, checks: Mapping[str, Check]) -> None:
-    """Raises ValueError for the first field that is not what its check expects."""
+    """Raises ValueError for the first field that fails its check."""
     for name, (is_good, expected) in checks.items():
         value = getattr(record, name)
         if not is_good(value):
             raise ValueError(f"{type(record).__name__}.{name} must be {expected}, got {value!r:.60}")
 
 
-def _checked_names(record: Any, data: Any) -> dict[str, Any]:
-    """The dict itself, if it has every field that has no default, and no field that is unknown."""
+def _known_fields(record: Any, data: Any) -> dict[str, Any]:
+    """The data as a dict, if it has every field without a default and no unknown field."""
     if not isinstance(data, Mapping):
         raise ValueError(f"a {record.__name__} must be an object, got {data!r:.60}")
     known = [item.name for item in fields(record)]

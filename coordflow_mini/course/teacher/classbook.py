@@ -11,8 +11,8 @@ from typing import Any
 
 from coordflow_mini.course.teacher import catalog
 from coordflow_mini.course.teacher.submissions import Student
+from coordflow_mini.measure.spreadsheet import guarded
 from coordflow_mini.ops.console import table
-from coordflow_mini.ops.text import cell
 
 __all__ = ["Classbook", "Difficulty", "to_csv", "to_html", "to_json", "to_text"]
 
@@ -184,7 +184,7 @@ def to_csv(book: Classbook) -> str:
         files = " ".join(file.path for file in student.files)
         figures = [*passed, sum(passed), *_guessed(student)]
         statuses = [student.statuses[name] for name in names]
-        writer.writerow([cell(student.name), cell(files), *figures, *statuses])
+        writer.writerow([guarded(student.name), guarded(files), *figures, *statuses])
     return text.getvalue()
 
 
