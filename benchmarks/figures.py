@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from benchmarks.motion import motion_errors
-from coordflow_mini.config import CodecConfig, FitConfig
+from coordflow_mini.config import CodecConfig, FitConfig, Recipe
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, read_model
-from coordflow_mini.encoder import Encoding, compress
+from coordflow_mini.encoder import EncodeResult, compress
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.sweeps.demo import Demo
@@ -56,10 +56,10 @@ class Figure:
         return f"{verdict} {kind} {self.name:58} {self.value:10.3f} {sign} {self.target:g}"
 
 
-def encoded(video: Video, seed: int = 0, **changes: object) -> Encoding:
+def encoded(video: Video, seed: int = 0, **changes: object) -> EncodeResult:
     """An encode with default settings, but for the seed and the model's shape."""
     model = replace(default_model(video), **changes) if changes else None
-    return compress(video, model=model, fit=FitConfig(seed=seed))
+    return compress(video, Recipe(model=model, fit=FitConfig(seed=seed)))
 
 
 def bunny() -> Iterator[Figure]:
@@ -83,9 +83,9 @@ def bunny() -> Iterator[Figure]:
         yield Figure(f"bunny: dB ahead of {name} at equal bytes", gain, 0.5, must=False)
 
 
-def _bunny(video: Video, demo: Demo, **changes: object) -> Encoding:
+def _bunny(video: Video, demo: Demo, **changes: object) -> EncodeResult:
     model = replace(default_model(video), **changes)
-    return compress(video, bpp=demo.bpp, model=model, fit=demo.fit, codec=demo.codec)
+    return compress(video, replace(demo.recipe, model=model))
 
 
 def cutout() -> Iterator[Figure]:
@@ -105,12 +105,12 @@ def cutout() -> Iterator[Figure]:
     yield Figure("cutout: dB ahead of the plain network at equal bytes", min(quality) - plain, 3)
 
 
-def _decoded_psnr(video: Video, encoding: Encoding) -> float:
-    return metrics.psnr_db(video.frames, decode(encoding.data).frames)
+def _decoded_psnr(video: Video, result: EncodeResult) -> float:
+    return metrics.psnr_db(video.frames, decode(result.data).frames)
 
 
-def _mask_iou(scene: clips.Scene, encoding: Encoding) -> float:
-    header, model = read_model(encoding.data)
+def _mask_iou(scene: clips.Scene, result: EncodeResult) -> float:
+    header, model = read_model(result.data)
     top = model.render(frame_times(header.time), header.height, header.width).alpha.argmax(dim=0)
     masks = np.stack([(top == layer).numpy() for layer in range(header.model.layers)])
     return metrics.match_layers(masks, scene.masks[None]).iou
@@ -130,8 +130,8 @@ def motion() -> Iterator[Figure]:
 def repeat() -> Iterator[Figure]:
     """The same seed gives the same bytes; threads change no decoded pixel by more than one level."""
     video = clips.load("clip:cutout")
-    fit, codec = FitConfig(steps=200), CodecConfig(steps=100)
-    first, second = (compress(video, bpp=0.8, fit=fit, codec=codec).data for _ in range(2))
+    recipe = Recipe(bpp=0.8, fit=FitConfig(steps=200), codec=CodecConfig(steps=100))
+    first, second = (compress(video, recipe).data for _ in range(2))
     yield Figure("two encodes with one seed: differing bytes", float(first != second), 0, at_most=True)
     threads, pictures = torch.get_num_threads(), []
     for count in (1, 2):
@@ -144,14 +144,14 @@ def repeat() -> Iterator[Figure]:
 
 _CHILD = """
 import resource, sys
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini import config, decoder, encoder
 from coordflow_mini.video import read as clips
 if sys.argv[1] == "encode":
     video = clips.load("clip:bunny", config.Selection(0, 60, 1, 1920, 1080))
     model = ModelConfig(width=64, highest_frequency=96.0)
-    made = encoder.compress(video, model=model, fit=FitConfig(steps=20),
-                            codec=CodecConfig(choose_width=False, steps=20))
+    codec = CodecConfig(choose_width=False, steps=20)
+    made = encoder.compress(video, Recipe(model=model, fit=FitConfig(steps=20), codec=codec))
     open(sys.argv[2], "wb").write(made.data)
 else:
     for number, frame in enumerate(decoder.decode_frames(open(sys.argv[2], "rb").read())):

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.recipes import Recipe, Training, available
+from coordflow_mini import config
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import plan
@@ -87,16 +88,16 @@ def task_named(name: str) -> Task:
     """`clip:cutout`, `clip:bunny` at 192x108, or PATH[@first frame]: 48 frames of 160 pixels width."""
     if name == "clip:bunny":
         video = clips.load(name, Selection(0, 96, 1, 192, 108))
-        return Task(name, video, plan(video, bpp=0.075).model)
+        return Task(name, video, plan(video, config.Recipe(bpp=0.075)).model)
     if name.startswith("clip:"):
         scene = clips.scene(name)
-        return Task(name, scene.video, plan(scene.video).model, scene.masks)
+        return Task(name, scene.video, plan(scene.video, config.Recipe()).model, scene.masks)
     path, _, first = name.partition("@")
     start = int(first or 0)
     source = clips.load(path, Selection(start, start + 1, 1))
     height = round(160 * source.height / source.width)
     video = clips.load(path, Selection(start, start + 48, 1, 160, height))
-    return Task(Path(path).stem, video, plan(video).model)
+    return Task(Path(path).stem, video, plan(video, config.Recipe()).model)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch import nn
 
 from benchmarks.rivals import KINDS, Rival, Settings, Training, rival
 from coordflow_mini import bitstream
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.encoder import header_of, plan
 from coordflow_mini.finetune import finetune
@@ -76,7 +76,7 @@ def task_named(name: str) -> Task:
         video, bpp = clips.load("clip:cutout"), None
     else:
         video, bpp = clips.load("clip:bunny", Selection(0, 96, 1, 192, 108)), 0.075
-    planned = plan(video, bpp=bpp)
+    planned = plan(video, Recipe(bpp=bpp))
     return Task(name, video, planned.model, planned.target_bytes)
 
 

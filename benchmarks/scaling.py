@@ -16,14 +16,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coordflow_mini.config import PRESETS, CodecConfig, ModelConfig, Preset
+from coordflow_mini.config import PRESETS, CodecConfig, ModelConfig, Recipe
 from coordflow_mini.encoder import cut
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.model import weight_count
 from coordflow_mini.sweeps import budget, sweep
 from coordflow_mini.sweeps import job as jobs
-from coordflow_mini.sweeps.job import Job, Recipe
+from coordflow_mini.sweeps.job import Job
 from coordflow_mini.video import read as clips
 
 HEIGHT, WIDTH, FPS = 1080, 1920, 30
@@ -40,10 +40,10 @@ class Cost:
     decode_flops: float  # of one frame
 
     @classmethod
-    def of(cls, preset: Preset) -> "Cost":
+    def of(cls, preset: Recipe) -> "Cost":
         """By arithmetic; fine-tuning counts as as many steps in float32, at half the speed."""
-        weights = weight_count(ModelConfig(width=preset.width, depth=preset.depth))
-        seen = preset.batch * (preset.steps + 2 * preset.tuning)
+        weights = weight_count(preset.model or ModelConfig())
+        seen = preset.fit.batch * (preset.fit.steps + 2 * preset.codec.steps)
         bits = CodecConfig.bits_per_weight
         return cls(weights, weights * bits / 8, 6.0 * weights * seen, 2.0 * weights * HEIGHT * WIDTH)
 
@@ -76,12 +76,13 @@ def measured(names: list[str]) -> None:
     video = cut(clips.cutout(HEIGHT, WIDTH, 2).video, range(2))
     for name in names:
         preset = PRESETS[name]
-        model = ModelConfig(width=preset.width, depth=preset.depth)
-        pace = budget.pace(video, model, replace(preset.fit, compile=False), preset.codec, enough=10)
-        speed = 6 * weight_count(model) * preset.batch / pace.fit_seconds
-        whole = pace.seconds(budget.steps_for(preset.steps, preset.fit, preset.codec))
+        model = preset.model or ModelConfig()
+        plain = replace(preset, fit=replace(preset.fit, compile=False))
+        pace = budget.pace(video, model, plain, enough=10)
+        speed = 6 * weight_count(model) * preset.fit.batch / pace.fit_seconds
+        whole = pace.seconds(preset)
         frame = pace.check_seconds / 2 / video.time
-        print(f"  {name}: {pace.fit_seconds:.2f} s a step of {preset.batch:,} pixels")
+        print(f"  {name}: {pace.fit_seconds:.2f} s a step of {preset.fit.batch:,} pixels")
         print(f"    {speed / 1e12:.3f} TFLOP/s")
         print(f"    fine-tuning {pace.tune_seconds:.2f} s a step; a segment {whole / 3600:,.0f} hours")
         print(f"    decoding {frame:.2f} s a frame")

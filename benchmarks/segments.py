@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.speed import interleaved
 from coordflow_mini import bitstream, encoder
-from coordflow_mini.config import CodecConfig, FitConfig
+from coordflow_mini.config import CodecConfig, FitConfig, Recipe
 from coordflow_mini.decoder import decode_frames
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import weight_count
@@ -57,7 +57,7 @@ def encoded(video: Video, longest: int, steps: int) -> bytes:
     """A file of the clip in segments of at most `longest` frames."""
     fit = FitConfig(steps=steps, batch=256, warm_up=1, grow=1, static=1)
     codec = CodecConfig(steps=steps, aim=0.9, floor=0.5)  # any size will do: no further rounds
-    return encoder.encode(video, fit=fit, codec=codec, segment_frames=longest)
+    return encoder.encode(video, Recipe(fit=fit, codec=codec, segment_frames=longest))
 
 
 def decoding(data: bytes, frames: range | None) -> Callable[[], int]:

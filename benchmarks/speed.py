@@ -23,13 +23,12 @@ from itertools import pairwise, product
 import torch
 
 from benchmarks import naive
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import make_optimizer
-from coordflow_mini.sweeps.budget import steps_for
 from coordflow_mini.train import Sampler, default_model, fit
 from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
@@ -203,7 +202,7 @@ def naive_run(
 def library_run(video: Video, model: ModelConfig, steps: int, seed: int = 0) -> tuple[float, float]:
     """Seconds and PSNR of the library's fit [s, dB]."""
     torch._dynamo.reset()  # type: ignore[no-untyped-call]
-    config = steps_for(steps, FitConfig(seed=seed), CodecConfig()).fit
+    config = Recipe(fit=FitConfig(seed=seed)).with_steps(steps).fit
     began = time.perf_counter()
     network = fit(video, model, config).model
     spent = time.perf_counter() - began

@@ -27,6 +27,7 @@ import numpy as np
 
 from coordflow_mini import bitstream, entropy
 from coordflow_mini.bitstream import BitstreamError
+from coordflow_mini.config import Recipe
 from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX
 
 KEPT = Path("runs/campaigns/damage")
@@ -157,10 +158,12 @@ def encode_originals() -> None:
     files = [
         encoder.compress(
             clips.cutout(6, 8, 6).video,
-            model=model,
-            fit=FitConfig(steps=20, batch=64, warm_up=2, grow=2, static=2),
-            codec=CodecConfig(steps=3, choose_width=False, bits_per_weight=16.0 if small else 12.0),
-            segment_frames=segment_frames,
+            Recipe(
+                model=model,
+                fit=FitConfig(steps=20, batch=64, warm_up=2, grow=2, static=2),
+                codec=CodecConfig(steps=3, choose_width=False, bits_per_weight=16.0 if small else 12.0),
+                segment_frames=segment_frames,
+            ),
         ).data
         for model, segment_frames, small in zip(models, (None, None, 2, 3), (0, 0, 0, 1), strict=True)
     ]

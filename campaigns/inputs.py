@@ -727,17 +727,17 @@ def cases() -> list[Case]:
 def good(folder: Path) -> None:
     """`good.npy`, two frames, and `good.cfv`, which holds them."""
     from coordflow_mini import encoder
-    from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+    from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
     from coordflow_mini.video.clip import Video
 
     video = Video(pictures(2, 8, 12))
     np.save(folder / "good.npy", video.frames)
-    encoded = encoder.encode(
-        video,
+    recipe = Recipe(
         model=ModelConfig(width=4, depth=1),
         fit=FitConfig(steps=1),
         codec=CodecConfig(steps=1, choose_width=False),
     )
+    encoded = encoder.encode(video, recipe)
     (folder / "good.cfv").write_bytes(encoded)
 
 

@@ -343,12 +343,12 @@ def encodes() -> tuple[Chain, ...]:
 
 
 def _sweep(folder: Path) -> None:
-    from coordflow_mini.config import CodecConfig, FitConfig
+    from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
     from coordflow_mini.sweeps import sweep
-    from coordflow_mini.sweeps.job import Recipe
 
     fit = FitConfig(steps=40, batch=64, warm_up=1, grow=1, static=1)
-    recipe = Recipe(1, 1, fit, CodecConfig(steps=40), segment_frames=3)
+    model = ModelConfig(layers=1, depth=1)
+    recipe = Recipe(model=model, fit=fit, codec=CodecConfig(steps=40), segment_frames=3)
     jobs = sweep.plan([str(folder.parent / "scene.npy")], [8.0], recipe=recipe)
     experiment = sweep.run(folder, jobs, device="cpu", threads=1, checkpoint_seconds=0)
     if experiment.failed or experiment.pending:

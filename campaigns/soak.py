@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.decoder import decode
 from coordflow_mini.encoder import encode
 from coordflow_mini.measure.evaluate import hardware
@@ -61,13 +61,13 @@ def there_and_back(number: int, folder: Path) -> None:
     time_, height, width = (int(random.integers(low, high)) for low, high in ((1, 9), (8, 40), (8, 56)))
     source, result = folder / f"source{KINDS[number % 4]}", folder / f"result{KINDS[number // 4 % 4]}"
     video.write(source, clips.cutout(height, width, time_).video.frames)
-    data = encode(
-        video.read(source),
+    recipe = Recipe(
         model=ModelConfig(layers=1 + number % 3, width=4 + number % 5, depth=2),
         fit=FitConfig(steps=10, batch=512, starts=1),
         codec=CodecConfig(steps=10, choose_width=False),
         segment_frames=[None, 3][number % 2],
     )
+    data = encode(video.read(source), recipe)
     decoded = decode(data)
     assert decoded.frames.shape == (time_, height, width, 3)
     video.write(result, decoded.frames)

@@ -466,8 +466,8 @@ view
 
 # %%
 fit = cf.FitConfig(steps=here.pick(cpu=600, gpu=2000, full=4000), batch=2048)
-codec = cf.CodecConfig(steps=200)
-coded = cf.encode(stamp, bpp=1.6, fit=fit, codec=codec, device=here.device, on_step=view)
+recipe = cf.Recipe(bpp=1.6, fit=fit, codec=cf.CodecConfig(steps=200))
+coded = cf.encode(stamp, recipe, device=here.device, on_step=view)
 decoded = cf.decode(coded)  # needs nothing but the bytes
 
 rate = bits_per_pixel(len(coded), stamp)

@@ -29,7 +29,7 @@ import av
 import numpy as np
 
 from coordflow_mini import decoder
-from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, tables
 from coordflow_mini.encoder import compress
@@ -395,8 +395,8 @@ def point(codec, size, decoded, seconds):
 
 def ours(rate):
     """Our point at a rate, and the frame in the middle."""
-    tuning = CodecConfig(steps=STEPS // 3)
-    coded = compress(clip, bpp=rate, fit=training(STEPS), codec=tuning, device=here.device)
+    recipe = Recipe(bpp=rate, fit=training(STEPS), codec=CodecConfig(steps=STEPS // 3))
+    coded = compress(clip, recipe, device=here.device)
     decoded = np.stack(list(decoder.decode_frames(coded.data, range(clip.time))))
     return point("CoordFlow", len(coded.data), decoded, coded.seconds), decoded[middle]
 
@@ -954,7 +954,7 @@ which_flaw = {
 # %%
 from coordflow_mini.show.report import write_report
 from coordflow_mini.sweeps import sweep
-from coordflow_mini.sweeps.job import Recipe, Reference
+from coordflow_mini.sweeps.job import Reference
 
 INPUTS = here.pick(cpu=[str(raw_file)], gpu=[str(raw_file)], full=["uvg"])
 LIST = here.pick(cpu=(0.2, 0.4), gpu=(0.2, 0.4), full=(0.015, 0.03, 0.06, 0.12))

@@ -27,10 +27,11 @@ with lazily():
     from coordflow_mini.config import CodecConfig as CodecConfig
     from coordflow_mini.config import FitConfig as FitConfig
     from coordflow_mini.config import ModelConfig as ModelConfig
+    from coordflow_mini.config import Recipe as Recipe
     from coordflow_mini.config import Selection as Selection
     from coordflow_mini.decoder import decode as decode
     from coordflow_mini.decoder import decode_frames as decode_frames
-    from coordflow_mini.encoder import Encoding as Encoding
+    from coordflow_mini.encoder import EncodeResult as EncodeResult
     from coordflow_mini.encoder import compress as compress
     from coordflow_mini.encoder import encode as encode
     from coordflow_mini.measure.metrics import bits_per_pixel as bits_per_pixel

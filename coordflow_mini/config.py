@@ -5,9 +5,9 @@ ours, and the reason stands beside it.  γ = 0.1 and the similarity motion are t
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-__all__ = ["PRESETS", "CodecConfig", "FitConfig", "ModelConfig", "Preset", "Selection"]
+__all__ = ["PRESETS", "CodecConfig", "FitConfig", "ModelConfig", "Recipe", "Selection"]
 
 
 @dataclass(frozen=True)
@@ -182,33 +182,55 @@ class CodecConfig:
 
 
 @dataclass(frozen=True)
-class Preset:
-    """A model and its training by one name, for clips of hundreds of 1080p frames.
+class Recipe:
+    """Everything that decides how a clip is encoded.
 
-    The width counts where no rate is asked for; where one is, the width follows from it, and depth and
-    training stay.  Batches grow with the model, since a wide one has more to average; nobody has tuned
-    these numbers on UVG itself.
+    >>> Recipe(bpp=0.1, fit=FitConfig(steps=600)).with_steps(300).fit.steps
+    300
     """
 
-    width: int
-    depth: int
-    batch: int  # pixels per step
-    steps: int  # of the fit
-    tuning: int  # steps of fine-tuning
+    bpp: float | None = None  # bits per pixel of the whole file; None: `encoder.default_bpp`
+    model: ModelConfig | None = None  # None: `train.default_model`.  The rate may replace its width
+    fit: FitConfig = field(default_factory=FitConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    segment_frames: int | None = None  # longest segment; None: one segment.  See `encoder.cuts`
+    minutes: float | None = None  # of training, instead of the steps above; see `sweeps.budget`
 
-    @property
-    def fit(self) -> FitConfig:
-        """How it is fitted, if it were for the usual number of steps, which `budget.steps_for` changes."""
-        return FitConfig(batch=self.batch)
+    def with_steps(self, steps: int) -> "Recipe":
+        """The recipe with `steps` steps of fitting; fine-tuning keeps its share of them.
 
-    @property
-    def codec(self) -> CodecConfig:
-        """How it is fine-tuned after so many steps: for the preset's share of them."""
-        return CodecConfig(steps=round(FitConfig.steps * self.tuning / self.steps))
+        A fit shorter than usual gets a shorter opening as well, or it would never leave it.
+
+        >>> usual = Recipe(fit=FitConfig(steps=1000, warm_up=400), codec=CodecConfig(steps=400))
+        >>> short = usual.with_steps(250)
+        >>> short.fit.warm_up, short.codec.steps
+        (100, 100)
+        """
+        part = min(1.0, steps / min(self.fit.steps, FitConfig.steps))
+        opening = {
+            name: max(1, round(part * getattr(self.fit, name))) for name in ("warm_up", "grow", "static")
+        }
+        tuning = max(1, round(steps * self.codec.steps / self.fit.steps))
+        return replace(
+            self,
+            fit=replace(self.fit, steps=steps, **opening),
+            codec=replace(self.codec, steps=tuning),
+            minutes=None,
+        )
 
 
-PRESETS = {  # about 0.5, 1.5 and 3 million weights
-    "uvg-s": Preset(width=280, depth=4, batch=32_768, steps=20_000, tuning=5_000),
-    "uvg-m": Preset(width=488, depth=4, batch=65_536, steps=40_000, tuning=8_000),
-    "uvg-l": Preset(width=696, depth=4, batch=131_072, steps=60_000, tuning=10_000),
+def _preset(width: int, batch: int, steps: int, tuning: int) -> Recipe:
+    return Recipe(
+        model=ModelConfig(width=width, depth=4),
+        fit=FitConfig(batch=batch, steps=steps),
+        codec=CodecConfig(steps=tuning),
+    )
+
+
+# For clips of hundreds of 1080p frames: about 0.5, 1.5 and 3 million weights.  Batches grow with the model,
+# since a wide one has more to average.  Nobody has tuned these numbers on UVG itself.
+PRESETS: dict[str, Recipe] = {
+    "uvg-s": _preset(280, 32_768, 20_000, 5_000),
+    "uvg-m": _preset(488, 65_536, 40_000, 8_000),
+    "uvg-l": _preset(696, 131_072, 60_000, 10_000),
 }

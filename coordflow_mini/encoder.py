@@ -16,7 +16,7 @@ import torch
 
 from coordflow_mini import __version__, bitstream
 from coordflow_mini.bitstream import Header
-from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import build_model, tensor_shapes
 from coordflow_mini.finetune import finetune
@@ -31,9 +31,10 @@ from coordflow_mini.video.clip import Video
 
 __all__ = [
     "EncodeError",
-    "Encoding",
+    "EncodeResult",
     "Plan",
     "SegmentResult",
+    "adapted",
     "assembled",
     "checked_frames",
     "compress",
@@ -55,7 +56,7 @@ class EncodeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Encoding:
+class EncodeResult:
     """A finished file and the record of its making."""
 
     data: bytes
@@ -76,46 +77,29 @@ class Encoding:
 
 def encode(
     video: Video,
+    recipe: Recipe | None = None,
     *,
     bpp: float | None = None,
-    model: ModelConfig | None = None,
-    fit: FitConfig | None = None,
-    codec: CodecConfig | None = None,
-    segment_frames: int | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
 ) -> bytes:
     """A `.cfv` file of at most `bpp` bits per pixel, and not more than 5 % below.
 
-    bpp: 8 · bytes / (time · height · width); `default_bpp` if not given.  model: only its `width` is
-    chosen by the rate, unless `codec.choose_width` is off.  segment_frames: cut the clip into segments of
-    at most so many frames, see `cuts`; each gets all the steps of `fit` and `codec`.  Raises `EncodeError`,
-    `DivergenceError`.  Taught in chapters 00 and 08.
+    recipe: rate, model, training and segments; `Recipe()` if not given.  bpp: takes the place of the
+    recipe's.  Raises `EncodeError`, `DivergenceError`.  Taught in chapters 00 and 08.
     """
-    return compress(
-        video,
-        bpp=bpp,
-        model=model,
-        fit=fit,
-        codec=codec,
-        segment_frames=segment_frames,
-        device=device,
-        on_step=on_step,
-    ).data
+    return compress(video, recipe, bpp=bpp, device=device, on_step=on_step).data
 
 
 def compress(
     video: Video,
+    recipe: Recipe | None = None,
     *,
     bpp: float | None = None,
-    model: ModelConfig | None = None,
-    fit: FitConfig | None = None,
-    codec: CodecConfig | None = None,
-    segment_frames: int | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
-) -> Encoding:
+) -> EncodeResult:
     """`encode`, with the record of what happened on the way.
 
     Ctrl-C ends the training of its segment; those that follow are trained briefly, so that the file is
@@ -123,16 +107,17 @@ def compress(
     checkpoint: go on from what it holds, and keep in it what is reached; the file is the same as without.
     Remove it once the data is written.  After a Ctrl-C it still leads to the file that was asked for.
     """
-    codec, fit = codec or CodecConfig(), fit or FitConfig()
-    planned = plan(video, bpp=bpp, model=model, codec=codec, segment_frames=segment_frames)
-    header = header_of(video, planned.model, fit)
-    results = _encode_segments(video, planned, fit, codec, device, on_step, checkpoint)
+    recipe = recipe or Recipe()
+    recipe = recipe if bpp is None else replace(recipe, bpp=bpp)
+    planned = plan(video, recipe)
+    header = header_of(video, planned.model, recipe.fit)
+    results = _encode_segments(video, planned, recipe, device, on_step, checkpoint)
     return assembled(header, planned, results)
 
 
-def assembled(header: Header, plan: "Plan", results: "Sequence[SegmentResult]") -> Encoding:
+def assembled(header: Header, plan: "Plan", results: "Sequence[SegmentResult]") -> EncodeResult:
     """The file of all segments of a plan, and the record of their making.  Raises RuntimeError as `join`."""
-    return Encoding(
+    return EncodeResult(
         data=join(header, results),
         header=header,
         parameters=sum(result.parameters for result in results),
@@ -148,8 +133,7 @@ def assembled(header: Header, plan: "Plan", results: "Sequence[SegmentResult]") 
 def _encode_segments(
     video: Video,
     planned: "Plan",
-    fit: FitConfig,
-    codec: CodecConfig,
+    recipe: Recipe,
     device: torch.device | str,
     on_step: OnStep | None,
     checkpoint: Checkpoint | None,
@@ -165,8 +149,7 @@ def _encode_segments(
                         video,
                         planned,
                         index,
-                        fit=fit,
-                        codec=codec,
+                        recipe,
                         device=device,
                         on_step=on_step,
                         checkpoint=checkpoint and checkpoint.part(index),
@@ -177,17 +160,18 @@ def _encode_segments(
                     raise
                 lost = index
             if lost == index > 0 or results[-1].interrupted:
-                (fit, codec), checkpoint = _brief(fit, codec), None
+                recipe, checkpoint = _brief(recipe), None
     return results
 
 
 _BRIEF = 100  # steps of what is trained after a Ctrl-C, by somebody who does not want to wait
 
 
-def _brief(fit: FitConfig, codec: CodecConfig) -> tuple[FitConfig, CodecConfig]:
+def _brief(recipe: Recipe) -> Recipe:
     """How the segments after an interrupted one are trained."""
-    steps = min(fit.steps, _BRIEF)
-    return replace(fit, steps=steps, starts=1), replace(codec, steps=min(codec.steps, _BRIEF))
+    fit, codec = recipe.fit, recipe.codec
+    fit = replace(fit, steps=min(fit.steps, _BRIEF), starts=1)
+    return replace(recipe, fit=fit, codec=replace(codec, steps=min(codec.steps, _BRIEF)))
 
 
 # --- one segment ----------------------------------------------------------------------------------
@@ -197,7 +181,7 @@ def _brief(fit: FitConfig, codec: CodecConfig) -> tuple[FitConfig, CodecConfig]:
 class SegmentResult:
     """A finished segment and the record of its making; goes from one process to another.
 
-    section: its bytes in the file.  Quality: as in `Encoding`, on frames of this segment.
+    section: its bytes in the file.  Quality: as in `EncodeResult`, on frames of this segment.
     """
 
     frames: range
@@ -214,9 +198,8 @@ def encode_segment(
     video: Video,
     plan: "Plan",
     index: int,
+    recipe: Recipe,
     *,
-    fit: FitConfig | None = None,
-    codec: CodecConfig | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
@@ -227,7 +210,9 @@ def encode_segment(
     Raises `EncodeError` if the bytes do not fit, `DivergenceError`.
     """
     began = time.perf_counter()
-    codec, fit, frames = codec or CodecConfig(), fit or FitConfig(), plan.segments[index]
+    if recipe.minutes is not None:
+        raise EncodeError("minutes must become steps before an encode: see sweeps.budget.steps_within")
+    codec, fit, frames = recipe.codec, recipe.fit, plan.segments[index]
     header = header_of(video, plan.model, fit)  # before training, because it refuses what no file can hold
     clip, on_step = cut(video, frames), _named(on_step, plan, index)
     fitted = fit_video(clip, plan.model, fit, device=device, on_step=on_step, checkpoint=checkpoint)
@@ -358,19 +343,15 @@ class Plan:
 
 def plan(
     video: Video,
-    *,
-    bpp: float | None = None,
-    model: ModelConfig | None = None,
-    codec: CodecConfig | None = None,
-    segment_frames: int | None = None,
+    recipe: Recipe,
 ) -> Plan:
     """The model, the size of file and the segments that `compress` will choose, without training.
 
     A given width (`codec.choose_width` off) without a rate sets the rate: `codec.bits_per_weight` for
     each of its weights.  Raises `EncodeError`.
     """
-    codec, model = codec or CodecConfig(), model or default_model(video)
-    segments = cuts(video.time, segment_frames)
+    bpp, codec, model = recipe.bpp, recipe.codec, recipe.model or default_model(video)
+    segments = cuts(video.time, recipe.segment_frames)
     count = len(segments)
     if bpp is None and not codec.choose_width:
         target = round(count * weight_count(model) * codec.bits_per_weight / 8) + _framing(count)
@@ -410,6 +391,17 @@ def _check_bits(plan: Plan) -> None:
                 f"{bits:.2g} bits each{plan.name(index, ' in {}')}, expected 1 to 16; "
                 f"use a {'larger' if bits > 16 else 'smaller'} width, or another rate"
             )
+
+
+def adapted(recipe: Recipe, video: Video) -> Recipe:
+    """The recipe with the highest frequency that suits this video's resolution.
+
+    For presets and options, which are written without knowing the clip.
+    """
+    if recipe.model is None:
+        return recipe
+    suitable = default_model(video).highest_frequency
+    return replace(recipe, model=replace(recipe.model, highest_frequency=suitable))
 
 
 def default_bpp(video: Video, segments: int = 1) -> float:

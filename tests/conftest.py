@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.video.clip import Video
 
 
@@ -62,7 +62,7 @@ def encoding(one_thread, clip, short_fit, short_codec):
     """The record of one finished file of `clip`."""
     from coordflow_mini.encoder import compress
 
-    return compress(clip, bpp=4, fit=short_fit, codec=short_codec)
+    return compress(clip, Recipe(bpp=4, fit=short_fit, codec=short_codec))
 
 
 @pytest.fixture(scope="session")

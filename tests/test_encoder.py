@@ -11,7 +11,7 @@ import torch
 
 from coordflow_mini import bitstream, encoder
 from coordflow_mini.bitstream import BitstreamError
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.decoder import decode, tensor_shapes
 from coordflow_mini.encoder import EncodeError, compress, encode, model_for, plan, target_bytes
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
@@ -53,7 +53,7 @@ def test_the_file_is_just_under_the_target(encoding, clip):
 
 
 def test_the_reported_quality_is_the_decoded_quality(encoding, clip):
-    """Encoding.psnr_db is the PSNR of what decode makes of the bytes."""
+    """EncodeResult.psnr_db is the PSNR of what decode makes of the bytes."""
     assert psnr_db(clip.frames, decode(encoding.data).frames) == pytest.approx(encoding.psnr_db, abs=0.01)
 
 
@@ -82,7 +82,7 @@ def test_the_record_is_complete(encoding, clip):
 
 def test_encoding_twice_gives_the_same_bytes(encoding, clip, short_fit, short_codec):
     """The same clip, seed and thread count: the same bytes; encode is compress without the record."""
-    again = encode(clip, bpp=4, fit=short_fit, codec=short_codec, device=torch.device("cpu"))
+    again = encode(clip, Recipe(fit=short_fit, codec=short_codec), bpp=4, device=torch.device("cpu"))
     assert again == encoding.data
 
 
@@ -91,7 +91,7 @@ def test_the_seed_is_in_the_bytes(clip, quick_fit, quick_codec):
     files = []
     for seed in (0, 5):
         config = replace(quick_fit, seed=seed)
-        files.append(encode(clip, bpp=1.2, model=SMALL, fit=config, codec=quick_codec))
+        files.append(encode(clip, Recipe(bpp=1.2, model=SMALL, fit=config, codec=quick_codec)))
         assert bitstream.read_header(files[-1]).seed == seed
     assert files[0] != files[1]
 
@@ -100,9 +100,8 @@ def test_the_seed_is_in_the_bytes(clip, quick_fit, quick_codec):
 def test_clips_of_any_shape(name, odd_clips, quick_fit, quick_codec):
     """Portrait, odd, gray, short and flat clips become files of the right size that decode to their shape."""
     video = odd_clips[name]
-    result = compress(
-        video, bpp=min(24, 8 * 700 / video.pixels), model=SMALL, fit=quick_fit, codec=quick_codec
-    )
+    recipe = Recipe(model=SMALL, fit=quick_fit, codec=quick_codec)
+    result = compress(video, recipe, bpp=min(24, 8 * 700 / video.pixels))
     assert 0.95 * result.target_bytes <= len(result.data) <= result.target_bytes
     assert decode(result.data).frames.shape == video.frames.shape
 
@@ -111,7 +110,7 @@ def test_clips_of_any_shape(name, odd_clips, quick_fit, quick_codec):
 def test_models_of_any_shape(change, clip, quick_fit, quick_codec):
     """One layer, many, no motion, one hidden layer: the width follows, the size is met."""
     model = replace(SMALL, **change)
-    result = compress(clip, bpp=1.6, model=model, fit=quick_fit, codec=quick_codec)
+    result = compress(clip, Recipe(bpp=1.6, model=model, fit=quick_fit, codec=quick_codec))
     assert result.header.model == replace(model, width=result.header.model.width)
     assert 0.95 * result.target_bytes <= len(result.data) <= result.target_bytes
     assert decode(result.data).frames.shape == clip.frames.shape
@@ -120,7 +119,7 @@ def test_models_of_any_shape(change, clip, quick_fit, quick_codec):
 def test_the_selection_travels(clip, quick_fit, quick_codec):
     """Which frames and what size were coded is in the file, so an evaluation finds the same frames."""
     part = clip.select(Selection(1, 6, 2, 16, 12))
-    video = decode(encode(part, bpp=10, model=SMALL, fit=quick_fit, codec=quick_codec))
+    video = decode(encode(part, Recipe(bpp=10, model=SMALL, fit=quick_fit, codec=quick_codec)))
     assert video.selection == part.selection and video.fps == part.fps
     assert video.frames.shape == part.frames.shape == (3, 12, 16, 3)
 
@@ -128,7 +127,8 @@ def test_the_selection_travels(clip, quick_fit, quick_codec):
 def test_a_given_width_is_kept(clip, quick_fit, quick_codec):
     """choose_width off: the model is the one asked for, and steps alone meet the rate."""
     model = replace(SMALL, width=9)
-    result = compress(clip, bpp=1, model=model, fit=quick_fit, codec=replace(quick_codec, choose_width=False))
+    codec = replace(quick_codec, choose_width=False)
+    result = compress(clip, Recipe(bpp=1, model=model, fit=quick_fit, codec=codec))
     assert result.header.model == model
     assert 0.95 * result.target_bytes <= len(result.data) <= result.target_bytes
 
@@ -181,7 +181,7 @@ def test_an_absurd_rate_is_refused(bpp, clip, no_training):
 def test_a_rate_that_is_too_small_is_refused(bpp, clip, no_training):
     """Where not even the narrowest model fits, the refusal names a rate at which one does."""
     with pytest.raises(EncodeError, match="too few") as error:
-        encode(clip, bpp=bpp, model=ModelConfig(layers=4))
+        encode(clip, Recipe(bpp=bpp, model=ModelConfig(layers=4)))
     least = float(str(error.value).split("at least ")[1].split(" bpp")[0])
     assert model_for(clip, target_bytes(clip, least * 1.01), ModelConfig(layers=4), CodecConfig()).layers == 4
 
@@ -198,7 +198,7 @@ def test_a_clip_too_small_for_any_model_is_refused(no_training):
 def test_what_no_header_holds_is_refused_before_training(change, clip, no_training):
     """A seed or γ that the file cannot store is refused at once, not after the fit."""
     with pytest.raises((ValueError, BitstreamError), match=next(iter(change))):
-        encode(clip, bpp=2, fit=FitConfig(**change))
+        encode(clip, Recipe(bpp=2, fit=FitConfig(**change)))
 
 
 @pytest.mark.parametrize("bpp", [0.015, 0.12])
@@ -208,7 +208,7 @@ def test_the_rates_of_the_field_have_a_plan(bpp):
     shape = {"time": 600, "height": 1080, "width": 1920, "pixels": 600 * 1080 * 1920}
     whole = Selection(0, 600, 1, 1920, 1080)
     sequence = SimpleNamespace(**shape, fps=Fraction(120), matrix="bt601", selection=whole)
-    planned = plan(sequence, bpp=bpp)
+    planned = plan(sequence, Recipe(bpp=bpp))
     assert 5 < 8 * planned.target_bytes / weight_count(planned.model) < 6
 
 
@@ -216,7 +216,7 @@ def test_a_model_beyond_the_format_is_refused(clip, no_training):
     """More weights than a file holds are refused before training, at any rate."""
     model = ModelConfig(layers=16, width=2048, depth=16)
     with pytest.raises(EncodeError, match="weights"):
-        encode(clip, bpp=24, model=model, codec=CodecConfig(choose_width=False))
+        encode(clip, Recipe(bpp=24, model=model, codec=CodecConfig(choose_width=False)))
 
 
 @pytest.mark.parametrize("bpp", [0.02, 24])
@@ -225,7 +225,7 @@ def test_a_width_that_cannot_meet_the_rate_is_refused(bpp, clip, quick_fit, quic
     model = ModelConfig(width=4, depth=1, space_frequencies=2, flow_width=2)
     codec = replace(quick_codec, choose_width=False, rounds=2)
     with pytest.raises(EncodeError, match="width"):
-        compress(clip, bpp=bpp, model=model, fit=quick_fit, codec=codec)
+        compress(clip, Recipe(bpp=bpp, model=model, fit=quick_fit, codec=codec))
 
 
 # --- interruption and verification ----------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_ctrl_c_still_makes_a_file(stage, clip, short_fit, short_codec):
     fit, codec = replace(short_fit, steps=100_000), replace(short_codec, steps=20)
     if stage == "fine-tune":
         fit, codec = replace(short_fit, steps=20), replace(short_codec, steps=100_000)
-    result = compress(clip, bpp=1.6, model=SMALL, fit=fit, codec=codec, on_step=stop)
+    result = compress(clip, Recipe(bpp=1.6, model=SMALL, fit=fit, codec=codec), on_step=stop)
     assert result.interrupted and decode(result.data).frames.shape == clip.frames.shape
     assert 0.8 * result.target_bytes <= len(result.data) <= result.target_bytes
 
@@ -278,6 +278,6 @@ def test_a_clip_too_small_for_any_rate_is_told_of_a_width():
     """No rate up to that of raw pixels is enough for one pixel; a given width makes a file of it."""
     pixel = Video(np.full((1, 1, 1, 3), 7, np.uint8))
     with pytest.raises(EncodeError, match="give a width instead of a rate"):
-        plan(pixel, bpp=24)
+        plan(pixel, Recipe(bpp=24))
     given = CodecConfig(choose_width=False)
-    assert plan(pixel, model=ModelConfig(width=4), codec=given).target_bytes > 100
+    assert plan(pixel, Recipe(model=ModelConfig(width=4), codec=given)).target_bytes > 100

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from coordflow_mini import bitstream, cli, decoder, encoder, entropy
 from coordflow_mini.bitstream import BitstreamError, Header
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, decode_frames, read_model
 from coordflow_mini.encoder import EncodeError, Plan, compress, cuts, encode_segment, join
@@ -92,7 +92,7 @@ def test_cuts_cover_every_frame_once_and_evenly(frames, longest):
 @pytest.mark.parametrize("longest", [0, -1, 1.5, True, "9"])
 def test_segments_of_no_length_are_refused(longest, clip):
     with pytest.raises(EncodeError, match="segment_frames must be an integer of at least 1"):
-        encoder.plan(clip, bpp=4, segment_frames=longest)
+        encoder.plan(clip, Recipe(bpp=4, segment_frames=longest))
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(0, 10**6))
@@ -115,20 +115,20 @@ def test_a_cut_is_a_view_that_knows_its_source(clip):
 def test_the_plan_counts_all_segments(clip):
     """The widest model that fits as often as there are segments; the next one does not."""
     codec, target = CodecConfig(), 4 * clip.pixels // 8
-    plan = encoder.plan(clip, bpp=4, model=SMALL, segment_frames=2)
+    plan = encoder.plan(clip, Recipe(bpp=4, model=SMALL, segment_frames=2))
     wider = 3 * weight_count(replace(plan.model, width=plan.model.width + 1))
     assert [len(frames) for frames in plan.segments] == [2, 2, 2] and plan.target_bytes == target
     assert plan.parameters == 3 * weight_count(plan.model)
     assert plan.parameters * codec.bits_per_weight / 8 <= target - encoder._framing(3)
     assert wider * codec.bits_per_weight / 8 > target - encoder._framing(3)
-    given = encoder.plan(clip, model=SMALL, codec=CodecConfig(choose_width=False), segment_frames=2)
-    alone = encoder.plan(clip, model=SMALL, codec=CodecConfig(choose_width=False))
+    recipe = Recipe(model=SMALL, codec=CodecConfig(choose_width=False))
+    given, alone = encoder.plan(clip, replace(recipe, segment_frames=2)), encoder.plan(clip, recipe)
     assert 2.5 < given.target_bytes / alone.target_bytes <= 3
 
 
 def test_too_many_segments_for_the_rate_are_refused(clip):
     with pytest.raises(EncodeError, match="once for each of 6 segments.*fewer segments or layers"):
-        encoder.plan(clip, bpp=0.5, segment_frames=1)
+        encoder.plan(clip, Recipe(bpp=0.5, segment_frames=1))
 
 
 # --- decoding -------------------------------------------------------------------------------------
@@ -267,11 +267,7 @@ def segmented(clip, quick_fit, quick_codec, reported):
     """Six frames in two segments."""
     return compress(
         clip,
-        bpp=3,
-        model=SMALL,
-        fit=quick_fit,
-        codec=quick_codec,
-        segment_frames=4,
+        Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=4),
         on_step=reported.append,
     )
 
@@ -299,10 +295,11 @@ def test_progress_says_which_segment(segmented, reported):
 
 def test_other_processes_make_the_same_file(segmented, clip, quick_fit, quick_codec):
     """Segments made one by one, in any order, sent as pickles: the file that compress makes."""
-    plan = encoder.plan(clip, bpp=3, model=SMALL, codec=quick_codec, segment_frames=4)
+    recipe = Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=4)
+    plan = encoder.plan(clip, recipe)
     plan, results = pickle.loads(pickle.dumps(plan)), []
     for index in (1, 0):
-        result = encode_segment(clip, plan, index, fit=quick_fit, codec=quick_codec)
+        result = encode_segment(clip, plan, index, recipe)
         results.append(pickle.loads(pickle.dumps(result)))
     assert join(encoder.header_of(clip, plan.model, quick_fit), results) == segmented.data
     with pytest.raises(RuntimeError, match=r"segments of frames 3:6 make no file of 6 frames"):
@@ -310,10 +307,10 @@ def test_other_processes_make_the_same_file(segmented, clip, quick_fit, quick_co
 
 
 def test_one_segment_is_the_file_that_it_always_was(clip, quick_fit, quick_codec):
-    settings = {"bpp": 2, "model": SMALL, "fit": quick_fit, "codec": quick_codec}
-    plain = compress(clip, **settings)
-    data = compress(clip, **settings, segment_frames=6).data
-    assert encoder.plan(clip, bpp=4, segment_frames=10**9) == encoder.plan(clip, bpp=4)
+    recipe = Recipe(bpp=2, model=SMALL, fit=quick_fit, codec=quick_codec)
+    plain = compress(clip, recipe)
+    data = compress(clip, replace(recipe, segment_frames=6)).data
+    assert encoder.plan(clip, replace(recipe, segment_frames=10**9)) == encoder.plan(clip, recipe)
     _, tensors = bitstream.read(data, decoder.tensor_shapes)
     assert data == plain.data == bitstream.write(plain.header, tensors)
     assert {progress.stage for progress in plain.history} == {"fit", "fine-tune"}
@@ -323,7 +320,8 @@ def test_one_segment_is_the_file_that_it_always_was(clip, quick_fit, quick_codec
 def test_segments_of_one_frame(name, longest, count, odd_clips, quick_fit, quick_codec):
     video = odd_clips[name]
     bpp = 8 * 700 * count / video.pixels
-    result = compress(video, bpp=bpp, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=longest)
+    recipe = Recipe(model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=longest)
+    result = compress(video, recipe, bpp=bpp)
     assert [segment.frames for segment in bitstream.segments(result.data)] == [1] * count
     assert 0.95 * result.target_bytes <= len(result.data) <= result.target_bytes
     assert decode(result.data).frames.shape == video.frames.shape
@@ -343,7 +341,7 @@ def test_ctrl_c_makes_the_other_segments_brief(stage, clip, quick_fit, quick_cod
 
     fit = replace(quick_fit, steps=10**6 if stage == "fit" else 120)
     codec = replace(quick_codec, steps=10**6 if stage == "fine-tune" else 120)
-    result = compress(clip, bpp=3, model=SMALL, fit=fit, codec=codec, segment_frames=3, on_step=stop)
+    result = compress(clip, Recipe(bpp=3, model=SMALL, fit=fit, codec=codec, segment_frames=3), on_step=stop)
     assert result.interrupted and decode(result.data).frames.shape == clip.frames.shape
     assert len(bitstream.segments(result.data)) == 2 and len(result.data) <= result.target_bytes
     assert steps_of(result.history, "segment 2 of 2, fit") == 100
@@ -360,16 +358,16 @@ def test_ctrl_c_between_two_trainings_loses_no_segment(clip, quick_fit, quick_co
         return check(model, video)
 
     monkeypatch.setattr(encoder, "_psnr_db", checking)
-    settings = {"model": SMALL, "fit": quick_fit, "codec": quick_codec, "segment_frames": 3}
-    assert decode(compress(clip, bpp=3, **settings).data).time == 6
+    recipe = Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=3)
+    assert decode(compress(clip, recipe).data).time == 6
     calls.clear()
     bad.update({1, 3, 4})
     with pytest.raises(KeyboardInterrupt):
-        compress(clip, bpp=3, **settings)
+        compress(clip, recipe)
     calls.clear()
     bad.discard(1)
     with pytest.raises(KeyboardInterrupt):  # twice in the same segment: somebody means it
-        compress(clip, bpp=3, **settings)
+        compress(clip, recipe)
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -413,7 +411,7 @@ def run(*words: object) -> str:
 
 
 def test_the_command_line_makes_shows_and_reads_segments(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.encoding, "FitConfig", lambda **given: FitConfig(**given, batch=256))
+    monkeypatch.setattr(cli.options, "FitConfig", lambda: FitConfig(batch=256))
     np.save(tmp_path / "clip.npy", clip.frames)
     out, part = tmp_path / "clip.cfv", tmp_path / "part.npy"
     words = ["--steps", 10, "--width", 4, "--depth", 1, "--threads", 1, "--segment-frames", 4]

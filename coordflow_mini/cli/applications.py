@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coordflow_mini.cli.fitting import Wanted, Work, open_input
+from coordflow_mini.cli.fitting import Work, open_input
 from coordflow_mini.cli.options import (
     Device,
     Frames,
@@ -27,6 +27,7 @@ from coordflow_mini.cli.options import (
     Threads,
     device_for,
     load,
+    recipe_for,
 )
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.ops.console import Console
@@ -94,19 +95,19 @@ def segment(
     from coordflow_mini.cli import arguments
     from coordflow_mini.video import export
 
-    wanted = Wanted(layers, width, steps, minutes, seed)
+    recipe = recipe_for(layers=layers, width=width, steps=steps, minutes=minutes, seed=seed)
     if output.suffix:
         arguments.check_video_output(output, Path(source))
     else:
         arguments.check_folder(output, source, export.LAYERS)
-    subject = open_input(source, frames, size, raw, matrix, wanted)
+    subject = open_input(source, frames, size, raw, matrix, recipe)
     if isinstance(subject, arguments.Coded):  # masks of all layers, and frames to tint
         arguments.check_held(subject.header, subject.header.model.layers + (3 if output.suffix else 0))
 
     from coordflow_mini import applications, decoder
     from coordflow_mini.video import clip as video
 
-    work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
+    work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     found = applications.segment(model, like, counted=work.counted("masks"))
     if not output.suffix:
@@ -179,7 +180,9 @@ def inpaint(
 
     if (mask is None) == (remove is None):
         raise ValueError("give --mask PATH or --remove LAYER, one of them, to say what to fill")
-    wanted = Wanted(_layers_to_fit(layers, remove), width, steps, minutes, seed)
+    recipe = recipe_for(
+        layers=_layers_to_fit(layers, remove), width=width, steps=steps, minutes=minutes, seed=seed
+    )
     if grow is not None and not 0 <= grow <= 10**4:
         raise ValueError(f"--grow must be 0 to {10**4} pixels, got {grow}")
     arguments.check_video_output(output, Path(source))
@@ -191,7 +194,7 @@ def inpaint(
     from coordflow_mini import applications
     from coordflow_mini.video import clip as video
 
-    work = Work(wanted, Console(quiet=quiet), device_for(device, threads), fits=1 if remove is None else 2)
+    work = Work(recipe, Console(quiet=quiet), device_for(device, threads), fits=1 if remove is None else 2)
     shape = work.shape(clip)
     if holes is None:
         holes, shape = _layer_mask(work, clip, remove or 0), replace(shape, layers=shape.layers - 1)
@@ -263,9 +266,9 @@ def upscale(
     """
     from coordflow_mini.cli import arguments
 
-    wanted = Wanted(layers, width, steps, minutes, seed)
+    recipe = recipe_for(layers=layers, width=width, steps=steps, minutes=minutes, seed=seed)
     arguments.check_video_output(output, Path(source))
-    subject = open_input(source, frames, size, raw, matrix, wanted)
+    subject = open_input(source, frames, size, raw, matrix, recipe)
     if isinstance(subject, arguments.Coded):
         size_before, layers = (subject.header.width, subject.header.height), subject.header.model.layers
     else:
@@ -277,7 +280,7 @@ def upscale(
     from coordflow_mini import applications
     from coordflow_mini.video import clip as video
 
-    work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
+    work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     large = applications.upscale(model, scale, like, counted=work.counted("render"))
     video.write(output, large.frames, large.fps)
@@ -312,10 +315,10 @@ def interpolate(
     """
     from coordflow_mini.cli import arguments
 
-    wanted = Wanted(layers, width, steps, minutes, seed)
+    recipe = recipe_for(layers=layers, width=width, steps=steps, minutes=minutes, seed=seed)
     arguments.check_factor("--factor", factor)
     arguments.check_video_output(output, Path(source))
-    subject = open_input(source, frames, size, raw, matrix, wanted)
+    subject = open_input(source, frames, size, raw, matrix, recipe)
     if isinstance(subject, arguments.Coded):
         arguments.check_factor("--factor", factor, subject.header.time)
         arguments.check_held(subject.header, 3 * factor)
@@ -325,7 +328,7 @@ def interpolate(
     from coordflow_mini import applications
     from coordflow_mini.video import clip as video
 
-    work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
+    work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     smooth = applications.interpolate(model, factor, like, counted=work.counted("render"))
     video.write(output, smooth.frames, smooth.fps)
@@ -369,9 +372,9 @@ def stabilize(
     """
     from coordflow_mini.cli import arguments
 
-    wanted = Wanted(layers, width, steps, minutes, seed)
+    recipe = recipe_for(layers=layers, width=width, steps=steps, minutes=minutes, seed=seed)
     arguments.check_video_output(output, Path(source))
-    subject = open_input(source, frames, size, raw, matrix, wanted)
+    subject = open_input(source, frames, size, raw, matrix, recipe)
     if isinstance(subject, arguments.Coded):
         layers = subject.header.model.layers
         most = 7 if crop else 4  # bytes: what is shown, where it was seen, and the frames cropped
@@ -386,7 +389,7 @@ def stabilize(
     from coordflow_mini import applications
     from coordflow_mini.video import clip as video
 
-    work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
+    work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     if layer is None:
         layer = applications.background(applications.segment(model, like, counted=work.counted("masks")))
@@ -461,7 +464,13 @@ def denoise(
     """
     from coordflow_mini.cli import arguments
 
-    wanted = Wanted(layers, ModelConfig.width // 2 if width is None else width, steps, minutes, seed)
+    recipe = recipe_for(
+        layers=layers,
+        width=ModelConfig.width // 2 if width is None else width,
+        steps=steps,
+        minutes=minutes,
+        seed=seed,
+    )
     arguments.check_video_output(output, Path(source))
     clip = load(source, frames, size, raw, matrix)
 
@@ -469,7 +478,7 @@ def denoise(
     from coordflow_mini.measure import metrics
     from coordflow_mini.video import clip as video
 
-    work = Work(wanted, Console(quiet=quiet), device_for(device, threads))
+    work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     with work.fit("fit", clip, work.shape(clip)) as (config, on_step):
         clean = applications.denoise(
             clip,

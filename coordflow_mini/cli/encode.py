@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,17 +37,16 @@ from coordflow_mini.cli.options import (
     Width,
     device_for,
     load,
-    preset_named,
+    recipe_for,
 )
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe
 from coordflow_mini.ops.console import Console, duration
 
 if TYPE_CHECKING:
     import torch
 
-    from coordflow_mini.encoder import Encoding, Plan
+    from coordflow_mini.encoder import EncodeResult, Plan
     from coordflow_mini.ops.checkpoint import Checkpoint
-    from coordflow_mini.sweeps.budget import Budget
     from coordflow_mini.video.clip import Video
 
 __all__ = ["encode"]
@@ -115,9 +114,20 @@ def encode(
     from coordflow_mini.cli import arguments
 
     arguments.check_rate(bpp)
-    arguments.check_training(steps, minutes, gamma, seed)
-    wanted = _wanted(bpp, steps if minutes is None else None, layers, motion, width, depth, preset)
-    wanted = replace(wanted, fit=replace(wanted.fit, gamma=gamma, seed=seed))
+    if preset and bpp is None and width is None:
+        width = (PRESETS[preset].model or ModelConfig()).width
+    recipe = recipe_for(
+        preset=preset,
+        layers=layers,
+        motion=motion,
+        width=width,
+        depth=depth,
+        steps=steps,
+        minutes=minutes,
+        gamma=gamma,
+        seed=seed,
+    )
+    recipe = replace(recipe, bpp=bpp, segment_frames=segment_frames)
     real = arguments.coded_output(output, source)
     with ExitStack() as stack:
         stack.enter_context(_alone(real))
@@ -127,75 +137,29 @@ def encode(
 
         from coordflow_mini import encoder
         from coordflow_mini.ops import distributed
-        from coordflow_mini.train import default_model
 
         place = device_for(device, threads)
         stack.enter_context(distributed.joined(place.type))
         console = Console(quiet=quiet or distributed.rank() > 0)
-        model = replace(default_model(video), **wanted.model)
-        plan = encoder.plan(video, bpp=bpp, model=model, codec=wanted.codec, segment_frames=segment_frames)
+        recipe = encoder.adapted(recipe, video)
+        plan = encoder.plan(video, recipe)
         arguments.check_room(real, plan.target_bytes)
         _begin(checkpoint, resume, console)
-        chosen = _budget(wanted, minutes, checkpoint, video, plan, place, console)
-        console.say(_intention(video, plan, chosen))
+        recipe = _with_steps(recipe, checkpoint, video, plan, place, console)
+        console.say(_intention(video, plan, recipe))
         if minutes is None and not console.quiet:
-            _estimate(wanted, video, plan, chosen, place, console)
+            _estimate(recipe, video, plan, place, console, always=preset is not None)
         with console.training() as on_step:
-            encoding = encoder.compress(
-                video,
-                bpp=bpp,
-                model=plan.model,
-                fit=chosen.fit,
-                codec=chosen.codec,
-                segment_frames=segment_frames,
-                device=place,
-                on_step=on_step,
-                checkpoint=checkpoint,
-            )
+            result = encoder.compress(video, recipe, device=place, on_step=on_step, checkpoint=checkpoint)
         if distributed.rank() > 0:
             return
-        _write(output, encoding.data)
-        if not encoding.interrupted:
+        _write(output, result.data)
+        if not result.interrupted:
             checkpoint.remove()
     if as_json:
-        print_json(_figures(output, encoding))
+        print_json(_figures(output, result))
     elif not quiet:
-        say(_summary(output, encoding))
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What the options say about model and training.  steps: None for the usual number."""
-
-    model: dict[str, Any]
-    fit: FitConfig
-    codec: CodecConfig
-    steps: int | None
-    is_preset: bool
-
-
-def _wanted(
-    bpp: float | None,
-    steps: int | None,
-    layers: int,
-    motion: str,
-    width: int | None,
-    depth: int | None,
-    preset: str | None,
-) -> _Wanted:
-    """The options and the preset together; options win.  Raises ValueError for what no model can be."""
-    named = preset_named(preset)
-    if named and bpp is None and width is None:
-        width = named.width
-    if depth is None:
-        depth = named.depth if named else ModelConfig.depth
-    model: dict[str, Any] = {"layers": layers, "depth": depth, "motion": motion}
-    model |= {} if width is None else {"width": width}
-    ModelConfig(**model)
-    fit, codec = (named.fit, named.codec) if named else (FitConfig(), CodecConfig())
-    if named and steps is None:
-        steps = named.steps
-    return _Wanted(model, fit, replace(codec, choose_width=width is None), steps, bool(named))
+        say(_summary(output, result))
 
 
 @contextmanager
@@ -211,51 +175,39 @@ def _alone(output: Path) -> Iterator[None]:
         yield
 
 
-def _budget(
-    wanted: _Wanted,
-    minutes: float | None,
+def _with_steps(
+    recipe: Recipe,
     checkpoint: "Checkpoint",
     video: "Video",
     plan: "Plan",
     place: "torch.device",
     console: Console,
-) -> "Budget":
-    """How long to train.  Minutes become steps once: an encode that is resumed keeps its number."""
+) -> Recipe:
+    """The recipe in steps.  Minutes become steps once: an encode that is resumed keeps its number."""
     from coordflow_mini.ops import distributed
+    from coordflow_mini.ops.checkpoint import figure
     from coordflow_mini.sweeps import budget
 
-    steps, fit, codec = wanted.steps, wanted.fit, wanted.codec
-    if minutes is not None:
-        from coordflow_mini.ops.checkpoint import figure
-
-        begun = checkpoint.part(0).subject("fit")
-        if begun is None:
-            seconds = 60 * minutes
-            timed = budget.steps_within(
-                seconds, video, plan.model, fit, codec, segments=plan.segments, device=place
-            )
-            steps = distributed.agreed(timed.fit.steps)
-        else:
-            steps = int(figure(begun, "steps", least=1))
-            console.say("--minutes is not used: the encode that goes on keeps its steps")
-    return budget.Budget(fit, codec) if steps is None else budget.steps_for(steps, fit, codec)
+    if recipe.minutes is None:
+        return recipe
+    begun = checkpoint.part(0).subject("fit")
+    if begun is None:
+        timed = budget.steps_within(recipe, video, plan.model, segments=plan.segments, device=place)
+        return recipe.with_steps(distributed.agreed(timed.fit.steps))
+    console.say("--minutes is not used: the encode that goes on keeps its steps")
+    return recipe.with_steps(int(figure(begun, "steps", least=1)))
 
 
 def _estimate(
-    wanted: _Wanted,
-    video: "Video",
-    plan: "Plan",
-    chosen: "Budget",
-    place: "torch.device",
-    console: Console,
+    recipe: Recipe, video: "Video", plan: "Plan", place: "torch.device", console: Console, *, always: bool
 ) -> None:
     """Say how long a long training will take, before it begins."""
     from coordflow_mini.ops import distributed
     from coordflow_mini.sweeps import budget
 
-    seconds = len(plan.segments) * budget.guessed_seconds(plan.model, chosen)
-    if (wanted.is_preset or seconds > 60) and distributed.world_size() == 1:  # a step is timed alone
-        console.say(f"at most about {timed(video, plan.model, chosen, place, plan.segments).text}")
+    seconds = len(plan.segments) * budget.guessed_seconds(plan.model, recipe)
+    if (always or seconds > 60) and distributed.world_size() == 1:  # a step is timed alone
+        console.say(f"at most about {timed(video, plan, recipe, place).text}")
 
 
 def _checkpoint(output: Path, resume: bool | None, every: float) -> "Checkpoint":
@@ -318,54 +270,54 @@ def _write(output: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def _intention(video: "Video", plan: "Plan", chosen: "Budget") -> str:
+def _intention(video: "Video", plan: "Plan", recipe: Recipe) -> str:
     """What an encode is about to do, in one line."""
     several = len(plan.segments) > 1
     segments = f" in segments: {lengths([len(frames) for frames in plan.segments])}" if several else ""
     return (
         f"{video.name}: {video.time} frames of {video.width}x{video.height} into at most "
         f"{plan.target_bytes:,} bytes{segments}; {plan.model.layers} layers of width {plan.model.width}, "
-        f"{chosen.fit.steps:,} steps and {chosen.codec.steps:,} of fine-tuning{' each' if several else ''}"
+        f"{recipe.fit.steps:,} steps and {recipe.codec.steps:,} of fine-tuning{' each' if several else ''}"
     )
 
 
-def _figures(output: Path, encoding: "Encoding") -> dict[str, Any]:
+def _figures(output: Path, result: "EncodeResult") -> dict[str, Any]:
     """What `encode --json` prints."""
     from coordflow_mini import bitstream
     from coordflow_mini.measure.metrics import bits_per_pixel
 
-    header = encoding.header
+    header = result.header
     model = header.model
-    segments = bitstream.segments(encoding.data)
+    segments = bitstream.segments(result.data)
     return {
         "file": str(output),
-        "bytes": len(encoding.data),
-        "target_bytes": encoding.target_bytes,
-        "bpp": bits_per_pixel(len(encoding.data), header.time * header.height * header.width),
-        "psnr_db": encoding.psnr_db,
-        "unquantized_psnr_db": encoding.unquantized_psnr_db,
-        "bits_per_weight": encoding.bits_per_weight,
-        "params": encoding.parameters,
+        "bytes": len(result.data),
+        "target_bytes": result.target_bytes,
+        "bpp": bits_per_pixel(len(result.data), header.time * header.height * header.width),
+        "psnr_db": result.psnr_db,
+        "unquantized_psnr_db": result.unquantized_psnr_db,
+        "bits_per_weight": result.bits_per_weight,
+        "params": result.parameters,
         "segments": [segment.frames for segment in segments],
         "layers": model.layers,
         "width": model.width,
         "depth": model.depth,
-        "seconds": encoding.seconds,
-        "interrupted": encoding.interrupted,
+        "seconds": result.seconds,
+        "interrupted": result.interrupted,
     }
 
 
-def _summary(output: Path, encoding: "Encoding") -> str:
+def _summary(output: Path, result: "EncodeResult") -> str:
     """What `encode` prints."""
-    figures = _figures(output, encoding)
+    figures = _figures(output, result)
     lines = [
-        f"{output}: {len(encoding.data):,} bytes, {figures['bpp']:.4f} bits per pixel",
-        f"{encoding.psnr_db:.2f} dB ({encoding.unquantized_psnr_db:.2f} dB before quantization), "
-        f"{encoding.parameters:,} weights at {encoding.bits_per_weight:.2f} bits, "
-        f"{duration(encoding.seconds)}",
+        f"{output}: {len(result.data):,} bytes, {figures['bpp']:.4f} bits per pixel",
+        f"{result.psnr_db:.2f} dB ({result.unquantized_psnr_db:.2f} dB before quantization), "
+        f"{result.parameters:,} weights at {result.bits_per_weight:.2f} bits, "
+        f"{duration(result.seconds)}",
     ]
-    if encoding.interrupted:
-        over = len(encoding.data) - encoding.target_bytes
+    if result.interrupted:
+        over = len(result.data) - result.target_bytes
         lines.append("interrupted: the file is whole, but worse than it could be; --resume trains the rest")
         lines += [f"it has {over:,} bytes more than asked for"] if over > 0 else []
     return "\n".join(lines)

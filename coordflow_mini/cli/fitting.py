@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordflow_mini.cli.figures import count, print_json, say
-from coordflow_mini.cli.options import load
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.cli.options import load, recipe_for
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.ops.console import Console, duration
 
 if TYPE_CHECKING:
@@ -22,24 +22,7 @@ if TYPE_CHECKING:
     from coordflow_mini.train import OnStep, Progress
     from coordflow_mini.video.clip import Video
 
-__all__ = ["Fit", "Wanted", "Work", "open_input"]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the options say about a fit; raises ValueError for what no fit can be."""
-
-    layers: int = ModelConfig.layers
-    width: int | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    seed: int = FitConfig.seed
-
-    def __post_init__(self) -> None:
-        from coordflow_mini.cli import arguments
-
-        arguments.check_training(self.steps, self.minutes, FitConfig.gamma, self.seed)
-        ModelConfig(layers=self.layers, width=ModelConfig.width if self.width is None else self.width)
+__all__ = ["Fit", "Work", "open_input"]
 
 
 def open_input(
@@ -48,12 +31,12 @@ def open_input(
     size: str | None,
     raw: str | None,
     matrix: str | None,
-    wanted: Wanted,
+    recipe: Recipe,
 ) -> "Video | Coded":
     """The frames that the arguments select, or an encoded file, about which nothing is to be said."""
     if source.startswith("clip:") or Path(source).suffix.lower() != ".cfv":
         return load(source, frames, size, raw, matrix)
-    if (frames, size, raw, matrix, wanted) != (None, None, None, None, Wanted()):
+    if (frames, size, raw, matrix, recipe) != (None, None, None, None, recipe_for()):
         raise ValueError(
             f"{source} is fitted already; leave out what says how to fit: "
             "--frames, --size, --raw, --matrix, --layers, --width, --steps, --minutes, --seed"
@@ -78,18 +61,17 @@ class Work:
     fits: how many there will be; they share the minutes.
     """
 
-    def __init__(self, wanted: Wanted, console: Console, place: "torch.device", *, fits: int = 1) -> None:
-        self.wanted, self.console, self.place, self.fits = wanted, console, place, fits
+    def __init__(self, recipe: Recipe, console: Console, place: "torch.device", *, fits: int = 1) -> None:
+        self.recipe, self.console, self.place, self.fits = recipe, console, place, fits
         self.began = time.perf_counter()
         self.reached: list[Progress] = []  # the last of each fit
         self.interrupted = False
 
     def shape(self, clip: "Video") -> ModelConfig:
         """The model to fit."""
-        from coordflow_mini.train import default_model
+        from coordflow_mini import encoder
 
-        model = default_model(clip)
-        return replace(model, layers=self.wanted.layers, width=self.wanted.width or model.width)
+        return encoder.adapted(self.recipe, clip).model or ModelConfig()
 
     def model(self, subject: "Video | Coded") -> "tuple[CoordFlow, Video | Extent]":
         """The model of a clip, fitted now, or of a file, and how many frames of which size it shows."""
@@ -134,11 +116,10 @@ class Work:
         """As many steps as the options ask for; no fine-tuning follows."""
         from coordflow_mini.sweeps import budget
 
-        wanted, config, codec = self.wanted, FitConfig(seed=self.wanted.seed), CodecConfig(steps=0)
-        if wanted.minutes is not None:
-            seconds = 60 * wanted.minutes / self.fits
-            return budget.steps_within(seconds, clip, model, config, codec, device=self.place).fit
-        return config if wanted.steps is None else budget.steps_for(wanted.steps, config, codec).fit
+        if self.recipe.minutes is None:
+            return self.recipe.fit
+        share = replace(self.recipe, codec=CodecConfig(steps=0), minutes=self.recipe.minutes / self.fits)
+        return budget.steps_within(share, clip, model, device=self.place).fit
 
     def counted(self, stage: str) -> "Counted":
         """Shows how far something is that comes picture by picture."""

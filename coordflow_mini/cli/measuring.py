@@ -1,5 +1,6 @@
 """What a codec is worth: `evaluate`, `baseline`, and `demo`, which does all of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -132,9 +133,10 @@ def demo(
     from coordflow_mini.sweeps import demo as show
 
     place = device_for(device, threads)
-    plan = show.Demo().shortened(0.1) if quick else show.Demo()
-    seconds = None if minutes is None else 60 * minutes
-    result = show.run(out, plan, Console(quiet=quiet), seconds=seconds, device=place)
+    shown = show.Demo()
+    recipe = replace(shown.recipe, minutes=minutes)
+    recipe = recipe.with_steps(recipe.fit.steps // 10) if quick else recipe
+    result = show.run(out, replace(shown, recipe=recipe), Console(quiet=quiet), device=place)
     if as_json:
         print_json(result.to_json())
     elif not quiet:

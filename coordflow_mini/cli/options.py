@@ -1,11 +1,12 @@
 """Options that commands share, each explained once, and what they select: frames, and where to compute."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Preset
+from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,7 @@ __all__ = [
     "Width",
     "device_for",
     "load",
-    "preset_named",
+    "recipe_for",
 ]
 
 Input = Annotated[
@@ -155,9 +156,37 @@ def load(
     return library.load(source, selection, arguments.raw_format(source, raw, matrix))
 
 
-def preset_named(name: str | None) -> Preset | None:
-    """The preset of that name."""
-    return None if name is None else PRESETS[name]
+def recipe_for(
+    *,
+    preset: str | None = None,
+    layers: int = ModelConfig.layers,
+    motion: str = ModelConfig.motion,
+    width: int | None = None,
+    depth: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    gamma: float = FitConfig.gamma,
+    seed: int = FitConfig.seed,
+) -> Recipe:
+    """The recipe that a preset and the options ask for; options win.
+
+    A width keeps the rate from choosing one.  Raises ValueError for what no model or training can be.
+    """
+    from coordflow_mini.cli import arguments
+
+    arguments.check_training(steps, minutes, gamma, seed)
+    recipe = PRESETS[preset] if preset else Recipe(model=ModelConfig(), fit=FitConfig())
+    recipe = recipe if steps is None else recipe.with_steps(steps)
+    changes: dict[str, Any] = {"layers": layers, "motion": motion}
+    changes |= {} if width is None else {"width": width}
+    changes |= {} if depth is None else {"depth": depth}
+    return replace(
+        recipe,
+        model=replace(recipe.model or ModelConfig(), **changes),
+        fit=replace(recipe.fit, gamma=gamma, seed=seed),
+        codec=replace(recipe.codec, choose_width=width is None),
+        minutes=minutes,
+    )
 
 
 def device_for(name: str, threads: int | None) -> "torch.device":

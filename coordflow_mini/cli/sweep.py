@@ -27,16 +27,16 @@ from coordflow_mini.cli.options import (
     Steps,
     Threads,
     device_for,
-    preset_named,
+    recipe_for,
 )
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import FitConfig, ModelConfig, Recipe
 from coordflow_mini.ops.console import Console, duration, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coordflow_mini.measure.results import Experiment
-    from coordflow_mini.sweeps.job import Job, Recipe, Reference
+    from coordflow_mini.sweeps.job import Job, Reference
     from coordflow_mini.sweeps.sweep import OnNews, Standing
     from coordflow_mini.sweeps.worker import Outcome
 
@@ -111,16 +111,15 @@ def sweep(
     from coordflow_mini.sweeps import sweep as sweeps
 
     console = Console(quiet=quiet)
-    arguments.check_training(steps, minutes, FitConfig.gamma, seed)
+    recipe = recipe_for(preset=preset, layers=layers, steps=steps, minutes=minutes, seed=seed)
     chosen = arguments.selection(frames, size)
     executors.check(executor, workers)
     for source in sweeps.clips_of(inputs):
         arguments.check_source(source)
         arguments.raw_format(source, raw, matrix)
-    ModelConfig(layers=layers)
     _check_out(out)
     references = _references(against)
-    recipe = replace(_recipe(preset, layers, steps, minutes, seed), segment_frames=segment_frames)
+    recipe = replace(recipe, segment_frames=segment_frames)
     wanted = sweeps.plan(inputs, _rates(bpp), references, recipe, selection=chosen, raw=raw, matrix=matrix)
     if executor == "local" and workers > 1 and threads is None:
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -153,23 +152,6 @@ def _references(text: str) -> "list[Reference]":
     return [] if text in ("", "none") else [Reference.parse(part) for part in text.split(",")]
 
 
-def _recipe(preset: str | None, layers: int, steps: int | None, minutes: float | None, seed: int) -> "Recipe":
-    """How CoordFlow encodes."""
-    from coordflow_mini.sweeps.job import Recipe
-
-    named = preset_named(preset)
-    fit, codec = (named.fit, named.codec) if named else (FitConfig(), CodecConfig())
-    if named and steps is None and minutes is None:
-        steps = named.steps
-    if steps is not None:
-        from coordflow_mini.sweeps import budget
-
-        chosen = budget.steps_for(steps, fit, codec)
-        fit, codec = chosen.fit, chosen.codec
-    depth = named.depth if named else ModelConfig.depth
-    return Recipe(layers, depth, replace(fit, seed=seed), codec, minutes)
-
-
 def _check_out(out: Path) -> None:
     """Refuses a folder that cannot be made, or written."""
     if out.exists() and not out.is_dir():
@@ -181,7 +163,6 @@ def _check_out(out: Path) -> None:
 
 def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, workers: int) -> None:
     """How long our own jobs take: each rate is timed on the first clip, the others are taken to be alike."""
-    from coordflow_mini.sweeps.job import Recipe
     from coordflow_mini.video import read as clips
 
     ours = [(job, job.coder) for job in wanted if isinstance(job.coder, Recipe)]
@@ -192,7 +173,7 @@ def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, worker
     try:
         video = clips.load(first.clip, first.selection, first.raw_format())
         for rate, same in sorted(Counter(job.bpp for job, _ in ours).items()):
-            found = estimate(video, rate, recipe, device)
+            found = estimate(video, replace(recipe, bpp=rate), device)
             console.say(f"{count(same, 'encode')} at {rate:g} bpp, each at most {found.text}")
             seconds += same * found.seconds
     except ValueError as error:  # the job will fail, and say so; the others need not

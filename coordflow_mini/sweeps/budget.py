@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
 from coordflow_mini.finetune import finetune
@@ -15,57 +15,34 @@ from coordflow_mini.ops import distributed
 from coordflow_mini.train import FitResult, fit
 from coordflow_mini.video.clip import Video
 
-__all__ = ["Budget", "Pace", "guessed_seconds", "pace", "steps_for", "steps_within"]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: the configurations of the fit and of fine-tuning."""
-
-    fit: FitConfig
-    codec: CodecConfig
-
-
-def steps_for(steps: int, fit: FitConfig, codec: CodecConfig) -> Budget:
-    """The budget of a fit of `steps` steps; fine-tuning keeps its usual share.
-
-    A fit that is shorter than usual gets a shorter opening, too, or it would never leave it.
-
-    >>> short = steps_for(500, FitConfig(steps=2000, warm_up=400), CodecConfig(steps=800))
-    >>> short.codec.steps, short.fit.warm_up
-    (200, 100)
-    """
-    part = min(1.0, steps / fit.steps)
-    opening = {name: max(1, round(part * getattr(fit, name))) for name in ("warm_up", "grow", "static")}
-    tuning = max(1, round(steps * codec.steps / fit.steps))
-    return Budget(replace(fit, steps=steps, **opening), replace(codec, steps=tuning))
+__all__ = ["Pace", "guessed_seconds", "pace", "steps_within"]
 
 
 def steps_within(
-    seconds: float,
+    recipe: Recipe,
     video: Video,
     model: ModelConfig,
-    fit: FitConfig,
-    codec: CodecConfig,
     *,
     segments: Sequence[range] | None = None,
     device: torch.device | str = "cpu",
-) -> Budget:
-    """The budget with which an encode of this clip should last about `seconds`, in all.
+) -> Recipe:
+    """The recipe with as many steps as an encode of `recipe.minutes` has time for; unchanged without minutes.
 
-    segments: of `encoder.Plan`; they share the seconds, and the first of them is what is timed.
+    segments: of `encoder.Plan`; they share the minutes, and the first of them is what is timed.
     A few steps of each kind are timed first, and the pictures that an encode renders to check itself; where
     these alone take long, training still gets half of the time.
     The number of steps depends on the machine's mood: give the steps, not the minutes, to repeat a file.
     """
-    began = time.perf_counter()
+    if recipe.minutes is None:
+        return recipe
+    began, seconds = time.perf_counter(), 60 * recipe.minutes
     count = len(segments or [1])
     video = cut(video, segments[0]) if segments else video
-    share = codec.steps / fit.steps
-    timed = pace(video, model, fit, codec, enough=seconds / 50, device=device)
+    share = recipe.codec.steps / recipe.fit.steps
+    timed = pace(video, model, recipe, enough=seconds / 50, device=device)
     checks = count * timed.check_seconds
     left = max(0.97 * seconds - (time.perf_counter() - began) - checks, seconds / 2)
-    return steps_for(max(1, int(left / count / (timed.fit_seconds + share * timed.tune_seconds))), fit, codec)
+    return recipe.with_steps(max(1, int(left / count / (timed.fit_seconds + share * timed.tune_seconds))))
 
 
 @dataclass(frozen=True)
@@ -76,21 +53,20 @@ class Pace:
     tune_seconds: float
     check_seconds: float
 
-    def seconds(self, budget: Budget) -> float:
-        """How long an encode with this budget takes.
+    def seconds(self, recipe: Recipe) -> float:
+        """How long an encode of one segment takes.
 
-        >>> Pace(0.25, 0.5, 3).seconds(Budget(FitConfig(steps=100), CodecConfig(steps=50)))
+        >>> Pace(0.25, 0.5, 3).seconds(Recipe(fit=FitConfig(steps=100), codec=CodecConfig(steps=50)))
         53.0
         """
-        tuning = self.tune_seconds * budget.codec.steps
-        return self.fit_seconds * budget.fit.steps + tuning + self.check_seconds
+        tuning = self.tune_seconds * recipe.codec.steps
+        return self.fit_seconds * recipe.fit.steps + tuning + self.check_seconds
 
 
 def pace(
     video: Video,
     model: ModelConfig,
-    fit: FitConfig,
-    codec: CodecConfig,
+    recipe: Recipe,
     *,
     enough: float = 1.0,
     device: torch.device | str = "cpu",
@@ -100,7 +76,8 @@ def pace(
     Without compiling, which would take longer than the rest: a long fit is compiled, and then faster.
     Raises KeyboardInterrupt.
     """
-    plain = replace(fit, compile=False) if fit.compile is None else fit
+    codec = recipe.codec
+    plain = replace(recipe.fit, compile=False) if recipe.fit.compile is None else recipe.fit
     fitted = _fit(video, model, plain, 2, device)  # the first steps are slow
     return Pace(
         _seconds_per_step(lambda steps: _fit(video, model, plain, steps, device), enough),
@@ -109,13 +86,13 @@ def pace(
     )
 
 
-def guessed_seconds(model: ModelConfig, budget: Budget) -> float:
+def guessed_seconds(model: ModelConfig, recipe: Recipe) -> float:
     """Seconds of training from arithmetic alone, right within a factor of a few on two CPU cores.
 
     Good enough to decide whether timing it is worth the wait.
     """
-    steps = budget.fit.steps + 2 * budget.codec.steps
-    return 6 * weight_count(model) * budget.fit.batch * steps / _FLOPS
+    steps = recipe.fit.steps + 2 * recipe.codec.steps
+    return 6 * weight_count(model) * recipe.fit.batch * steps / _FLOPS
 
 
 _FLOPS = 1e11  # per second: 14 ms for a step of 8,192 pixels of 27,000 weights

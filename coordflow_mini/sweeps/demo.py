@@ -8,15 +8,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from coordflow_mini import decoder, encoder
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
-from coordflow_mini.encoder import Encoding
+from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
 from coordflow_mini.measure import baselines, evaluate, metrics
 from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.results import RatePoint, RunResult
@@ -32,22 +31,20 @@ from coordflow_mini.video.clip import Video
 __all__ = ["DECODED", "FILE", "REPORT", "RESULTS", "Demo", "comparison", "run"]
 
 _FIRST_FRAMES = Selection(0, 96, 1, 192, 108)
+_RECIPE = Recipe(bpp=0.075, fit=FitConfig(steps=3000), codec=CodecConfig(steps=1200))  # 18,662 bytes
 FILE, DECODED, RESULTS, REPORT = "demo.cfv", "decoded.mp4", "results.json", "report.html"
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What is shown: a clip, a rate, how long to train, and whom to compare with.
+    """What is shown: a clip, how to encode it, and whom to compare with.
 
     references: codec, preset and tune of `baselines.measure`.
     """
 
     clip: str = "clip:bunny"
     selection: Selection = _FIRST_FRAMES
-    bpp: float = 0.075  # 18,662 bytes
-    model: ModelConfig | None = None
-    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=3000))
-    codec: CodecConfig = field(default_factory=lambda: CodecConfig(steps=1200))
+    recipe: Recipe = _RECIPE
     references: tuple[tuple[str, str, str | None], ...] = (
         ("x264", "medium", None),
         ("x264", "veryslow", "psnr"),
@@ -55,36 +52,28 @@ class Demo:
         ("x265", "veryslow", "psnr"),
     )
 
-    def shortened(self, part: float) -> "Demo":
-        """The same with a part of the training steps."""
-        short = budget.steps_for(max(1, round(part * self.fit.steps)), self.fit, self.codec)
-        return replace(self, fit=short.fit, codec=short.codec)
-
-    def within(self, seconds: float, clip: Video, device: torch.device | str = "cpu") -> "Demo":
-        """The same with as many training steps as an encode of `seconds` has time for."""
-        planned = encoder.plan(clip, bpp=self.bpp, model=self.model, codec=self.codec)
-        timed = budget.steps_within(seconds, clip, planned.model, self.fit, self.codec, device=device)
-        return replace(self, fit=timed.fit, codec=timed.codec)
-
 
 def run(
     out: Path,
     demo: Demo | None = None,
     console: Console | None = None,
     *,
-    seconds: float | None = None,
     device: torch.device | str = "cpu",
 ) -> RunResult:
     """The figures of the whole demonstration; files are in the folder `out`.
 
-    seconds: for the encode, instead of the demo's own number of steps.
     Raises VideoError if the clip is not there, with the cure.
     """
     demo, console = demo or Demo(), console or Console(quiet=True)
     original = clips.load(demo.clip, demo.selection)
-    if seconds is not None:
-        demo = demo.within(seconds, original, device)
-    encoding = _encode(original, demo, console, device)
+    planned = encoder.plan(original, demo.recipe)
+    recipe = budget.steps_within(demo.recipe, original, planned.model, device=device)
+    console.say(
+        f"{original.name}: {original.time} frames of {original.width}x{original.height} into at most "
+        f"{planned.target_bytes:,} bytes; {planned.model.layers} layers of width {planned.model.width}"
+    )
+    with console.training() as on_step:
+        encoding = encoder.compress(original, recipe, device=device, on_step=on_step)
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / FILE) as temporary:
         temporary.write_bytes(encoding.data)
@@ -104,7 +93,7 @@ def run(
     result = RunResult(
         clip=original.name,
         shape=(original.time, original.height, original.width),
-        point=replace(point, settings=f"{point.settings}, {demo.fit.steps}+{demo.codec.steps} steps"),
+        point=replace(point, settings=f"{point.settings}, {recipe.fit.steps}+{recipe.codec.steps} steps"),
         bits_per_weight=encoding.bits_per_weight,
         parameters=encoding.parameters,
         unquantized_psnr_db=encoding.unquantized_psnr_db,
@@ -116,25 +105,6 @@ def run(
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
     write_demo_page(out / REPORT, result, original, decoded, rendering)
     return result
-
-
-def _encode(original: Video, demo: Demo, console: Console, device: torch.device | str) -> Encoding:
-    """The clip as a file's bytes, with progress."""
-    planned = encoder.plan(original, bpp=demo.bpp, model=demo.model, codec=demo.codec)
-    console.say(
-        f"{original.name}: {original.time} frames of {original.width}x{original.height} into at most "
-        f"{planned.target_bytes:,} bytes; {planned.model.layers} layers of width {planned.model.width}"
-    )
-    with console.training() as on_step:
-        return encoder.compress(
-            original,
-            bpp=demo.bpp,
-            model=demo.model,
-            fit=demo.fit,
-            codec=demo.codec,
-            device=device,
-            on_step=on_step,
-        )
 
 
 def _decode_in_fresh_process(path: Path, original: Video) -> Video:

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import Recipe, Selection
 from coordflow_mini.measure.results import RatePoint, RunResult
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Job",
-    "Recipe",
     "Reference",
     "failure_of",
     "failures",
@@ -53,26 +52,6 @@ CODED, ENCODED, MACHINE, STEPS = "video.cfv", "encoded.json", "machine.json", "s
 CHECKPOINT, SEGMENTS, SECTION, RECORD = "video.checkpoint", "segments", "section.bin", "section.json"
 _LARGEST = 1 << 20  # bytes of a JSON file that is looked at
 _NAMED = re.compile(r"[a-z]+(:[A-Za-z0-9]+)+")  # clip:cutout:1, uvg:Beauty: as file names without collisions
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How CoordFlow encodes: depth and layers of the model, training; the width follows from the rate.
-
-    minutes: of training, instead of the steps of `fit`.  segment_frames: see `encoder.compress`.
-    """
-
-    layers: int = ModelConfig.layers
-    depth: int = ModelConfig.depth
-    fit: FitConfig = field(default_factory=FitConfig)
-    codec: CodecConfig = field(default_factory=CodecConfig)
-    minutes: float | None = None
-    segment_frames: int | None = None
-
-    @property
-    def label(self) -> str:
-        """For names of jobs."""
-        return "coordflow"
 
 
 @dataclass(frozen=True)
@@ -141,12 +120,17 @@ class Job:
         return self.coder.codec if isinstance(self.coder, Reference) else OURS
 
     @property
+    def label(self) -> str:
+        """The codec with its preset and tune, for names."""
+        return self.coder.label if isinstance(self.coder, Reference) else OURS.lower()
+
+    @property
     def name(self) -> str:
         """Its folder's name: readable, and safe in every file system.
 
         It says clip, codec and rate; whatever else there is to a job has to be the same in all of a sweep.
         """
-        return f"{_slug(self.clip)}-{self.coder.label}-{self.bpp:g}"
+        return f"{_slug(self.clip)}-{self.label}-{self.bpp:g}"
 
     def raw_format(self) -> "RawFormat | None":
         """How its clip is read as raw YUV; None if that is left to the clip."""

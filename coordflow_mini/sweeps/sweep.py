@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coordflow_mini import fetch
-from coordflow_mini.config import Selection
+from coordflow_mini.config import Recipe, Selection
 from coordflow_mini.measure.results import Experiment, FailedJob, RatePoint, RunResult
 from coordflow_mini.sweeps import job as jobs
 from coordflow_mini.sweeps import worker
-from coordflow_mini.sweeps.job import Job, Recipe, Reference
+from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Outcome, Task
 
 __all__ = ["OnJob", "OnNews", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
@@ -80,7 +80,7 @@ def plan(
     seen: set[str] = set()
     for job in wanted:
         if job.name in seen:
-            raise ValueError(f"{job.title} with {job.coder.label} at {job.bpp:g} bpp is asked for twice")
+            raise ValueError(f"{job.title} with {job.label} at {job.bpp:g} bpp is asked for twice")
         seen.add(job.name)
     return wanted
 

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from filelock import FileLock, Timeout
 
+from coordflow_mini.config import Recipe
 from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.ops.console import Console, duration
 from coordflow_mini.sweeps import job as jobs
-from coordflow_mini.sweeps.job import Job, Recipe, Reference, read_object, write_object
+from coordflow_mini.sweeps.job import Job, Reference, read_object, write_object
 
 if TYPE_CHECKING:
     import torch
 
     from coordflow_mini.encoder import Plan, SegmentResult
     from coordflow_mini.ops.checkpoint import Checkpoint
-    from coordflow_mini.sweeps.budget import Budget
     from coordflow_mini.video.clip import Video
 
 __all__ = ["Outcome", "Segment", "Task", "run"]
@@ -242,17 +242,11 @@ class _Coding:
 
     def __init__(self, task: Task, recipe: Recipe, video: "Video", device: "torch.device", say: Tell):
         from coordflow_mini import encoder
-        from coordflow_mini.train import default_model
 
         self.task, self.video, self.device, self.say = task, video, device, say
-        self.plan = encoder.plan(
-            video,
-            bpp=task.job.bpp,
-            model=replace(default_model(video), layers=recipe.layers, depth=recipe.depth),
-            codec=recipe.codec,
-            segment_frames=recipe.segment_frames,
-        )
-        self.budget = _budget(task, recipe, video, self.plan, device)
+        recipe = encoder.adapted(replace(recipe, bpp=task.job.bpp), video)
+        self.plan = encoder.plan(video, recipe)
+        self.recipe = _with_steps(task, recipe, video, self.plan, device)
 
     def missing(self) -> tuple[Segment, ...]:
         """The segments that have to be made by tasks of their own before `make` can join them.
@@ -288,11 +282,11 @@ class _Coding:
         else:
             found = (self._finished(Segment(number, count)) for number in range(1, count + 1))
             results = [result for result in found if result is not None]
-        header = encoder.header_of(self.video, self.plan.model, self.budget.fit)
+        header = encoder.header_of(self.video, self.plan.model, self.recipe.fit)
         encoding = encoder.assembled(header, self.plan, results)
         with replacing(place / jobs.CODED) as temporary:
             temporary.write_bytes(encoding.data)
-        steps = f"{self.budget.fit.steps}+{self.budget.codec.steps} steps"
+        steps = f"{self.recipe.fit.steps}+{self.recipe.codec.steps} steps"
         made = _Made(
             hashlib.sha256(encoding.data).hexdigest(),
             encoding.seconds,
@@ -343,8 +337,7 @@ class _Coding:
                     self.video,
                     self.plan,
                     index,
-                    fit=self.budget.fit,
-                    codec=self.budget.codec,
+                    self.recipe,
                     device=self.device,
                     on_step=on_step,
                     checkpoint=checkpoint,
@@ -365,23 +358,19 @@ def _checkpoint(task: Task) -> "Checkpoint":
     return Checkpoint(task.place / jobs.CHECKPOINT, every=task.checkpoint_seconds)
 
 
-def _budget(task: Task, recipe: Recipe, video: "Video", plan: "Plan", device: "torch.device") -> "Budget":
-    """How long to train; minutes become steps once, for all segments and for a job that goes on."""
+def _with_steps(task: Task, recipe: Recipe, video: "Video", plan: "Plan", device: "torch.device") -> Recipe:
+    """The recipe in steps; minutes become steps once, for all segments and for a job that goes on."""
     from coordflow_mini.sweeps import budget
 
     if recipe.minutes is None:
-        return budget.Budget(recipe.fit, recipe.codec)
+        return recipe
     path = Path(task.folder) / jobs.STEPS
     try:
-        steps = int(read_object(path)["steps"])
+        return recipe.with_steps(int(read_object(path)["steps"]))
     except (ValueError, TypeError, KeyError):
-        seconds, fit, codec = 60 * recipe.minutes, recipe.fit, recipe.codec
-        timed = budget.steps_within(
-            seconds, video, plan.model, fit, codec, segments=plan.segments, device=device
-        )
-        steps = timed.fit.steps
-        write_object(path, {"steps": steps})
-    return budget.steps_for(steps, recipe.fit, recipe.codec)
+        timed = budget.steps_within(recipe, video, plan.model, segments=plan.segments, device=device)
+        write_object(path, {"steps": timed.fit.steps})
+        return timed
 
 
 # --- files --------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from coordflow_mini import __version__, bitstream, cli, decoder, encoder
-from coordflow_mini.config import FitConfig, Selection
+from coordflow_mini.config import FitConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
 from coordflow_mini.train import DivergenceError, Progress
@@ -49,7 +49,7 @@ class SmallBatch(FitConfig):
 @pytest.fixture(scope="module", autouse=True)
 def _small_batches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.encoding, "FitConfig", SmallBatch)
+        patch.setattr(cli.options, "FitConfig", SmallBatch)
         yield
 
 
@@ -611,10 +611,7 @@ def test_an_interrupt_while_training_keeps_what_was_learned(source, tmp_path):
 
 def test_a_short_fit_opens_shortly():
     """Otherwise the learning rate would never reach its height in a fit of few steps."""
-    from coordflow_mini.config import CodecConfig
-    from coordflow_mini.sweeps.budget import steps_for
-
     usual = FitConfig()
-    tenth = steps_for(usual.steps // 10, usual, CodecConfig()).fit
+    tenth = Recipe().with_steps(usual.steps // 10).fit
     assert tenth.warm_up == round(usual.warm_up / 10)
-    assert steps_for(10 * usual.steps, usual, CodecConfig()).fit.warm_up == usual.warm_up
+    assert Recipe().with_steps(10 * usual.steps).fit.warm_up == usual.warm_up

@@ -16,10 +16,9 @@ from PIL import Image
 from test_cli import SmallBatch, bad, good, pictures
 
 from coordflow_mini import applications, bitstream, cli, decoder
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
-from coordflow_mini.sweeps.budget import steps_for
 from coordflow_mini.train import default_model, fit
 from coordflow_mini.video import clip as video
 from coordflow_mini.video import export
@@ -33,8 +32,7 @@ BRIEF = ["--steps", "20", "--width", "8", "--threads", "1"]
 @pytest.fixture(scope="module", autouse=True)
 def _small_batches(one_thread):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.fitting, "FitConfig", SmallBatch)
-        patch.setattr(cli.encoding, "FitConfig", SmallBatch)
+        patch.setattr(cli.options, "FitConfig", SmallBatch)
         yield
 
 
@@ -53,7 +51,7 @@ def coded(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def config() -> FitConfig:
     """What `BRIEF` means."""
-    return steps_for(20, SmallBatch(), CodecConfig()).fit
+    return Recipe(fit=SmallBatch()).with_steps(20).fit
 
 
 def shape(scene: video.Video, layers: int = 2, width: int = 8) -> ModelConfig:

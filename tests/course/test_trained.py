@@ -11,6 +11,7 @@ import torch
 
 from coordflow_mini import applications, encoder, similarity
 from coordflow_mini.bitstream import read_header
+from coordflow_mini.config import Recipe
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.author import trained
 from coordflow_mini.course.author.trained import FILM, MOST_BYTES, TRAINED, expected_header
@@ -22,7 +23,7 @@ from coordflow_mini.video.clip import Video
 
 ROOT = Path(__file__).parents[2]
 QUALITY = {"bunny.cfv": 30.0, "cutout.cfv": 40.0}  # PSNR [dB] that a file must at least have
-FILMED = [name for name, recipe in TRAINED.items() if recipe.clip == FILM]  # their source is not at hand
+FILMED = [name for name, wanted in TRAINED.items() if wanted.clip == FILM]  # their source is not at hand
 
 each = pytest.mark.parametrize("name", TRAINED)
 with_source = pytest.mark.parametrize("name", QUALITY)
@@ -30,10 +31,10 @@ with_source = pytest.mark.parametrize("name", QUALITY)
 
 def source(name: str) -> Video:
     """The clip of a recipe; of a film that is not at hand, black frames of its form."""
-    recipe = TRAINED[name]
+    wanted = TRAINED[name]
     if name not in FILMED:
-        return recipe.source()
-    where = recipe.selection
+        return wanted.source()
+    where = wanted.selection
     shape = (len(range(where.start, where.stop, where.step)), where.height, where.width, 3)
     return Video(np.zeros(shape, np.uint8), Fraction(24), name, where, "bt709")
 
@@ -50,11 +51,11 @@ def test_it_is_small(name):
 @each
 def test_it_is_what_the_recipe_makes(name):
     """All but the version: a file of an older one has to stay readable.  Else run: make data."""
-    data, recipe = data_file(name).read_bytes(), TRAINED[name]
+    data, recipe = data_file(name).read_bytes(), TRAINED[name].recipe
     video = source(name)
     header = read_header(data)
     assert replace(header, version="") == replace(expected_header(recipe, video), version="")
-    most = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec).target_bytes
+    most = encoder.plan(video, recipe).target_bytes
     assert recipe.codec.floor * most <= len(data) <= most
 
 
@@ -108,7 +109,7 @@ def test_its_license_lies_beside_it(name):
 
 
 def test_the_expected_header_is_the_one_that_an_encoder_writes(encoding, clip, short_fit, short_codec):
-    recipe = trained.Recipe("clip:cutout", 4, fit=short_fit, codec=short_codec)
+    recipe = Recipe(bpp=4, fit=short_fit, codec=short_codec)
     assert expected_header(recipe, clip) == encoding.header
 
 
@@ -120,7 +121,9 @@ def test_an_unknown_name_is_refused(monkeypatch, capsys):
 
 
 def test_a_file_is_written_where_it_is_asked_for(monkeypatch, capsys, tmp_path, short_fit, short_codec):
-    recipe = trained.Recipe("clip:cutout", 4, clips.Selection(0, 3, 1, 32, 24), short_fit, short_codec)
+    recipe = trained.TrainedFile(
+        "clip:cutout", Recipe(bpp=4, fit=short_fit, codec=short_codec), clips.Selection(0, 3, 1, 32, 24)
+    )
     monkeypatch.setitem(trained.TRAINED, "small.cfv", recipe)
     monkeypatch.setattr("sys.argv", ["trained", "small.cfv", "--out", str(tmp_path)])
     trained.main()

@@ -15,6 +15,7 @@ import torch
 from typer.testing import CliRunner
 
 from coordflow_mini import cli, entropy
+from coordflow_mini.config import Recipe
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, finetune
 from coordflow_mini.ops import checkpoint as checkpoints
@@ -449,8 +450,8 @@ def test_fine_tuning_towards_another_size_does_not_go_on(path, clip, small_model
 def test_a_killed_encode_ends_with_the_same_bytes(segment_frames, path, clip, short_fit, short_codec):
     """Killed in the fit, then in fine-tuning, of each segment."""
     codec = replace(short_codec, steps=100, rounds=1, bits_per_weight=6)
-    arguments = {"bpp": 6, "fit": short_fit, "codec": codec, "segment_frames": segment_frames}
-    whole = compress(clip, **arguments)
+    recipe = Recipe(bpp=6, fit=short_fit, codec=codec, segment_frames=segment_frames)
+    whole = compress(clip, recipe)
     stages = ["fit", "fine-tune"]
     if segment_frames:
         stages = [f"segment {number} of 2, {stage}" for number in (1, 2) for stage in stages]
@@ -461,10 +462,10 @@ def test_a_killed_encode_ends_with_the_same_bytes(segment_frames, path, clip, sh
                 raise Killed
 
         with pytest.raises(Killed):
-            compress(clip, **arguments, on_step=kill, checkpoint=Checkpoint(path, every=0))
+            compress(clip, recipe, on_step=kill, checkpoint=Checkpoint(path, every=0))
     checkpoint = Checkpoint(path)
     assert checkpoint.files()
-    last = compress(clip, **arguments, checkpoint=checkpoint)
+    last = compress(clip, recipe, checkpoint=checkpoint)
     assert last.data == whole.data and last.psnr_db == whole.psnr_db
     assert [p.step for p in last.history] == [p.step for p in whole.history]
     checkpoint.remove()
@@ -476,11 +477,11 @@ def test_after_ctrl_c_the_checkpoint_leads_to_the_file_that_was_asked_for(path, 
         if progress.stage == "fit" and progress.step == 50:
             raise KeyboardInterrupt
 
-    arguments = {"bpp": 4, "fit": short_fit, "codec": short_codec}
-    early = compress(clip, **arguments, on_step=stop, checkpoint=Checkpoint(path))
+    recipe = Recipe(bpp=4, fit=short_fit, codec=short_codec)
+    early = compress(clip, recipe, on_step=stop, checkpoint=Checkpoint(path))
     assert early.interrupted
-    late = compress(clip, **arguments, checkpoint=Checkpoint(path))
-    assert not late.interrupted and late.data == compress(clip, **arguments).data
+    late = compress(clip, recipe, checkpoint=Checkpoint(path))
+    assert not late.interrupted and late.data == compress(clip, recipe).data
 
 
 def test_seconds_of_earlier_processes_count(path):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from coordflow_mini import entropy
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.encoder import compress
 from coordflow_mini.finetune import FineTuned, _Tuning, finetune
 from coordflow_mini.model import CoordFlow
@@ -374,11 +374,11 @@ def test_an_encode_with_faults_gives_the_very_file(clip, short_fit, short_codec,
     """One fault in the fit, one in fine-tuning."""
     model = ModelConfig(width=8, depth=2)
     codec = replace(short_codec, steps=20, aim=0.97, floor=0.5, choose_width=False)
-    how = {"model": model, "fit": replace(short_fit, steps=70), "codec": codec}
-    whole = compress(clip, **how)
+    recipe = Recipe(model=model, fit=replace(short_fit, steps=70), codec=codec)
+    whole = compress(clip, recipe)
     Faulty(monkeypatch, _Run, FIT_FAULTS["a weight"], 60)
     Faulty(monkeypatch, _Tuning, TUNE_FAULTS["a weight"], 11)
-    assert compress(clip, **how).data == whole.data
+    assert compress(clip, recipe).data == whole.data
     assert len(warnings_of(caplog)) == 2
 
 

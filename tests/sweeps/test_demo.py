@@ -6,21 +6,23 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from coordflow_mini import cli, decoder
-from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini import cli, decoder, encoder
+from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RunResult
 from coordflow_mini.ops.console import Console
-from coordflow_mini.sweeps import demo
+from coordflow_mini.sweeps import budget, demo
 from coordflow_mini.video import clip as video
 from coordflow_mini.video import read as clips
 
 SMALL = demo.Demo(
     clip="clip:cutout:1",
     selection=Selection(0, 4, 1, 48, 32),
-    bpp=2.0,
-    fit=FitConfig(steps=30, batch=512, warm_up=5, grow=5, static=5),
-    codec=CodecConfig(steps=20),
+    recipe=Recipe(
+        bpp=2.0,
+        fit=FitConfig(steps=30, batch=512, warm_up=5, grow=5, static=5),
+        codec=CodecConfig(steps=20),
+    ),
     references=(("x264", "medium", None), ("x265", "veryslow", "psnr")),
 )
 
@@ -43,7 +45,7 @@ def test_all_files_are_there(folder, result):
 def test_the_figures_are_those_of_the_file(folder, result):
     data = (folder / demo.FILE).read_bytes()
     original = clips.load(SMALL.clip, SMALL.selection)
-    assert result.point.bytes == len(data) <= int(SMALL.bpp * original.pixels / 8)
+    assert result.point.bytes == len(data) <= int(SMALL.recipe.bpp * original.pixels / 8)
     assert result.point.bpp == pytest.approx(8 * len(data) / original.pixels)
     assert result.point.psnr_db == pytest.approx(
         psnr_db(original.frames, decoder.decode(data).frames), abs=0.01
@@ -80,28 +82,23 @@ def test_the_table_has_every_codec_best_first(result):
         assert (point is result.point) != (f"{result.point.psnr_db - point.psnr_db:+.2f}" in line)
 
 
-def test_less_training_is_a_part_of_all_of_it():
-    short = SMALL.shortened(0.1)
-    assert (short.fit.steps, short.codec.steps) == (3, 2)
-
-
 def test_the_command_writes_where_it_is_told(tmp_path, monkeypatch, one_thread, result):
     seen = {}
 
-    def run(out, plan, console: Console, *, seconds, device):
-        seen.update(out=out, steps=plan.fit.steps, seconds=seconds)
+    def run(out, shown, console: Console, *, device):
+        seen.update(out=out, steps=shown.recipe.fit.steps, minutes=shown.recipe.minutes)
         return result
 
     monkeypatch.setattr(demo, "run", run)
-    usual = demo.Demo().fit.steps
-    for more, steps, seconds in (
+    usual = demo.Demo().recipe.fit.steps
+    for more, steps, minutes in (
         ([], usual, None),
         (["--quick"], usual // 10, None),
-        (["--minutes", "2"], usual, 120),
+        (["--minutes", "2"], usual, 2),
     ):
         done = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path), *more])
         assert done.exit_code == 0, done.stderr
-        assert seen == {"out": tmp_path, "steps": steps, "seconds": seconds}
+        assert seen == {"out": tmp_path, "steps": steps, "minutes": minutes}
         assert str(tmp_path / demo.REPORT) in done.stdout and "x265" in done.stdout
     done = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path), "--json"])
     assert RunResult.from_json(json.loads(done.stdout)) == result
@@ -110,7 +107,7 @@ def test_the_command_writes_where_it_is_told(tmp_path, monkeypatch, one_thread, 
 def test_the_clip_of_the_demo_is_the_one_that_was_agreed_on():
     plan = demo.Demo()
     assert (plan.clip, plan.selection) == ("clip:bunny", Selection(0, 96, 1, 192, 108))
-    assert int(plan.bpp * 96 * 192 * 108 / 8) == 18_662
+    assert int(plan.recipe.bpp * 96 * 192 * 108 / 8) == 18_662
 
 
 def test_without_the_clip_the_cure_is_named(tmp_path, monkeypatch):
@@ -124,6 +121,7 @@ def test_without_the_clip_the_cure_is_named(tmp_path, monkeypatch):
 
 def test_minutes_become_steps(one_thread):
     original = clips.load(SMALL.clip, SMALL.selection)
-    plan = replace(SMALL, fit=replace(SMALL.fit, steps=100))
-    brief, long = (plan.within(seconds, original).fit.steps for seconds in (2, 60))
+    model = encoder.plan(original, SMALL.recipe).model
+    recipes = [replace(SMALL.recipe, minutes=seconds / 60) for seconds in (2, 60)]
+    brief, long = (budget.steps_within(recipe, original, model).fit.steps for recipe in recipes)
     assert 1 <= brief < long

@@ -17,18 +17,21 @@ import pytest
 from test_cli import bad, good
 
 from coordflow_mini import bitstream, decoder, encoder
-from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import Experiment, RunResult
 from coordflow_mini.sweeps import executors, sweep, worker
 from coordflow_mini.sweeps import job as jobs
-from coordflow_mini.sweeps.job import Job, Recipe, Reference
+from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Task
-from coordflow_mini.train import default_model
 from coordflow_mini.video import read as clips
 
 SMALL = Selection(0, 4, 1, 24, 16)
-QUICK = Recipe(1, 1, FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1), CodecConfig(steps=3))
+QUICK = Recipe(
+    model=ModelConfig(layers=1, depth=1),
+    fit=FitConfig(steps=3, batch=64, warm_up=1, grow=1, static=1),
+    codec=CodecConfig(steps=3),
+)
 LONG = replace(QUICK, fit=replace(QUICK.fit, steps=400))  # about a second
 WORDS = ["--frames", "0:4", "--size", "24x16", "--layers", "1", "--threads", "1"]
 
@@ -103,9 +106,9 @@ def test_what_is_finished_is_not_done_again(folder):
 
 
 def test_other_settings_need_another_folder(folder):
-    other = replace(QUICK, layers=2, fit=replace(QUICK.fit, steps=4))
+    other = replace(QUICK, model=ModelConfig(layers=2, depth=1), fit=replace(QUICK.fit, steps=4))
     with pytest.raises(
-        ValueError, match="other settings: settings.fit.steps 3, not 4, settings.layers 1, not 2"
+        ValueError, match="other settings: settings.fit.steps 3, not 4, settings.model.layers 1, not 2"
     ):
         run(folder, planned(recipe=other))
 
@@ -251,14 +254,7 @@ def test_segments_are_made_by_two_workers_into_the_file_of_one(tmp_path, one_thr
     with executors.opened("local", 2) as pool:
         experiment = run(tmp_path, [job], executor=pool, on_job=on_job)
     video = clips.load("clip:cutout", SMALL)
-    expected = encoder.compress(
-        video,
-        bpp=4.0,
-        model=replace(default_model(video), layers=1, depth=1),
-        fit=CUT.fit,
-        codec=CUT.codec,
-        segment_frames=2,
-    )
+    expected = encoder.compress(video, encoder.adapted(CUT, video), bpp=4.0)
     assert coded(tmp_path, job) == expected.data
     (point,) = experiment.points
     assert point.bytes == len(expected.data) and "2 segments of 3+3 steps" in point.settings
@@ -298,11 +294,11 @@ def test_a_segment_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thr
 def test_a_segment_that_fails_fails_the_job_and_the_others_are_kept(tmp_path, one_thread, monkeypatch):
     whole, calls = encoder.encode_segment, []
 
-    def encode_segment(video, plan, index, **more):
+    def encode_segment(video, plan, index, recipe, **more):
         calls.append(index)
         if index == 0 and len(calls) < 3:
             raise ValueError("it diverged")
-        return whole(video, plan, index, **more)
+        return whole(video, plan, index, recipe, **more)
 
     monkeypatch.setattr(encoder, "encode_segment", encode_segment)
     (job,) = planned(references=(), rates=(4.0,), recipe=CUT)
@@ -703,7 +699,7 @@ def test_the_estimate_counts_segments(one_thread, monkeypatch):
 
     monkeypatch.setattr(budget, "pace", pace)
     video = clips.load("clip:cutout", SMALL)
-    one, two = (estimate(video, 4.0, recipe, "cpu") for recipe in (QUICK, CUT))
+    one, two = (estimate(video, replace(recipe, bpp=4.0), "cpu") for recipe in (QUICK, CUT))
     assert (one.seconds, two.seconds) == (3 + 6 + 0.5, 2 * (3 + 6 + 0.5))
     assert timed == [4, 2] and two.text.endswith("for each of 2 segments")
 

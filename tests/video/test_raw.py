@@ -15,7 +15,7 @@ import torch
 from av.video.reformatter import Colorspace, Interpolation
 
 from coordflow_mini import coords
-from coordflow_mini.config import FitConfig, ModelConfig, Selection
+from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.encoder import compress
 from coordflow_mini.measure import baselines, evaluate
 from coordflow_mini.measure.metrics import psnr_db
@@ -305,7 +305,7 @@ def test_a_file_is_evaluated_by_its_own_matrix(one_thread, tmp_path, matrix, sho
     clip = video.read(path, Selection(1, 6, 2), raw)
     config = replace(short_codec, steps=5, choose_width=False)
     model = ModelConfig(width=8, depth=1, space_frequencies=6, flow_width=8)
-    data = compress(clip, model=model, fit=FitConfig(steps=5, batch=200), codec=config).data
+    data = compress(clip, Recipe(model=model, fit=FitConfig(steps=5, batch=200), codec=config)).data
     source = evaluate.source_of(data, path, replace(raw, matrix="bt601"))
     assert source.video.matrix == matrix
     assert psnr_db(source.video.frames, clip.frames) == 100

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.author.chapter import CHAPTERS
 from coordflow_mini.course.lesson import alternatives, canonical, ladder, owners, scenes
@@ -27,7 +27,7 @@ from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.sweeps import sweep
-from coordflow_mini.sweeps.job import Recipe, Reference
+from coordflow_mini.sweeps.job import Reference
 from coordflow_mini.train import fit
 from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video

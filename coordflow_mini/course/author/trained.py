@@ -14,13 +14,13 @@ from pathlib import Path
 
 from coordflow_mini import encoder
 from coordflow_mini.bitstream import Header
-from coordflow_mini.config import CodecConfig, FitConfig, Selection
+from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
 from coordflow_mini.course.author.chapter import CHAPTERS
 from coordflow_mini.ops.console import Console
 from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
 
-__all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "Recipe", "expected_header", "main"]
+__all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "TrainedFile", "expected_header", "main"]
 
 MOST_BYTES = 60_000  # of one file: the repository keeps all of them, forever
 
@@ -30,14 +30,12 @@ FILM_SHA256 = "475fbbf34c4c367998f80c29ea03b15a743941179b12da3373fc6706e68621d0"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one file is made: a clip of `clips.catalog` or `FILM`, a rate, and settings of the encoder."""
+class TrainedFile:
+    """One file: a clip of `clips.catalog` or `FILM`, its frames, and how they are encoded."""
 
     clip: str
-    bpp: float
+    recipe: Recipe
     selection: Selection = field(default_factory=Selection)
-    fit: FitConfig = field(default_factory=FitConfig)
-    codec: CodecConfig = field(default_factory=CodecConfig)
 
     def source(self, film: Path | None = None) -> Video:
         """The frames that are encoded.  Raises ValueError if they are of the film and it is not that file."""
@@ -49,28 +47,23 @@ class Recipe:
 
 
 TRAINED = {
-    "bunny.cfv": Recipe(  # what `coordflow demo` makes
+    "bunny.cfv": TrainedFile(  # what `coordflow demo` makes
         "clip:bunny",
-        0.075,
+        Recipe(bpp=0.075, fit=FitConfig(steps=3000), codec=CodecConfig(steps=1200)),
         Selection(0, 96, 1, 192, 108),
-        FitConfig(steps=3000),
-        CodecConfig(steps=1200),
     ),
-    "cutout.cfv": Recipe("clip:cutout", 0.8),  # what the ten lines of the package's docstring make
-    "squirrel.cfv": Recipe(  # a camera that follows: the ground moves, the animal does not
+    "cutout.cfv": TrainedFile("clip:cutout", Recipe(bpp=0.8)),  # the ten lines of the package's docstring
+    "squirrel.cfv": TrainedFile(  # a camera that follows: the ground moves, the animal does not
         FILM,
-        0.25,
+        Recipe(bpp=0.25, fit=FitConfig(steps=2500), codec=CodecConfig(steps=1000)),
         Selection(10_367, 10_409, 1, 160, 90),
-        FitConfig(steps=2500),
-        CodecConfig(steps=1000),
     ),
 }
 
 
 def expected_header(recipe: Recipe, video: Video) -> Header:
     """What a file that this version makes by the recipe says about itself; video: its source."""
-    plan = encoder.plan(video, bpp=recipe.bpp, codec=recipe.codec)
-    return encoder.header_of(video, plan.model, recipe.fit)
+    return encoder.header_of(video, encoder.plan(video, recipe).model, recipe.fit)
 
 
 def main() -> None:
@@ -86,18 +79,12 @@ def main() -> None:
         parser.error(f"there is no recipe for {', '.join(sorted(unknown))}; known are {', '.join(TRAINED)}")
     console = Console()
     for name in options.names or TRAINED:
-        recipe = TRAINED[name]
-        if recipe.clip == FILM and options.film is None and not options.names:
+        wanted = TRAINED[name]
+        if wanted.clip == FILM and options.film is None and not options.names:
             console.say(f"{options.out / name}: left as it is, for want of --film")
             continue
         with console.training() as on_step:
-            made = encoder.compress(
-                recipe.source(options.film),
-                bpp=recipe.bpp,
-                fit=recipe.fit,
-                codec=recipe.codec,
-                on_step=on_step,
-            )
+            made = encoder.compress(wanted.source(options.film), wanted.recipe, on_step=on_step)
         (options.out / name).write_bytes(made.data)
         console.say(f"{options.out / name}: {len(made.data):,} bytes, {made.psnr_db:.2f} dB")
 
