@@ -23,9 +23,7 @@ class Anchor:
 
 
 ANCHORS = (
-    Anchor(
-        "SIEDD (RD curve)", "pixel-wise network", "weights quantized to 6 bits, counted by its authors"
-    ),
+    Anchor("SIEDD (RD curve)", "pixel-wise network", "weights quantized to 6 bits, counted by its authors"),
     Anchor("HiNeRV", "network from time and position to patches", "size of the file"),
     Anchor("C3 adaptive", "small network over learned grids", "estimated entropy, without a coder"),
     Anchor("VTM 17.0 RA", "H.266 reference software", "size of the file"),

@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coordflow_mini import cli, decoder, encoder
-from coordflow_mini.cli import encoding
 from coordflow_mini.ops.occupation import occupied
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -121,7 +120,7 @@ def test_an_output_that_cannot_be_written_leads_to_the_checkpoint(
     def write(output: Path, data: bytes) -> None:
         raise OSError(number, os.strerror(number), str(output))
 
-    monkeypatch.setattr(encoding, "_write", write)
+    monkeypatch.setattr(sys.modules["coordflow_mini.cli.encode"], "_write", write)
     result = run("encode", source, out, *BRIEF, "-q")
     assert result.exit_code == 2
     assert result.stderr.strip().splitlines() == [
