@@ -184,7 +184,7 @@ def array(name: str, values: Any) -> Make:
 
     def make(folder: Path) -> None:
         with open(folder / name, "wb") as file:
-            np.save(file, values, allow_pickle=True)
+            np.save(file, values, allow_pickle=True)  # trusted: makes what must be refused
 
     return make
 

@@ -22,13 +22,13 @@ __all__ = ["lazily", "publish"]
 
 class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self.__name__), name)
+        return getattr(import_module(self.__name__), name)  # trusted: from an import statement
 
 
 @contextmanager
 def lazily() -> Iterator[None]:
     """Defer the imports in the block."""
-    real, ours = builtins.__import__, threading.get_ident()
+    real, ours = builtins.__import__, threading.get_ident()  # trusted: put back below
 
     def stand_in(name: str, *context: Any, **more: Any) -> Any:
         if threading.get_ident() != ours:
@@ -38,11 +38,11 @@ def lazily() -> Iterator[None]:
             return _StandIn(name)
         return SimpleNamespace(**{part: _StandIn(f"{name}.{part}") for part in wanted})
 
-    builtins.__import__ = stand_in
+    builtins.__import__ = stand_in  # trusted: import statements of ours
     try:
         yield
     finally:
-        builtins.__import__ = real
+        builtins.__import__ = real  # trusted: as it was
 
 
 def publish(package: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ def publish(package: dict[str, Any]) -> None:
         if name not in homes:
             raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}")
         module, _, attribute = homes[name].rpartition(".")
-        return getattr(import_module(module), attribute)
+        return getattr(import_module(module), attribute)  # trusted: from an import statement
 
     names = sorted([*package.get("__all__", ()), *homes])
     package.update(__all__=names, __dir__=lambda: names, __getattr__=get)

@@ -78,7 +78,7 @@ def _require_packages() -> None:
     """Refuses to begin what would end for want of a package."""
     for package in _PACKAGES:
         try:
-            import_module(package)
+            import_module(package)  # trusted: named above
         except ImportError:
             raise FetchError(f"downloads need the package {package}; get it with: {_CURE}") from None
 

@@ -83,7 +83,7 @@ def _twin(function: FunctionType, use: Hashable) -> FunctionType:
     PyTorch compiles one code at most eight times, then runs it as it is, slower and rounded differently: the
     ninth model of a process would come out other than alone.  And what was compiled goes with its code.
     """
-    twin = FunctionType(
+    twin = FunctionType(  # trusted: a copy of a function of ours
         function.__code__.replace(),
         function.__globals__,
         function.__name__,
