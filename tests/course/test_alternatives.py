@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from coordflow_mini.course.author import film
 from coordflow_mini.course.lesson import alternatives, gains
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.video import read as clips
@@ -68,7 +69,7 @@ def test_non_local_means_takes_noise_away(video):
 
 
 def test_a_box_crosses_the_picture():
-    holes = alternatives.crossing(5, 54, 96)
+    holes = film.crossing(5, 54, 96)
     assert (holes.sum((1, 2)) == holes[0].sum()).all() and holes[0].any()
     assert not (holes[0] & holes[-1]).any()
     median = gains.temporal_median(torch.zeros(5, 54, 96, 3), torch.from_numpy(holes))

@@ -48,7 +48,7 @@ def test_a_large_scale_without_a_gpu_warns(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("COORDFLOW_SCALE", "full")
     assert course.setup(3).device.type == "cpu"
-    assert "without a GPU takes long" in capsys.readouterr().out
+    assert "without a GPU" in capsys.readouterr().out
 
 
 def test_cpu_means_cpu(monkeypatch):
@@ -59,5 +59,5 @@ def test_cpu_means_cpu(monkeypatch):
 
 def test_an_unknown_scale_is_refused(monkeypatch):
     monkeypatch.setenv("COORDFLOW_SCALE", "huge")
-    with pytest.raises(ValueError, match="must be cpu, gpu or full, got 'huge'"):
+    with pytest.raises(ValueError, match="huge"):
         course.setup(3)

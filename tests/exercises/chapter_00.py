@@ -29,7 +29,7 @@ def bits_per_pixel(size, video):
     return 8 * size / (video.height * video.width)
 
 
-@wrong(says="upside down")
+@wrong(says="inverted")
 def bits_per_pixel(size, video):
     "pixels per bit"
     return video.pixels / (8 * size)
@@ -65,7 +65,7 @@ def compression_factor(size, video):
     return video.height * video.width * 3 / size
 
 
-@wrong(says="upside down")
+@wrong(says="inverted")
 def compression_factor(size, video):
     "file over clip"
     return size / (3 * video.pixels)
@@ -89,20 +89,20 @@ def compression_factor(size, video):
     return 1 - size / video.frames.nbytes
 
 
-@wrong(says="whole frame")
+@wrong(says="full frame")
 def switch_off(layer_rgb, alpha, off):
     "blends all"
     return (alpha[..., None] * layer_rgb).sum(0)
 
 
-@wrong(says="which is black")
+@wrong(says="share black")
 def switch_off(layer_rgb, alpha, off):
     "sets alpha to zero"
     alpha[off] = 0
     return (alpha[..., None] * layer_rgb).sum(0)
 
 
-@wrong(says="hand the share")
+@wrong(says="to the others")
 def switch_off(layer_rgb, alpha, off):
     "normalizes again"
     kept = [i for i in range(len(alpha)) if i != off]
@@ -132,7 +132,7 @@ def switch_off(layer_rgb, alpha, off):
     return picture
 
 
-@wrong(says="sum them up")
+@wrong(says="one picture per layer")
 def switch_off(layer_rgb, alpha, off):
     "forgets the sum"
     shown = layer_rgb.clone()
@@ -155,7 +155,7 @@ def switch_off(layer_rgb, alpha, off):
     return (alpha[..., None] * shown).sum(0)
 
 
-@wrong(says="run to 255")
+@wrong(says="0 to 255")
 def switch_off(layer_rgb, alpha, off):
     "colors in 0 to 1"
     shown = layer_rgb / 255
@@ -167,7 +167,7 @@ A, B, C, D = "run the cells above", "another kernel", "copy the file again", "up
 wrong_value("which_cure", "A and B swapped", {"A": B, "B": A, "C": C, "D": D}, says="another cell cure")
 wrong_value("which_cure", "C and D swapped", {"A": A, "B": B, "C": D, "D": C}, says="bytes are missing")
 wrong_value(
-    "which_cure", "reinstall everything", {"A": A, "B": "reinstall", "C": C, "D": D}, says="none of the four"
+    "which_cure", "reinstall everything", {"A": A, "B": "reinstall", "C": C, "D": D}, says="not one of"
 )
 wrong_value("which_cure", "files and Python mixed", {"A": C, "B": D, "C": A, "D": B}, says="about a file")
 wrong_value("which_cure", "not a dictionary", ["A", "B"], says="must look like")

@@ -29,7 +29,7 @@ def psnr(first, second):
     return 10 * math.log10(1 / np.mean((first.astype(float) - second.astype(float)) ** 2))
 
 
-@wrong(says="Either, not both")
+@wrong(says="one or the other")
 def psnr(first, second):
     "peak 255 with values up to 1"
     return 10 * math.log10(255**2 / np.mean((first / 255 - second / 255) ** 2))
@@ -60,7 +60,7 @@ def psnr(first, second):
     return 10 * np.log10(255 / np.mean((first.astype(float) - second) ** 2))
 
 
-@wrong(says="upside down")
+@wrong(says="inverted")
 def psnr(first, second):
     "mean above the peak"
     return 10 * np.log10(np.mean((first.astype(float) - second) ** 2) / 255**2)
@@ -97,7 +97,7 @@ def count_weights(sizes):
     return sum(a * b for a, b in pairwise(sizes))
 
 
-@wrong(says="one for each neuron")
+@wrong(says="one per neuron")
 def count_weights(sizes):
     "one bias a layer"
     return sum(a * b + 1 for a, b in pairwise(sizes))
@@ -109,7 +109,7 @@ def count_weights(sizes):
     return sum(sizes) + sum(sizes[i] * sizes[i + 1] for i in range(len(sizes) - 1))
 
 
-@wrong(says="one for each that comes out")
+@wrong(says="one per output")
 def count_weights(sizes):
     "adds the bias to the wrong side"
     return sum(sizes[i] * (sizes[i + 1] + 1) for i in range(len(sizes) - 1))
@@ -154,7 +154,7 @@ def features(points, waves):
     return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
 
-@wrong(says="sines or the cosines alone")
+@wrong(says="only sines or only cosines")
 def features(points, waves):
     "sine only"
     return torch.sin(torch.pi * points @ waves)
@@ -177,14 +177,14 @@ def features(points, waves):
     return torch.stack(columns, dim=1)
 
 
-@wrong(says="waves are summed up")
+@wrong(says="sum over the waves")
 def features(points, waves):
     "frequencies summed"
     phase = torch.pi * points @ waves
     return torch.stack([phase.sin().sum(dim=-1), phase.cos().sum(dim=-1)], dim=-1)
 
 
-@wrong(says="sines of x and y apart")
+@wrong(says="separately")
 def features(points, waves):
     "encodes x and y apart from each other"
     phase = torch.pi * (points[:, :, None] * waves).flatten(1)
@@ -198,7 +198,7 @@ def features(points, waves):
     return torch.cat([phase.sin().sum(dim=1), phase.cos().sum(dim=1)], dim=-1)
 
 
-@wrong(says="more places")
+@wrong(says="additional points")
 def features(points, waves):
     "concatenates along the places"
     phase = torch.pi * points @ waves
@@ -220,7 +220,7 @@ def features(points, waves):
     return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
 
-@wrong(says="misses the bias")
+@wrong(says="leaves out the bias")
 def sine_layer(inputs, weight, bias, factor=30.0):
     "factor on the weights only"
     return torch.sin(inputs @ (factor * weight) + bias)
@@ -232,7 +232,7 @@ def sine_layer(inputs, weight, bias, factor=30.0):
     return torch.sin(inputs @ weight + bias)
 
 
-@wrong(says="outside of the sine")
+@wrong(says="outside the sine")
 def sine_layer(inputs, weight, bias, factor=30.0):
     "factor outside"
     return factor * torch.sin(inputs @ weight + bias)
@@ -282,7 +282,7 @@ wrong_value(
 wrong_value("which_encoding", "noise for a blur", encodings(GOOD, ONE_WAY, FAST, NONE), says="noisy picture")
 wrong_value("which_encoding", "noise for good", encodings(FAST, ONE_WAY, NONE, GOOD), says="them swapped")
 wrong_value("which_encoding", "blur for good", encodings(NONE, ONE_WAY, GOOD, FAST), says="blurred picture")
-wrong_value("which_encoding", "one twice", encodings(GOOD, ONE_WAY, FAST, FAST), says="another one behind")
-wrong_value("which_encoding", "a fifth", encodings("blur", FAST, NONE, GOOD), says="none of the four")
-wrong_value("which_encoding", "one left", encodings(GOOD, ONE_WAY, NONE, ...), says="each of the dots")
+wrong_value("which_encoding", "one twice", encodings(GOOD, ONE_WAY, FAST, FAST), says="each of them once")
+wrong_value("which_encoding", "a fifth", encodings("blur", FAST, NONE, GOOD), says="not one of")
+wrong_value("which_encoding", "one left", encodings(GOOD, ONE_WAY, NONE, ...), says="dots")
 wrong_value("which_encoding", "a list", ["A", "B"], says="must look like")

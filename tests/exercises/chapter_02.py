@@ -41,7 +41,7 @@ def pixel_to_point(frame, row, column, size):
     return torch.stack([x, y, torch.linspace(-1, 1, time)[frame]], dim=-1)
 
 
-@wrong(says="onto the edge and let both axes")
+@wrong(says="both axes run")
 def pixel_to_point(frame, row, column, size):
     "linspace in all three directions"
     time, height, width = size
@@ -57,7 +57,7 @@ def pixel_to_point(frame, row, column, size):
     return torch.stack([x, y, 2 * frame / (time - 1) - 1], dim=-1)
 
 
-@wrong(says="by its own side and give corners")
+@wrong(says="by its own side")
 def pixel_to_point(frame, row, column, size):
     "anisotropic corners"
     time, height, width = size
@@ -73,7 +73,7 @@ def pixel_to_point(frame, row, column, size):
     return torch.stack([x, y, 2 * frame / (time - 1) - 1], dim=-1)
 
 
-@wrong(says="whole side")
+@wrong(says="full side")
 def pixel_to_point(frame, row, column, size):
     "divides by the larger side"
     time, height, width = size
@@ -127,7 +127,7 @@ def pixel_to_point(frame, row, column, size):
     return torch.cat([right[:, :2], (frame[:, None] + 0.5 - size[0] / 2) / (size[0] / 2)], dim=-1)
 
 
-@wrong(says="number of the frame")
+@wrong(says="index of the frame")
 def pixel_to_point(frame, row, column, size):
     "t in frames"
     right = to_point(frame, row, column, size)
@@ -223,7 +223,7 @@ def sample_pixels(clip, index):
     return torch.cat([point, clip[frame, row, column] / 255], dim=-1)
 
 
-@wrong(says="one row for each pixel")
+@wrong(says="one row per pixel")
 def sample_pixels(clip, index):
     "transposed"
     return plain.sample_pixels(clip, index).T
@@ -247,7 +247,7 @@ def nominal_bytes(sizes):
     return sum(a * b for a, b in pairwise(sizes)) * 6 / 8
 
 
-@wrong(says="You give bits")
+@wrong(says="return bits")
 def nominal_bytes(sizes):
     "bits"
     return sum(a * b + b for a, b in pairwise(sizes)) * 6
@@ -259,7 +259,7 @@ def nominal_bytes(sizes):
     return sum(a * b + b for a, b in pairwise(sizes)) * 6 * 8
 
 
-@wrong(says="a byte for each")
+@wrong(says="number of weights")
 def nominal_bytes(sizes):
     "one byte a weight"
     return sum(a * b + b for a, b in pairwise(sizes))
@@ -271,13 +271,13 @@ def nominal_bytes(sizes):
     return sum(a * b + b for a, b in pairwise(sizes)) * 4
 
 
-@wrong(says="goes in")
+@wrong(says="per input")
 def nominal_bytes(sizes):
     "biases of the inputs"
     return sum(a * b + a for a, b in pairwise(sizes)) * 6 / 8
 
 
-@wrong(says="add the sizes up")
+@wrong(says="add the sizes")
 def nominal_bytes(sizes):
     "sum of the sizes"
     return sum(sizes) * 6 / 8
@@ -317,6 +317,6 @@ wrong_value(
     "which_slice",
     "a fifth clip",
     {"A": "left", "B": "flickers", "C": "zooms in", "D": "moves right"},
-    says="none of the four",
+    says="not one of",
 )
 wrong_value("which_slice", "not a dictionary", ["A", "B", "C", "D"], says="must look like")

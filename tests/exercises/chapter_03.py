@@ -23,7 +23,7 @@ def matrix(transform):
     return torch.tensor([[cos, sin, right], [-sin, cos, down], [0, 0, 1]])
 
 
-@wrong(says="logarithm")
+@wrong(says="log s as the scale")
 def matrix(transform):
     "log s as the scale"
     scale, angle, right, down = transform
@@ -95,7 +95,7 @@ def inverse(transform):
     return torch.stack([-transform[0], -transform[1], -(cos * right + sin * down), sin * right - cos * down])
 
 
-@wrong(says="turns by -θ")
+@wrong(says="rotate by -θ")
 def inverse(transform):
     "turns the shift by +θ"
     scale, cos, sin = torch.exp(transform[0]), torch.cos(transform[1]), torch.sin(transform[1])
@@ -175,7 +175,5 @@ wrong_value(
     {"A": "anisotropic", "B": "stripes", "C": "sign of the angle"},
     says="stays high",
 )
-wrong_value(
-    "which_bug", "a fourth bug", {"A": "sign", "B": "stripes", "C": "anisotropic"}, says="none of the three"
-)
+wrong_value("which_bug", "a fourth bug", {"A": "sign", "B": "stripes", "C": "anisotropic"}, says="not one of")
 wrong_value("which_bug", "not a dictionary", ["A", "B"], says="must look like")

@@ -30,7 +30,7 @@ def start_at_identity(flow):
     return flow
 
 
-@wrong(says="starts with a motion")
+@wrong(says="starts at a motion")
 def start_at_identity(flow):
     "forgets the weights"
     nn.init.zeros_(flow[-1].bias)
@@ -44,7 +44,7 @@ def start_at_identity(flow):
     return flow
 
 
-@wrong(says="hand back the flow network itself")
+@wrong(says="flow network itself")
 def start_at_identity(flow):
     "returns the identity transform"
     return torch.zeros(4)
@@ -74,13 +74,13 @@ def gather(flow, times, frame, points):
     return similarity.apply(flow(times)[:, frame], points)
 
 
-@wrong(says="numbers of the frames")
+@wrong(says="frame indices")
 def gather(flow, times, frame, points):
     "frame numbers as times"
     return similarity.apply(flow(frame), points)
 
 
-@wrong(says="rearrange the points")
+@wrong(says="reorder the points")
 def gather(flow, times, frame, points):
     "gathers the points"
     return similarity.apply(flow(times), points[frame])
@@ -130,7 +130,7 @@ def outline(transform, height, width):
     return similarity.apply(transform, torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]))
 
 
-@wrong(says="another order")
+@wrong(says="wrong order")
 def outline(transform, height, width):
     "reading order, which makes a bow tie"
     return similarity.apply(transform, corners(height, width)[[0, 1, 3, 2]])
@@ -186,5 +186,5 @@ wrong_value(
     "which_motion",
     "a fifth explanation",
     {"A": "noise", "B": "another canonical picture", "C": "all weights zero", "D": "the inverse"},
-    says="none of the four",
+    says="not one of",
 )

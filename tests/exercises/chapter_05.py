@@ -122,7 +122,7 @@ def logit_gradient(colors, alpha, slope):
     return alpha[..., None] * slope * (colors - mixed(colors, alpha))
 
 
-@wrong(says="adds them up")
+@wrong(says="average over the channels")
 def logit_gradient(colors, alpha, slope):
     "mean over the channels"
     return alpha * (slope * (colors - mixed(colors, alpha))).mean(-1)
@@ -168,7 +168,7 @@ def object_iou(alpha, mask):
     return max(2 * ((a > 0.5) & mask).sum() / ((a > 0.5).sum() + mask.sum()) for a in alpha)
 
 
-@wrong(says="decide where a layer is seen")
+@wrong(says="where a layer is visible")
 def object_iou(alpha, mask):
     "alphas without a threshold"
     m = mask.float()
@@ -226,7 +226,7 @@ def alone_db(color, alpha, frames):
     return -10 * torch.log10((color[own].float() - frames[own].float()).square().mean())
 
 
-@wrong(says="make decibels")
+@wrong(says="decibels")
 def alone_db(color, alpha, frames):
     "stops at the mean squared error"
     own = alpha > 0.5

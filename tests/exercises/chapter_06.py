@@ -80,7 +80,7 @@ def layer_loss(layer_rgb, alpha, color):
     return (alpha[..., None] * (layer_rgb - color) ** 2).sum() / len(color)
 
 
-@wrong(says="take their mean")
+@wrong(says="sum over the pixels")
 def layer_loss(layer_rgb, alpha, color):
     "sums the pixels"
     return (alpha[..., None] * (layer_rgb - color) ** 2).sum() / 3
@@ -165,7 +165,7 @@ def best_centers(points, alpha):
     return torch.stack([points[owner == center].mean(0) for center in range(len(alpha))])
 
 
-@wrong(says="one row for each center")
+@wrong(says="one row per center")
 def best_centers(points, alpha):
     "transposed"
     return points.T @ alpha.T / alpha.sum(1)
@@ -177,7 +177,7 @@ def owner_picture(layer_rgb, alpha):
     return (alpha[..., None] * layer_rgb).sum(0)
 
 
-@wrong(says="color, unweighted")
+@wrong(says="unweighted")
 def owner_picture(layer_rgb, alpha):
     "owner's color times its share"
     owner = alpha == alpha.max(dim=0).values
@@ -215,7 +215,7 @@ def owner_picture(layer_rgb, alpha):
     return layer_rgb[alpha.flatten(1).mean(1).argmax()]
 
 
-@wrong(says="smallest one")
+@wrong(says="largest error")
 def best_start(errors, last):
     "argmax"
     return errors[:, -last:].mean(1).argmax()

@@ -6,7 +6,7 @@ from coordflow_mini.coords import frame_times, pixel_grid
 from exercises import wrong
 
 
-@wrong(says="inside your loss")
+@wrong(says="includes the hole")
 def masked_error(rgb, color, hole):
     "forgets the hole"
     return ((rgb - color) ** 2).mean()
@@ -18,7 +18,7 @@ def masked_error(rgb, color, hole):
     return ((rgb - color) ** 2)[hole].mean()
 
 
-@wrong(says="divide by what was counted")
+@wrong(says="number of counted pixels")
 def masked_error(rgb, color, hole):
     "multiplies by 0 and takes the mean of all"
     weight = 1 - hole.float()
@@ -32,7 +32,7 @@ def masked_error(rgb, color, hole):
     return ((rgb - color) ** 2).mean()
 
 
-@wrong(says="three colors")
+@wrong(says="three channels")
 def masked_error(rgb, color, hole):
     "divides by the pixels only"
     return ((rgb - color) ** 2)[~hole].sum() / (~hole).sum()
@@ -74,7 +74,7 @@ def still_camera(motion):
     return similarity.compose(motion, motion[len(motion) // 2])
 
 
-@wrong(says="one half of it")
+@wrong(says="half of the solution")
 def still_camera(motion):
     "canonical to frame"
     return similarity.inverse(motion)
@@ -87,7 +87,7 @@ def still_camera(motion):
     return similarity.compose(middle, similarity.inverse(motion))
 
 
-@wrong(says="opposite direction")
+@wrong(says="reversed")
 def still_camera(motion):
     "frame to stable"
     middle = motion[len(motion) // 2]
@@ -190,13 +190,13 @@ def times_between(frames):
     return 2 * (torch.arange(frames - 1) + 0.5) / frames - 1
 
 
-@wrong(says="give 11 moments")
+@wrong(says="11 times")
 def times_between(frames):
     "the frames as well"
     return torch.linspace(-1, 1, 2 * frames - 1)
 
 
-@wrong(says="hole is in your median")
+@wrong(says="includes the hole")
 def temporal_median(frames, holes):
     "all frames"
     return frames.median(dim=0).values
@@ -230,7 +230,7 @@ def temporal_median(frames, holes):
     return frames.nanmedian(dim=0).values
 
 
-@wrong(says="one picture for all")
+@wrong(says="one picture per frame")
 def temporal_median(frames, holes):
     "over the wrong axis"
     return frames.median(dim=-1, keepdim=True).values.expand_as(frames)

@@ -34,13 +34,13 @@ def entropy(integers):
     return (p * np.log2(p)).sum()
 
 
-@wrong(says="as if all occurred equally often")
+@wrong(says="equally frequent")
 def entropy(integers):
     "plain mean over the different integers"
     return np.mean(-np.log2(shares(integers)))
 
 
-@wrong(says="without weighting")
+@wrong(says="without weights")
 def entropy(integers):
     "sums -log2 p"
     return -np.log2(shares(integers)).sum()
@@ -66,7 +66,7 @@ def entropy(integers):
     return -(n * np.log2(n)).sum()
 
 
-@wrong(says="once for each time that it occurs")
+@wrong(says="per occurrence")
 def entropy(integers):
     "sums over all integers, weighted twice"
     values = integers.tolist()
@@ -109,7 +109,7 @@ def quantize_all(tensors, bits):
     return [((t / s).round().int(), s) for t, s in zip(tensors, steps, strict=True)]
 
 
-@wrong(says="does not fit any more")
+@wrong(says="does not fit")
 def quantize_all(tensors, bits):
     "one integer too many"
     steps = [grid_step(float(t.abs().max()) / 2 ** (bits - 1)) for t in tensors]
@@ -148,7 +148,7 @@ def quantize_all(tensors, bits):
     return [(s, (t / s).round().int()) for t, s in zip(tensors, steps_for(tensors, bits), strict=True)]
 
 
-@wrong(says="there are 3 tensors")
+@wrong(says="3 tensors")
 def quantize_all(tensors, bits):
     "returns inside of the loop"
     for tensor in tensors:
@@ -181,7 +181,7 @@ def coded_bits(tensors):
     return STEP_BITS + sum(t.size * right_entropy(t) + TABLE_BITS * len(np.unique(t)) for t in tensors)
 
 
-@wrong(says="one table line for each tensor")
+@wrong(says="one table row per tensor")
 def coded_bits(tensors):
     "one line per tensor"
     return sum(t.size * right_entropy(t) + STEP_BITS + TABLE_BITS for t in tensors)
@@ -199,13 +199,13 @@ def coded_bits(tensors):
     return sum(right_entropy(t) + STEP_BITS + TABLE_BITS * len(np.unique(t)) for t in tensors)
 
 
-@wrong(says="with len()")
+@wrong(says="len()")
 def coded_bits(tensors):
     "len of a matrix"
     return sum(len(t) * right_entropy(t) + STEP_BITS + TABLE_BITS * len(np.unique(t)) for t in tensors)
 
 
-@wrong(says="one histogram. Each has a step")
+@wrong(says="one histogram. Each has")
 def coded_bits(tensors):
     "one histogram for all tensors"
     everything = np.concatenate([t.ravel() for t in tensors])
@@ -213,7 +213,7 @@ def coded_bits(tensors):
     return everything.size * right_entropy(everything) + STEP_BITS * len(tensors) + table
 
 
-@wrong(says="give bytes")
+@wrong(says="return bytes")
 def coded_bits(tensors):
     "bytes"
     return sum(t.size * right_entropy(t) + STEP_BITS + TABLE_BITS * len(np.unique(t)) for t in tensors) / 8
@@ -225,7 +225,7 @@ def narrow(low, width, symbol, frequencies):
     return low, width // sum(frequencies) * frequencies[symbol]
 
 
-@wrong(says="makes floats")
+@wrong(says="gives floats")
 def narrow(low, width, symbol, frequencies):
     "true division"
     unit = width / sum(frequencies)
@@ -254,7 +254,7 @@ def narrow(low, width, symbol, frequencies):
     return low + unit * sum(frequencies[: symbol + 1]), unit * frequencies[symbol]
 
 
-@wrong(says="forgets the old low")
+@wrong(says="forget the old low")
 def narrow(low, width, symbol, frequencies):
     "starts at zero again"
     unit = width // sum(frequencies)

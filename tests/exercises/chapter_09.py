@@ -45,13 +45,13 @@ def file_bpp(coded_bytes, raw_bytes, height, width):
     return coded_bytes / 1000 * 8 / (raw_bytes / 1.5)
 
 
-@wrong(says="share of the raw file")
+@wrong(says="relative to the raw file")
 def file_bpp(coded_bytes, raw_bytes, height, width):
     "file over file"
     return coded_bytes / raw_bytes
 
 
-@wrong(says="upside down")
+@wrong(says="inverted")
 def file_bpp(coded_bytes, raw_bytes, height, width):
     "pixels per bit"
     return raw_bytes / 1.5 / (8 * coded_bytes)
@@ -73,13 +73,13 @@ def two_psnrs(errors):
     return decibels(np.mean(errors)), np.mean(decibels(errors))
 
 
-@wrong(says="Both of yours are the PSNR of the mean error")
+@wrong(says="Both are the PSNR")
 def two_psnrs(errors):
     "the mean first, twice"
     return decibels(errors.mean()), decibels(np.mean([errors]))
 
 
-@wrong(says="Both of yours are the mean of PSNRs")
+@wrong(says="Both are the mean")
 def two_psnrs(errors):
     "the mean last, twice"
     return decibels(errors).mean(), np.mean(decibels(errors))
@@ -148,7 +148,7 @@ def bd_rate(anchor_rates, anchor_db, rates, db):
     return 100 * (10 ** np.mean(np.polyval(fits[1], at) - np.polyval(fits[0], at)) - 1)
 
 
-@wrong(says="holds the last value")
+@wrong(says="repeats the last value")
 def bd_rate(anchor_rates, anchor_db, rates, db):
     "all qualities that one of the two reaches"
     at = np.linspace(min(anchor_db[0], db[0]), max(anchor_db[-1], db[-1]), 500)
@@ -168,14 +168,14 @@ def bd_rate(anchor_rates, anchor_db, rates, db):
     return 100 * (math.exp(np.mean(np.log(rates) - np.log(anchor_rates))) - 1)
 
 
-@wrong(says="way back from the logarithm: exp")
+@wrong(says="undo the logarithm: exp")
 def bd_rate(anchor_rates, anchor_db, rates, db):
     "no way back"
     at = common(anchor_db, db)
     return 100 * (np.interp(at, db, np.log(rates)) - np.interp(at, anchor_db, np.log(anchor_rates))).mean()
 
 
-@wrong(says="another base")
+@wrong(says="two bases")
 def bd_rate(anchor_rates, anchor_db, rates, db):
     "log10 there, exp back"
     return 100 * (math.exp(log_apart(common(anchor_db, db), anchor_rates, anchor_db, rates, db)) - 1)
@@ -201,7 +201,7 @@ def bd_rate(anchor_rates, anchor_db, rates, db):
     return (np.interp(at, curve, db) - np.interp(at, anchor, anchor_db)).mean()
 
 
-@wrong(says="share no quality, so nobody knows")
+@wrong(says="undefined")
 def bd_rate(anchor_rates, anchor_db, rates, db):
     "a figure for curves that never meet"
     return 100 * (10 ** log_apart(common(anchor_db, db), anchor_rates, anchor_db, rates, db) - 1)
@@ -220,15 +220,13 @@ RIGHT = {"A": "pixels", "B": "container", "C": "two kinds of PSNR", "D": "extrap
 
 wrong_value("which_flaw", "accuses the small claim", RIGHT | {"E": "container"}, says="A small claim")
 wrong_value("which_flaw", "takes a third of the rate for fair", RIGHT | {"A": "fair"}, says="Look at A again")
-wrong_value(
-    "which_flaw", "takes brightness for the picture", RIGHT | {"C": "fair"}, says="of brightness alone"
-)
+wrong_value("which_flaw", "takes brightness for the picture", RIGHT | {"C": "fair"}, says="brightness")
 wrong_value(
     "which_flaw",
     "does not look where the curves end",
     RIGHT | {"D": "two kinds of PSNR"},
     says="Which qualities do both reach?",
 )
-wrong_value("which_flaw", "overlooks the container", RIGHT | {"B": "pixels"}, says="called .mp4")
-wrong_value("which_flaw", "a sixth flaw", RIGHT | {"A": "rounding"}, says="none of the five")
+wrong_value("which_flaw", "overlooks the container", RIGHT | {"B": "pixels"}, says=".mp4")
+wrong_value("which_flaw", "a sixth flaw", RIGHT | {"A": "rounding"}, says="not one of")
 wrong_value("which_flaw", "a list", ["pixels"], says="must look like")

@@ -1,12 +1,12 @@
-"""A chapter's source, chapters/NN_title.py, taken apart: cells, sections, exercises.
+"""Chapter sources, chapters/NN_title.py, parsed into cells, headings and exercises.
 
-The source is a plain Python file in the percent format.  Tags say what a cell is for:
+A source is a Python file in the percent format.  Tags mark the purpose of a cell:
 
     # %% [markdown] tags=["exercise"]     the task, headed "### Exercise 3.1: ..."
-    # %% tags=["stub"]                    what the learner fills in, and the check
-    # %% [markdown] tags=["hint"]         folded; one or more
-    # %% tags=["solution"]                folded; code, or markdown with the reasons
-    # %% [markdown] tags=["answer"]       folded; the answers to the questions at the end
+    # %% tags=["stub"]                    the code to fill in, and the check
+    # %% [markdown] tags=["hint"]         folded; at least one
+    # %% tags=["solution"]                folded; code, or markdown that explains it
+    # %% [markdown] tags=["answer"]       folded; answers to the final questions
 """
 
 import ast
@@ -15,9 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from coordflow_mini.lazy import lazily
+
+with lazily():  # belongs to the extra [lab], which Colab lacks
+    import jupytext
+
 __all__ = ["CHAPTERS", "Cell", "Lesson", "LessonExercise", "chapter_sources", "read_lesson"]
 
-CHAPTERS = Path(__file__).parents[3] / "chapters"  # in a checkout; the wheel has none
+CHAPTERS = Path(__file__).parents[3] / "chapters"  # in a checkout only, not in the wheel
 FOLDED = ("hint", "solution", "answer")
 
 
@@ -31,7 +36,7 @@ class Cell:
 
     @property
     def role(self) -> str:
-        """The tag that says what the cell is for, or nothing."""
+        """The tag that marks the cell's purpose, or ""."""
         return next((tag for tag in self.tags if tag in ("exercise", "stub", *FOLDED)), "")
 
 
@@ -46,7 +51,7 @@ class LessonExercise:
 
     @property
     def name(self) -> str:
-        """What `check` calls it: the last argument given to `check` in the stub's cell."""
+        """The exercise's name: the last argument of `check` in the stub's cell."""
         found = re.findall(
             r"\bcheck\((?:\w+, *name=|\w+, *)?[\"']?(\w+)[\"']?\)", self.stub.source if self.stub else ""
         )
@@ -54,12 +59,12 @@ class LessonExercise:
 
     @property
     def code(self) -> str:
-        """The solution as code, without its reasons."""
+        """The code of the solution, without explanations."""
         return "\n\n".join(cell.source for cell in self.solution if cell.kind == "code")
 
     @property
     def solved(self) -> str:
-        """The stub's cell with the solution in place of the stub: what comes after the stub stays."""
+        """The stub's cell with the solution in place of the stub, followed by the rest of the cell."""
         assert self.stub is not None
         tree = ast.parse(self.stub.source)
         first = next(node for node in tree.body if "check(" in ast.unparse(node))
@@ -81,12 +86,12 @@ class Lesson:
 
     @property
     def notebook(self) -> Path:
-        """Where the built notebook lies."""
+        """Path of the built notebook."""
         return self.path.with_suffix(".ipynb")
 
     @property
     def headings(self) -> list[tuple[int, str]]:
-        """(level, text) of every markdown heading, in order."""
+        """(level, text) of all markdown headings, in order."""
         found = []
         for cell in self.cells:
             if cell.kind == "markdown":
@@ -96,7 +101,7 @@ class Lesson:
 
     @property
     def exercises(self) -> tuple[LessonExercise, ...]:
-        """The exercises, in order: a task and the tagged cells that follow it."""
+        """The exercises in order: each a task and the tagged cells after it."""
         return tuple(self._exercises())
 
     def _exercises(self) -> Iterator[LessonExercise]:
@@ -114,21 +119,19 @@ class Lesson:
             yield LessonExercise(cell, next(iter(roles["stub"]), None), roles["hint"], roles["solution"])
 
     def definitions(self) -> list[str]:
-        """Every import, function and class of the chapter's code outside of exercises, one by one."""
+        """Source of each import, function and class in the chapter's code outside exercises."""
         kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
         trees = (ast.parse(cell.source) for cell in self.cells if cell.kind == "code" and not cell.role)
         return [ast.unparse(node) for tree in trees for node in tree.body if isinstance(node, kept)]
 
 
 def read_lesson(path: Path) -> Lesson:
-    """The chapter in a percent file."""
-    import jupytext  # belongs to the extra [lab]: learners on Colab do without
-
+    """Parse a chapter's source."""
     book = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
     cells = [Cell(c.cell_type, c.source, tuple(c.metadata.get("tags", ()))) for c in book.cells]
     return Lesson(path, tuple(cells))
 
 
 def chapter_sources(folder: Path = CHAPTERS) -> list[Path]:
-    """The sources of all chapters, in order."""
+    """Paths of all chapter sources, in order."""
     return sorted(folder.glob("[0-9][0-9]_*.py"))

@@ -1,9 +1,9 @@
-"""Notebooks from chapter sources, the same bytes every time.
+"""Builds notebooks from chapter sources, reproducibly.
 
     python -m coordflow_mini.course.author.notebooks [--no-solutions | --solved] [--out FOLDER]
 
-The notebooks beside the sources are committed, because Colab opens nothing else.  They hold no outputs;
-the ids of their cells come from the content; the address of the repository comes from pyproject.toml.
+The notebooks next to the sources are committed, because Colab opens nothing else.  They hold no outputs;
+cell ids are hashes of the content; the repository's address comes from pyproject.toml.
 """
 
 import argparse
@@ -29,7 +29,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-INSTALL = """# Installs the course where it is missing, as on Colab; elsewhere it does nothing.
+INSTALL = """# Installs the course where it is missing, as on Colab; does nothing elsewhere.
 import importlib.util
 
 if importlib.util.find_spec("coordflow_mini") is None:
@@ -39,18 +39,18 @@ BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.
 
 @dataclass(frozen=True)
 class Home:
-    """Where the project lives: the one place that a fork changes."""
+    """The project's repository: the one setting that a fork changes."""
 
     repository: str  # OWNER/NAME on GitHub
     ref: str  # branch or tag
 
     @property
     def address(self) -> str:
-        """For git and browsers."""
+        """Address for git and browsers."""
         return f"https://github.com/{self.repository}"
 
     def colab(self, notebook: str) -> str:
-        """What opens a chapter in Colab."""
+        """Address that opens a chapter in Colab."""
         return (
             f"https://colab.research.google.com/github/{self.repository}/blob/{self.ref}/chapters/{notebook}"
         )
@@ -58,34 +58,34 @@ class Home:
 
 @dataclass(frozen=True)
 class Edition:
-    """Which notebooks to build."""
+    """A variant of the notebooks."""
 
     home: Home
-    solutions: bool = True  # folded below each exercise; without them also no answers to the questions
-    solved: bool = False  # solutions in place of the stubs, and a last cell that fails unless all pass
+    solutions: bool = True  # folded below each exercise; False also drops the answers to the questions
+    solved: bool = False  # solutions in place of stubs, and a last cell that fails unless all pass
 
 
 def read_home(project: Path = PROJECT) -> Home:
-    """The repository and ref that pyproject.toml names."""
+    """Repository and ref from pyproject.toml."""
     text = project.read_text(encoding="utf-8")
     found = re.search(r'(?m)^Repository = "https://github\.com/([^"]+?)/?"', text)
     ref = re.search(r'(?ms)^\[tool\.coordflow\].*?^ref = "([^"]+)"', text)
     if not found or not ref:
-        raise ValueError(f"{project} must name Repository in [project.urls] and ref in [tool.coordflow]")
+        raise ValueError(f"{project} must set Repository in [project.urls] and ref in [tool.coordflow]")
     return Home(found[1], ref[1])
 
 
 def write_repository(repository: str, project: Path = PROJECT) -> None:
-    """Make pyproject.toml name this repository, OWNER/NAME; raises ValueError if that is no such name."""
+    """Set the repository in pyproject.toml; raises ValueError unless it has the form OWNER/NAME."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise ValueError(f"the repository must be OWNER/NAME, got {repository!r}")
+        raise ValueError(f"--repo must be OWNER/NAME, got {repository!r}")
     text = project.read_text(encoding="utf-8")
     line = f'Repository = "https://github.com/{repository}"'
     project.write_text(re.sub(r"(?m)^Repository = .*$", line, text), encoding="utf-8")
 
 
 def build(lesson: Lesson, edition: Edition) -> str:
-    """The chapter as the text of an .ipynb file."""
+    """The chapter as the content of an .ipynb file."""
     cells = _solved(lesson) if edition.solved else list(lesson.cells)
     if not edition.solutions or edition.solved:
         dropped = ("solution", "answer")
@@ -101,7 +101,7 @@ def build(lesson: Lesson, edition: Edition) -> str:
 
 
 def _solved(lesson: Lesson) -> list[Cell]:
-    """Every stub replaced by its solution, and a verdict at the end."""
+    """Cells with each stub replaced by its solution, and a verdict at the end."""
     solved = {id(exercise.stub): exercise.solved for exercise in lesson.exercises if exercise.stub}
     cells = [
         Cell(cell.kind, solved[id(cell)], cell.tags) if id(cell) in solved else cell for cell in lesson.cells
@@ -111,7 +111,7 @@ def _solved(lesson: Lesson) -> list[Cell]:
 
 
 def _folded(cells: Iterable[Cell]) -> list[Cell]:
-    """Neighboring hints, solutions and answers as one markdown cell of <details> that open on a click."""
+    """Cells with neighboring hints, solutions and answers merged into one markdown cell of <details>."""
     result: list[Cell] = []
     for is_folded, group in groupby(cells, lambda cell: cell.role in FOLDED):
         if not is_folded:
@@ -134,21 +134,21 @@ def _as_markdown(cell: Cell) -> str:
 
 
 def _with_badge(cells: list[Cell], lesson: Lesson, home: Home) -> list[Cell]:
-    """The Colab badge below the title."""
+    """Cells with the Colab badge below the title."""
     title, _, rest = cells[0].source.partition("\n")
     badge = BADGE.format(address=home.colab(lesson.notebook.name))
     return [Cell("markdown", f"{title}\n\n{badge}\n{rest}", cells[0].tags), *cells[1:]]
 
 
 def _with_install(cells: list[Cell], home: Home) -> list[Cell]:
-    """The installing cell before the first code cell."""
+    """Cells with the installation before the first code cell."""
     first = next(index for index, cell in enumerate(cells) if cell.kind == "code")
     install = Cell("code", INSTALL.format(address=home.address, ref=home.ref), ("install",))
     return [*cells[:first], install, *cells[first:]]
 
 
 def _with_ids(cells: list[Cell]) -> list[dict[str, Any]]:
-    """The cells as nbformat 4.5 wants them; equal cells are told apart by a counter."""
+    """The cells in nbformat 4.5; ids of equal cells get a counter."""
     seen: Counter[str] = Counter()
     result = []
     for cell in cells:
@@ -167,10 +167,10 @@ def _with_ids(cells: list[Cell]) -> list[dict[str, Any]]:
 def main() -> None:
     """Build all notebooks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repo", metavar="OWNER/NAME", help="write this address into pyproject.toml first")
+    parser.add_argument("--repo", metavar="OWNER/NAME", help="set this repository in pyproject.toml first")
     parser.add_argument("--no-solutions", action="store_true", help="leave out solutions and answers")
-    parser.add_argument("--solved", action="store_true", help="put the solutions into the stubs")
-    parser.add_argument("--out", type=Path, help="folder for the notebooks instead of chapters/")
+    parser.add_argument("--solved", action="store_true", help="replace stubs with solutions")
+    parser.add_argument("--out", type=Path, help="output folder (default: chapters/)")
     options = parser.parse_args()
     if options.repo:
         write_repository(options.repo)

@@ -1,38 +1,42 @@
-"""The tables of measurements that lessons read, and how each was made.
+"""Tables of measurements for chapters, and how each is made.
 
     python -m coordflow_mini.course.author.tables [NAME ...] [--out FOLDER]
 
-They lie in `data/`, which ships with the package.  A lesson trains one or two networks while the
-reader waits; what needs more, several seeds above all, is measured here once.
+The tables in `data/` ship with the package.  A chapter trains one or two networks while the reader waits;
+measurements that need more, several seeds above all, are made here once.
 """
 
 import argparse
 import csv
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from coordflow_mini import bitstream, decoder
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
+from coordflow_mini.course.author import film
 from coordflow_mini.course.author.chapter import CHAPTERS
-from coordflow_mini.course.lesson import alternatives, canonical, ladder, owners, scenes
+from coordflow_mini.course.lesson import canonical, ladder, owners, scenes
 from coordflow_mini.course.lesson.announce import announce
 from coordflow_mini.course.lesson.layers import alone_db
+from coordflow_mini.encoder import header_of
 from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.sweeps import sweep
 from coordflow_mini.sweeps.job import Reference
-from coordflow_mini.train import fit
+from coordflow_mini.train import default_model, fit
 from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
 
-__all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "rates", "write"]
+__all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "rates", "rungs", "write"]
 
 Row = dict[str, str | float]
 
@@ -41,9 +45,9 @@ PLAIN = ModelConfig(layers=1, motion="none", width=49, highest_frequency=8.0)  #
 
 
 def one_layer() -> Iterator[Row]:
-    """Chapter 04: one layer and the plain network of equal size, on one motion and on two; 50 frames.
+    """Chapter 04: one layer and a plain network of equal size, on clips with one and two motions, 50 frames.
 
-    background, flower: how far the recovered motion is from each true one, see `canonical.pixels_apart`.
+    background, flower: distance of the recovered motion from each true one, see `canonical.pixels_apart`.
     """
     for clip, scene in {"pan": clips.pan(frames=50), "cutout": clips.cutout(frames=50)}.items():
         times = frame_times(scene.video.time)
@@ -58,7 +62,7 @@ def one_layer() -> Iterator[Row]:
 
 
 def followed() -> Iterator[Row]:
-    """Chapter 04: twelve seeds of the short fit of one layer to two motions; distances as in `one_layer`."""
+    """Chapter 04: short fits of one layer to two motions, 12 seeds; distances as in `one_layer`."""
     scene = clips.cutout(frames=50)
     for seed in range(12):
         config = FitConfig(steps=800, batch=4096, grow=400, seed=seed)
@@ -67,10 +71,10 @@ def followed() -> Iterator[Row]:
 
 
 def layers() -> Iterator[Row]:
-    """Chapter 05: one to four layers of equal size together, and one and two of them at slower motion.
+    """Chapter 05: one to four layers of equal total size, and one and two layers on slower motion.
 
-    speed: 1 is clip:cutout, 1/3 the same with every motion three times slower, 24 frames each.
-    object: the layer that plays the flower, by `iou`.  alone_db: of the flower's layer where it is seen.
+    speed: 1 is `clip:cutout`; at 1/3 every motion is three times slower; 24 frames each.
+    object: the layer that matches the flower best, by `iou`.  alone_db: PSNR of that layer where it is seen.
     """
     for slower, counts in {1: (1, 2, 3, 4), 3: (1, 2), 12: (1, 2)}.items():
         scene = clips.cutout(frames=24 * slower)
@@ -92,11 +96,11 @@ def layers() -> Iterator[Row]:
                 yield row
 
 
-EQUAL_WIDTHS = (62, 40, 30, 24)  # of one to four layers with about as many weights together
+EQUAL_WIDTHS = (62, 40, 30, 24)  # of one to four layers, for about the same total number of weights
 
 
 def _distances(model: CoordFlow, scene: clips.Scene) -> Row:
-    """How far a one-layer model's motion is from each true one [pixels]."""
+    """Distance of a one-layer model's motion from each true one [pixels]."""
     with torch.no_grad():
         motion = model.transforms(frame_times(scene.video.time))[0]
     size = scene.video.height, scene.video.width
@@ -110,11 +114,11 @@ GAMMAS = (0.0, 0.01, 0.05, 0.1, 0.2, 1.0)
 
 
 def gamma() -> Iterator[Row]:
-    """Chapter 06: six weights of the layer loss on four clips; about ten minutes of one core.
+    """Chapter 06: six weights of the layer loss on four clips; takes about ten minutes on one core.
 
-    psnr_db, alone_db: of the blend, and of every pixel as its owner shows it.  early_db: of the batches
-    of steps 101 to 150.  decided, smallest: shares of the pixels, of those with one alpha above 0.95 and of
-    those that the smallest layer owns.  iou: mean over the true layers.
+    psnr_db, alone_db: PSNR of the blend, and of each pixel as its owner alone shows it.  early_db: PSNR of
+    the batches of steps 101 to 150.  decided, smallest: fraction of pixels with an alpha above 0.95, and of
+    pixels owned by the smallest layer.  iou: mean over the true layers.
     """
     for clip, (video, truth) in _gamma_clips().items():
         model_config = ModelConfig(width=48, layers=3 if clip == "trio" else 2)
@@ -141,7 +145,7 @@ def gamma() -> Iterator[Row]:
 
 
 def _gamma_clips() -> dict[str, tuple[Video, Any]]:
-    """Four clips of different motions, 24 frames, and which true layer is seen where, if that is known."""
+    """Four clips of 24 frames with different motions, and masks of their true layers where known."""
     cutout = clips.cutout(32, 48)
     return {
         "cutout": (cutout.video, np.stack([~cutout.masks, cutout.masks])),
@@ -151,14 +155,48 @@ def _gamma_clips() -> dict[str, tuple[Video, Any]]:
     }
 
 
+def rungs(steps: int = 3000, tuning: int = 1200) -> Iterator[Row]:
+    """Chapter 08: one fit of bunny on every rung of the ladder; takes about four minutes on 2 threads.
+
+    rung: "float32", "fp16", "rounded" (to integers), "tuned" (trained on with rounding), "priced" (the
+    library's fine-tuning).  bits: requested per weight.  bytes, bits_per_weight: of the file.
+    """
+    video = clips.load("clip:bunny", Selection(0, 96, 1, 192, 108))
+    fit_config = FitConfig(steps=steps)
+    model_config = replace(default_model(video), width=68)
+    header = header_of(video, model_config, fit_config)
+    fitted = fit(video, model_config, fit_config)
+    model, plain = fitted.model, len(bitstream.header_bytes(header))
+    weights = model.parameter_count
+
+    def row(rung: str, bits: float, size: int, decoded: CoordFlow) -> Row:
+        shown = decoded.render(frame_times(video.time), video.height, video.width).rgb
+        quality = round(psnr_db(video.frames, shown), 2)
+        rate = round(8 * size / weights, 3)
+        return {"rung": rung, "bits": bits, "bytes": size, "bits_per_weight": rate, "psnr_db": quality}
+
+    yield row("float32", 32, plain + 4 * weights, model)
+    halved = ladder.with_weights(model, [tensor.half().float() for tensor in ladder.tensors_of(model)])
+    yield row("fp16", 16, plain + 2 * weights, halved)
+    for bits in (8, 7, 6, 5, 4):
+        data = bitstream.write(header, ladder.in_bits(model, bits))
+        yield row("rounded", bits, len(data), decoder.read_model(data)[1])
+    for bits in (6, 5):
+        data = bitstream.write(header, ladder.tuned(fitted, video, bits, tuning))
+        yield row("tuned", bits, len(data), decoder.read_model(data)[1])
+    for wanted in (5.4, 5.0, 4.5, 4.0):
+        data = ladder.priced(fitted, video, header, wanted, tuning)
+        yield row("priced", wanted, len(data), decoder.read_model(data)[1])
+
+
 RATES = (0.03, 0.05, 0.075, 0.12)
 RIVALS = ("x264:medium", "x264:veryslow:psnr", "x265:medium", "x265:veryslow:psnr", "av1:6", "av1:2")
 
 
 def rates() -> Iterator[Row]:
-    """Chapter 09: bunny at four rates, against the everyday codecs; a quarter of an hour on two cores.
+    """Chapter 09: bunny at four rates against standard codecs; takes 15 minutes on two cores.
 
-    A sweep in runs/rates, which goes on where it was stopped.  codec: with preset and tune.
+    Runs a resumable sweep in runs/rates.  codec: includes preset and tune.
     """
     wanted = sweep.plan(
         ["clip:bunny"],
@@ -187,7 +225,7 @@ def rates() -> Iterator[Row]:
 
 
 def _curve(point: RatePoint) -> str:
-    """The name of a point's curve; how its pictures became RGB stays in its settings."""
+    """Name of a point's curve, without the RGB conversion, which is among its settings."""
     return curve_name(point).replace(" accurate RGB", "")
 
 
@@ -196,14 +234,14 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "followed.csv": followed,
     "layers.csv": layers,
     "gamma.csv": gamma,
-    "on_film.csv": alternatives.on_film,
-    "ladder.csv": ladder.measure,
+    "on_film.csv": film.on_film,
+    "ladder.csv": rungs,
     "rates.csv": rates,
 }
 
 
 def write(path: Path, rows: Iterator[Row]) -> None:
-    """Write rows as CSV; what a row does not have stays empty."""
+    """Write rows as CSV; missing values stay empty."""
     measured = list(rows)
     names = list(dict.fromkeys(name for row in measured for name in row))
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -213,14 +251,18 @@ def write(path: Path, rows: Iterator[Row]) -> None:
 
 
 def main() -> None:
-    """Measure all tables, or the named ones."""
+    """Measure all tables or the named ones."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TABLES)}; all by default")
-    parser.add_argument("--out", type=Path, default=CHAPTERS.parent / "data", help="folder; data/ by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(TABLES)} (default: all)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=CHAPTERS.parent / "data", help="output folder (default: data/)"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in TABLES]
     if unknown:
-        parser.error(f"there is no table {unknown[0]!r}; expected {', '.join(TABLES)}")
+        parser.error(f"unknown table {unknown[0]!r}; choose from {', '.join(TABLES)}")
     for name in options.names or TABLES:
         write(options.out / name, TABLES[name]())
         announce(f"{options.out / name}")

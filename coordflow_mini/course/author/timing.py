@@ -1,8 +1,8 @@
-"""How long a reader waits: run every chapter from top to bottom and write the time into its source.
+"""Measures the running time of each chapter and writes it into the chapter's source.
 
     python -m coordflow_mini.course.author.timing [CHAPTER ...]
 
-On 2 CPU cores with 2 threads, nothing else running; on a GPU it stamps the other time.
+Run it on an idle machine with 2 CPU cores, using 2 threads.  With a GPU, it writes the time on the GPU.
 """
 
 import argparse
@@ -13,6 +13,12 @@ import time
 from coordflow_mini.course.author.chapter import Lesson, chapter_sources, read_lesson
 from coordflow_mini.course.author.notebooks import Edition, build, read_home
 from coordflow_mini.course.lesson.announce import announce
+from coordflow_mini.lazy import lazily
+
+with lazily():
+    import nbclient
+    import nbformat
+    import torch
 
 __all__ = ["main", "run_seconds", "stamp"]
 
@@ -21,20 +27,19 @@ GPU_TIME = r"(, \d+ s on an? [^.;,]+ GPU)?"
 
 
 def run_seconds(lesson: Lesson) -> float:
-    """Wall time of the notebook from the kernel's start to its last cell [s]; raises what a cell raises."""
-    import nbformat
-    from nbclient import NotebookClient
-
+    """Wall time of the notebook [s], from the kernel's start to the last cell; re-raises errors of cells."""
     book = nbformat.reads(  # type: ignore[no-untyped-call]
         build(lesson, Edition(read_home())), as_version=4
     )
     start = time.perf_counter()
-    NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": "."}}).execute()
+    nbclient.NotebookClient(
+        book, timeout=600, kernel_name="python3", resources={"metadata": {"path": "."}}
+    ).execute()
     return time.perf_counter() - start
 
 
 def stamp(source: str, seconds: float, gpu: str = "") -> str:
-    """The chapter's text with its time, rounded up, in place of the old one.
+    """The chapter's source with the new time, rounded up, in place of the old one.
 
     >>> stamp("Running all cells, measured: not yet.", 11.2)
     'Running all cells, measured: 12 s on 2 CPU cores.'
@@ -44,7 +49,7 @@ def stamp(source: str, seconds: float, gpu: str = "") -> str:
     rounded = int(-(-seconds // 1))
     found = re.search(f"({CPU_TIME}){GPU_TIME}", source)
     if found is None:
-        raise ValueError("the first cell must say 'Running all cells, measured: not yet.'")
+        raise ValueError("the first cell must contain 'Running all cells, measured: not yet.'")
     cpu, rest = found[1], found[2] or ""
     if gpu:
         rest = f", {rounded} s on {'an' if gpu[0] in 'AEFHILMNORSX' else 'a'} {gpu} GPU"
@@ -54,9 +59,7 @@ def stamp(source: str, seconds: float, gpu: str = "") -> str:
 
 
 def _gpu_name() -> str:
-    """The short name of the GPU, or nothing."""
-    import torch
-
+    """Short name of the GPU, such as "T4", or ""."""
     if not torch.cuda.is_available() or os.environ.get("COORDFLOW_SCALE") == "cpu":
         return ""
     return (
@@ -65,9 +68,9 @@ def _gpu_name() -> str:
 
 
 def main() -> None:
-    """Time the chapters and stamp their sources."""
+    """Measure chapters and write their times into the sources."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("chapters", nargs="*", type=int, help="numbers; all of them if not given")
+    parser.add_argument("chapters", nargs="*", type=int, help="chapter numbers (default: all)")
     options = parser.parse_args()
     gpu = _gpu_name()
     os.environ.setdefault("OMP_NUM_THREADS", "2")

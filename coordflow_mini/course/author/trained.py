@@ -1,10 +1,10 @@
-"""The trained files that lessons open, and how each was made.
+"""Trained files that chapters open, and how each is made.
 
     python -m coordflow_mini.course.author.trained [NAME ...] [--film FILE] [--out FOLDER]
 
-They lie in `data/`, which ships with the package.  Making one takes minutes; with the same library,
-machine and number of threads it gives the same bytes.  One shot comes from the whole film Big Buck
-Bunny, which is too large to fetch for it: `FILM` says where to get it, and without it its file stays.
+The files in `data/` ship with the package.  Each takes minutes to make, and is the same to the byte with the
+same library, machine and number of threads.  One shot is cut from the full film Big Buck Bunny, which is too
+large to fetch automatically; see `FILM`.  Without --film its file is left as it is.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from coordflow_mini.video.clip import Video
 
 __all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "TrainedFile", "expected_header", "main"]
 
-MOST_BYTES = 60_000  # of one file: the repository keeps all of them, forever
+MOST_BYTES = 60_000  # per file: the repository keeps every version
 
 
 FILM = "film"  # resources/bbb.mp4 in moviepy_10_minutes.zip, in the source distribution of moviepy 2.1.1
@@ -31,14 +31,14 @@ FILM_SHA256 = "475fbbf34c4c367998f80c29ea03b15a743941179b12da3373fc6706e68621d0"
 
 @dataclass(frozen=True)
 class TrainedFile:
-    """One file: a clip of `clips.catalog` or `FILM`, its frames, and how they are encoded."""
+    """Clip (of the catalog, or `FILM`), frames and recipe of one file."""
 
     clip: str
     recipe: Recipe
     selection: Selection = field(default_factory=Selection)
 
     def source(self, film: Path | None = None) -> Video:
-        """The frames that are encoded.  Raises ValueError if they are of the film and it is not that file."""
+        """The frames to encode.  Raises ValueError if they need the film and `film` is not that file."""
         if self.clip != FILM:
             return clips.load(self.clip, self.selection)
         if film is None or hashlib.sha256(film.read_bytes()).hexdigest() != FILM_SHA256:
@@ -47,13 +47,13 @@ class TrainedFile:
 
 
 TRAINED = {
-    "bunny.cfv": TrainedFile(  # what `coordflow demo` makes
+    "bunny.cfv": TrainedFile(  # the same settings as `coordflow demo`
         "clip:bunny",
         Recipe(bpp=0.075, fit=FitConfig(steps=3000), codec=CodecConfig(steps=1200)),
         Selection(0, 96, 1, 192, 108),
     ),
-    "cutout.cfv": TrainedFile("clip:cutout", Recipe(bpp=0.8)),  # the ten lines of the package's docstring
-    "squirrel.cfv": TrainedFile(  # a camera that follows: the ground moves, the animal does not
+    "cutout.cfv": TrainedFile("clip:cutout", Recipe(bpp=0.8)),  # the example in the package docstring
+    "squirrel.cfv": TrainedFile(  # the camera follows the animal: it stays in place and the ground moves
         FILM,
         Recipe(bpp=0.25, fit=FitConfig(steps=2500), codec=CodecConfig(steps=1000)),
         Selection(10_367, 10_409, 1, 160, 90),
@@ -62,26 +62,28 @@ TRAINED = {
 
 
 def expected_header(recipe: Recipe, video: Video) -> Header:
-    """What a file that this version makes by the recipe says about itself; video: its source."""
+    """Header of the file that this version makes from the recipe; video: its source."""
     return encoder.header_of(video, encoder.plan(video, recipe).model, recipe.fit)
 
 
 def main() -> None:
-    """Make the files that are asked for."""
+    """Make all files or the named ones."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(TRAINED)}; all if not given")
     parser.add_argument(
-        "--film", type=Path, help="bbb.mp4, the whole film; its shots are left as they are without"
+        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(TRAINED)} (default: all)"
     )
-    parser.add_argument("--out", type=Path, default=CHAPTERS.parent / "data", help="folder for the files")
+    parser.add_argument("--film", type=Path, help="the full film, bbb.mp4; without it, its shots are skipped")
+    parser.add_argument(
+        "--out", type=Path, default=CHAPTERS.parent / "data", help="output folder (default: data/)"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(TRAINED):
-        parser.error(f"there is no recipe for {', '.join(sorted(unknown))}; known are {', '.join(TRAINED)}")
+        parser.error(f"unknown file {', '.join(sorted(unknown))}; choose from {', '.join(TRAINED)}")
     console = Console()
     for name in options.names or TRAINED:
         wanted = TRAINED[name]
         if wanted.clip == FILM and options.film is None and not options.names:
-            console.say(f"{options.out / name}: left as it is, for want of --film")
+            console.say(f"{options.out / name}: skipped, needs --film")
             continue
         with console.training() as on_step:
             made = encoder.compress(wanted.source(options.film), wanted.recipe, on_step=on_step)

@@ -12,12 +12,12 @@ from coordflow_mini.measure import metrics
 from coordflow_mini.video.clip import Video
 
 CLIP = Video(np.zeros((5, 6, 10, 3), np.uint8))  # 300 pixels in 5 frames, 900 bytes
-SIZE = 71  # bytes; no quotient below is a whole number
+SIZE = 71  # bytes; chosen so that no ratio below is an integer
 
 
 @exercise(chapter=0, stand_in=metrics.bits_per_pixel)
 def bits_per_pixel(theirs: Any) -> None:
-    """The rate of a file of so many bytes: bits over pixels."""
+    """Rate of a file of `SIZE` bytes: bits over pixels."""
     frame, pixels, bits = CLIP.height * CLIP.width, CLIP.pixels, 8 * SIZE
     diagnose(
         answer(theirs, SIZE, CLIP, shape=()),
@@ -29,7 +29,7 @@ def bits_per_pixel(theirs: Any) -> None:
             "once.": bits / (3 * pixels),
             "You forget the frames: the file holds all of them, so divide by all their pixels.": bits / frame,
             "You forget the size of a frame: it has height times width pixels.": bits / CLIP.time,
-            "You have it upside down: this is pixels per bit.": pixels / bits,
+            "Your fraction is inverted: this is pixels per bit.": pixels / bits,
             "You round to whole bits; // does that, / does not.": bits // pixels,
             "You count bytes, not bits, and every pixel three times.": SIZE / (3 * pixels),
             "You count bytes, not bits, and the pixels of one frame only.": SIZE / frame,
@@ -39,7 +39,7 @@ def bits_per_pixel(theirs: Any) -> None:
 
 @exercise(chapter=0, stand_in=opening.compression_factor)
 def compression_factor(theirs: Any) -> None:
-    """How many times larger the clip is as plain RGB."""
+    """Ratio of the clip's size as plain RGB to the file's size."""
     frame, pixels, raw = CLIP.height * CLIP.width, CLIP.pixels, CLIP.frames.size
     diagnose(
         answer(theirs, SIZE, CLIP, shape=()),
@@ -47,37 +47,37 @@ def compression_factor(theirs: Any) -> None:
         {
             "You forget the channels: a pixel of plain RGB takes three bytes.": pixels / SIZE,
             "You forget the frames: the clip has more than one.": 3 * frame / SIZE,
-            "You have it upside down: this is the part that is left over.": SIZE / raw,
-            "You count the clip in bits and the file in bytes. Take one unit for both.": 8 * raw / SIZE,
-            "You count the clip in bytes and the file in bits. Take one unit for both.": raw / (8 * SIZE),
-            "You give the part that is saved; asked for is how many times larger the clip is.": 1
+            "Your fraction is inverted: this is the fraction that remains.": SIZE / raw,
+            "You count the clip in bits and the file in bytes. Use the same unit for both.": 8 * raw / SIZE,
+            "You count the clip in bytes and the file in bits. Use the same unit for both.": raw / (8 * SIZE),
+            "You return the fraction that is saved; return how many times larger the clip is.": 1
             - SIZE / raw,
-            "You round to a whole number; // does that, / does not.": raw // SIZE,
-            "You give bits per pixel again.": 8 * SIZE / pixels,
-            "You have it upside down, and forget that a pixel takes three bytes.": SIZE / pixels,
+            "You round to an integer; // does that, / does not.": raw // SIZE,
+            "You return bits per pixel again.": 8 * SIZE / pixels,
+            "Your fraction is inverted, and you forget that a pixel takes three bytes.": SIZE / pixels,
         },
     )
 
 
 @exercise(chapter=0, stand_in=opening.switch_off)
 def switch_off(theirs: Any) -> None:
-    """One frame, in which middle gray takes the place of a layer."""
+    """One frame with a layer replaced by middle gray."""
     colors, alpha = _layers()
     pictures = _wrong_pictures(colors, alpha, off=1)
     found = answer(theirs, colors, alpha, 1)
     if found.shape == colors.shape:
-        raise Mistake("You return a picture for each layer; sum them up over the layers.")
+        raise Mistake("You return one picture per layer; sum over the layers.")
     if found.shape != colors.shape[1:]:
         raise Mistake(
-            f"Your result has the shape {list(found.shape)}, expected that of a picture: "
+            f"Your result has the shape {list(found.shape)}, expected the shape of a picture, "
             f"{list(colors.shape[1:])}."
         )
     otherwise = (
-        "This is not the picture. Go through one pixel: which share has each layer, which color, "
+        "This is not the right picture. Follow one pixel: which share and which color does each layer have, "
         "and what does the layer that is off show instead of its color?"
     )
     _diagnose_picture(found, opening.switch_off(colors, alpha, 1), pictures, otherwise)
-    always = "It is right for layer 1 only: switch off the layer that `off` names."
+    always = "This is right for layer 1 only: switch off the layer with the index `off`."
     for off in (0, 2):
         found = answer(theirs, colors, alpha, off, shape=tuple(colors.shape[1:]))
         _diagnose_picture(found, opening.switch_off(colors, alpha, off), {}, always)
@@ -92,42 +92,39 @@ def _layers() -> tuple[Tensor, Tensor]:
 
 
 def _wrong_pictures(colors: Tensor, alpha: Tensor, off: int) -> dict[str, Tensor]:
-    """What typical mistakes make of a frame."""
+    """Results of typical mistakes."""
     weighted, share, gray = alpha[..., None] * colors, alpha[off][..., None], opening.GRAY
     blend = weighted.sum(dim=0)
     others = blend - weighted[off]
     return {
-        "Nothing is switched off: this is the whole frame.": blend,
-        "You leave the share of the layer empty, which is black. Put in what the gray is worth there: "
-        "its share times 128.": others,
-        "You hand the share of the layer to the others. They are not asked for a good color there; leave "
-        "their shares alone and let gray take the free one.": others / (1 - share),
-        "You keep the layer that should go, and switch off the others.": weighted[off] + gray * (1 - share),
-        "You show this layer alone; it is the one that should go.": weighted[off],
-        "You add gray everywhere. It takes the share of the layer that is off, no more: alpha times "
-        "128.": others + gray,
-        "You replace where the layer has most of the pixel and leave the rest. Alpha is a share, so no "
-        "threshold is needed: the layer's color becomes gray, its share stays.": torch.where(
+        "Nothing is switched off: this is the full frame.": blend,
+        "You leave the layer's share black. Add gray there, weighted by the share: share times 128.": others,
+        "You give the layer's share to the others, which need not have a sensible color there. Leave "
+        "their shares alone and give the free one to gray.": others / (1 - share),
+        "You keep the layer that should go and switch off the others.": weighted[off] + gray * (1 - share),
+        "You show only this layer; it is the one that should go.": weighted[off],
+        "You add gray everywhere. Gray only gets the share of the layer that is off: alpha times 128.": others
+        + gray,
+        "You replace only pixels of which the layer has the most. Alpha is a share, so no threshold is "
+        "needed: the layer's color becomes gray and its share stays.": torch.where(
             share > 0.5, torch.tensor(float(gray)), blend
         ),
-        "You subtract the layer's color at full strength; it was seen with the weight alpha.": blend
-        - colors[off],
+        "You subtract the layer's full color; it contributes with the weight alpha.": blend - colors[off],
         "You average the other layers' colors without their shares.": (
             colors.float().sum(dim=0) - colors[off]
         )
         / (len(colors) - 1),
-        "Your values run from 0 to 1; the layers' colors, and so your picture's, run to 255.": (
+        "Your values run from 0 to 1; colors of layers and of your picture run from 0 to 255.": (
             others + gray * share
         )
         / 255,
-        "Gray comes in with 0.5, but colors here run from 0 to 255: middle gray is 128.": others
-        + 0.5 * share,
+        "Your gray is 0.5, but colors here run from 0 to 255: middle gray is 128.": others + 0.5 * share,
         "You set the layer's alpha to gray instead of its color.": others + gray * colors[off],
     }
 
 
 def _diagnose_picture(found: Tensor, right: Tensor, wrong: dict[str, Tensor], otherwise: str) -> None:
-    """`diagnose` on a scale on which rounding to whole gray levels is no mistake."""
+    """`diagnose` with a tolerance for rounding to whole gray levels."""
     scaled = {message: picture / 255 for message, picture in wrong.items()}
     diagnose(found / 255, right / 255, scaled, otherwise=otherwise, tolerance=2.5e-3)
 
@@ -142,20 +139,20 @@ CURES = {
 
 @exercise(chapter=0, stand_in=CURES)
 def which_cure(theirs: Any) -> None:
-    """What helps against which message."""
+    """The cure for each error message."""
     if not isinstance(theirs, dict) or theirs.keys() != CURES.keys():
         raise Mistake('Your answer must look like {"A": "...", "B": "...", "C": "...", "D": "..."}.')
     unknown = sorted(str(cure) for cure in theirs.values() if cure not in CURES.values() and cure is not ...)
     if unknown:
-        raise Mistake(f"{unknown[0]!r} is none of the four cures: {', '.join(map(repr, CURES.values()))}.")
+        raise Mistake(f"{unknown[0]!r} is not one of the four cures: {', '.join(map(repr, CURES.values()))}.")
     if theirs["A"] == "another kernel" or theirs["B"] == "run the cells above":
         raise Mistake(
-            "A is about a name that a cell of this notebook gives, B about a package that this Python "
-            "does not have. Which of them can another cell cure?"
+            "A is about a name that a cell of this notebook defines, B about a package that this Python "
+            "lacks. Which of them can another cell cure?"
         )
     if theirs["C"] == "upgrade" or theirs["D"] == "copy the file again":
         raise Mistake(
-            "One file is damaged, the other whole but from a newer library. Which message says that bytes "
+            "One file is damaged, the other intact but from a newer library. Which message says that bytes "
             "are missing?"
         )
     if theirs != CURES:

@@ -15,7 +15,7 @@ from coordflow_mini.show.figure import Pixels
 
 @exercise(chapter=1, stand_in=images.psnr)
 def psnr(theirs: Any) -> None:
-    """How alike two 8-bit pictures are [dB]."""
+    """PSNR of two 8-bit pictures [dB]."""
     first, second = _two_pictures()
     found = _number(theirs, first, second)
     diagnose(
@@ -23,12 +23,12 @@ def psnr(theirs: Any) -> None:
         images.psnr(first, second),
         _wrong_psnrs(first, second),
         otherwise=f"Your result is {float(found):.4g} dB, expected {images.psnr(first, second):.4g} dB. Go "
-        "step by step: differences, their squares, the mean of all of them, then 10 log10(255² / mean).",
+        "step by step: differences, their squares, the mean of all squares, then 10 log10(255² / mean).",
     )
 
 
 def _two_pictures() -> tuple[Pixels, Pixels]:
-    """Two pictures up to 28 levels apart, by other amounts in each channel and row; none reaches 255."""
+    """Two pictures up to 28 levels apart, differently in each channel and row; neither reaches 255."""
     rows, columns, channels = np.meshgrid(range(6), range(9), range(3), indexing="ij")
     first = 40 + 21 * rows + 9 * columns + 5 * channels
     apart = (7 * rows + 5 * columns + 11 * channels) % 37 - 18 + 2 * rows * (channels - 1)
@@ -40,7 +40,7 @@ def _decibels(ratio: Any) -> Any:
 
 
 def _wrong_psnrs(first: Pixels, second: Pixels) -> dict[str, Any]:
-    """What typical mistakes make of two pictures."""
+    """Results of typical mistakes."""
     apart = first.astype(float) - second
     error, wrapped = np.mean(apart**2), first - second
     rows, channels = np.mean(apart**2, axis=(1, 2)), np.mean(apart**2, axis=(0, 1))
@@ -54,48 +54,48 @@ def _wrong_psnrs(first: Pixels, second: Pixels) -> dict[str, Any]:
         "Your peak is 1, but these pictures run from 0 to 255: put 255² above the mean.": _decibels(
             1 / error
         ),
-        "You divide the pictures by 255 and still use the peak 255. Either, not both.": _decibels(
+        "You divide the pictures by 255 and still use the peak 255. Do one or the other.": _decibels(
             255**4 / error
         ),
-        "Your peak is the largest value in the picture. It is 255 for any 8-bit picture, or a dark picture "
-        "would be judged by another measure.": _decibels(float(first.max()) ** 2 / error),
+        "Your peak is the largest value in the picture. Use 255 for any 8-bit picture, or a dark picture "
+        "would be measured differently.": _decibels(float(first.max()) ** 2 / error),
         "You take the natural logarithm. Decibels use log10.": 10 * math.log(255**2 / error),
         "You forget the factor 10: these are bels, not decibels.": math.log10(255**2 / error),
-        "You square the peak and use the factor 20. It is 20 log10(255 / root of the mean), or "
+        "You square the peak and use the factor 20. Use 20 log10(255 / root of the mean) or "
         "10 log10(255² / mean).": 20 * math.log10(255**2 / error),
-        "You forget to square the peak: 255² above, since the mean below is one of squares.": _decibels(
+        "You forget to square the peak: the mean below is one of squares, so use 255² above.": _decibels(
             255 / error
         ),
-        "Your fraction is upside down: a smaller error must give more decibels.": _decibels(error / 255**2),
-        "You take the mean of absolute differences; PSNR wants the mean of squares.": _decibels(
+        "Your fraction is inverted: a smaller error must give more decibels.": _decibels(error / 255**2),
+        "You take the mean of absolute differences; PSNR uses the mean of squares.": _decibels(
             255**2 / np.mean(abs(apart))
         ),
-        "You take the root of the mean square, but 10 log10 wants the mean square itself.": _decibels(
+        "You take the root of the mean square, but 10 log10 needs the mean square itself.": _decibels(
             255**2 / np.sqrt(error)
         ),
-        "You add the squares up; PSNR wants their mean, or large pictures would look worse.": _decibels(
+        "You sum the squares; PSNR uses their mean, or large pictures would look worse.": _decibels(
             255**2 / np.sum(apart**2)
         ),
-        "You take the mean of one PSNR per color channel. Take the mean of all squares first, then the "
+        "You average one PSNR per color channel. Take the mean of all squares first, then the "
         "logarithm, once.": np.mean(_decibels(255**2 / channels)),
-        "You take the mean of one PSNR per row: metrics.psnr_db takes a clip, and a picture's rows are no "
+        "You average one PSNR per row: metrics.psnr_db expects a clip, and took the picture's rows for "
         "frames. Take the mean of all squares, then the logarithm.": np.mean(_decibels(255**2 / rows)),
     }
 
 
 def _number(theirs: Any, *arguments: Any) -> Tensor:
-    """What the learner's function returns, as one number."""
+    """Result of the learner's function, which must be one number."""
     found = answer(theirs, *arguments)
     if found.numel() != 1:
         raise Mistake(
-            f"Your function returns {found.numel()} numbers, of shape {list(found.shape)}; one is asked for."
+            f"Your function returns {found.numel()} numbers, of shape {list(found.shape)}; return one."
         )
     return found.reshape(())
 
 
 @exercise(chapter=1, stand_in=images.count_weights)
 def count_weights(theirs: Any) -> None:
-    """How many weights and biases a perceptron has."""
+    """Number of weights and biases of a perceptron."""
     sizes = [3, 7, 5, 4]
     pairs = list(pairwise(sizes))
     weights = sum(a * b for a, b in pairs)
@@ -104,34 +104,32 @@ def count_weights(theirs: Any) -> None:
         found,
         images.count_weights(sizes),
         {
-            "You forget the biases: every neuron adds one number of its own to its weighted sum.": weights,
-            "You count one bias for each layer; there is one for each neuron.": weights + len(pairs),
-            "You count biases of the inputs: numbers that come in are not computed, so only the layers "
-            "after them have biases.": weights + sum(sizes),
-            "You count a bias for each number that comes into a layer; there is one for each that comes "
-            "out.": sum(a * (b + 1) for a, b in pairs),
-            "You count neurons. Each neuron holds one weight for every number that comes in, and a "
-            "bias.": sum(sizes),
-            "You count the neurons of the layers, which are the biases. Add one weight for each pair of a "
-            "neuron and a number that comes into it.": sum(sizes[1:]),
+            "You forget the biases: each neuron adds one number of its own to its weighted sum.": weights,
+            "You count one bias per layer; there is one per neuron.": weights + len(pairs),
+            "You count biases of the inputs: inputs are not computed, so only the layers after them "
+            "have biases.": weights + sum(sizes),
+            "You count one bias per input of a layer; there is one per output.": sum(
+                a * (b + 1) for a, b in pairs
+            ),
+            "You count neurons. Each neuron has one weight per input, and a bias.": sum(sizes),
+            "You count the neurons of the layers, which are the biases. Add one weight for each neuron "
+            "and input.": sum(sizes[1:]),
             "You leave out the last layer: the outputs have weights and biases, too.": images.count_weights(
                 sizes[:-1]
             ),
             "You leave out the first layer, from the inputs to the first hidden layer.": images.count_weights(
                 sizes[1:]
             ),
-            "You multiply all sizes with each other; only neighboring layers are connected.": math.prod(
-                sizes
-            ),
+            "You multiply all sizes together; only neighboring layers are connected.": math.prod(sizes),
         },
         otherwise=f"For sizes {sizes} your result is {float(found):g}, expected "
-        f"{images.count_weights(sizes)}. Take the layers one by one, each with its inputs and outputs.",
+        f"{images.count_weights(sizes)}. Go layer by layer, each with its inputs and outputs.",
     )
     other = [2, 6, 6, 6, 3]
     diagnose(
         _number(theirs, other),
         images.count_weights(other),
-        otherwise=f"Right for sizes {sizes}, but not for {other}: any number of layers must do.",
+        otherwise=f"Right for sizes {sizes}, but not for {other}: it must work for any number of layers.",
     )
 
 
@@ -146,19 +144,19 @@ def features(theirs: Any) -> None:
         found,
         images.features(points, waves),
         _wrong_features(points, waves),
-        otherwise="Your numbers are wrong. For one point and one wave: the phase is π(fx x + fy y); first "
-        "come the sines of all waves, then their cosines.",
+        otherwise="Your numbers are wrong. For one point and one wave, the phase is π(fx x + fy y); "
+        "return the "
+        "sines of all waves first, then their cosines.",
     )
 
 
 def _check_feature_shape(found: Tensor) -> None:
-    """Name the mistake that a wrong shape gives away: 4 points and 3 waves should make [4, 6]."""
+    """Diagnose a wrong shape: 4 points and 3 waves should give [4, 6]."""
     reasons = {
-        (4, 3): "you return the sines or the cosines alone; both are wanted, side by side",
-        (4, 12): "you take sines of x and y apart from each other. A plane wave has one phase: add up "
-        "fx x + fy y first",
-        (4, 2): "the waves are summed up; every wave is a feature of its own",
-        (8, 3): "sines and cosines are stacked as more places; put them side by side, with dim=-1",
+        (4, 3): "you return only sines or only cosines; return both, side by side",
+        (4, 12): "you take sines of x and y separately. A plane wave has one phase: add fx x + fy y first",
+        (4, 2): "you sum over the waves; each wave is a feature of its own",
+        (8, 3): "you stack sines and cosines as additional points; put them side by side, with dim=-1",
         (2, 4, 3): "use torch.cat with dim=-1 to put sines and cosines side by side, not torch.stack",
         (4, 3, 2): "use torch.cat with dim=-1 to put sines and cosines side by side, not torch.stack",
         (4, 2, 3): "use torch.cat with dim=-1 to put sines and cosines side by side, not torch.stack",
@@ -171,7 +169,7 @@ def _check_feature_shape(found: Tensor) -> None:
 
 
 def _wrong_features(points: Tensor, waves: Tensor) -> dict[str, Tensor]:
-    """What typical mistakes make of points and waves."""
+    """Results of typical mistakes."""
     turns = points @ waves
 
     def both(phase: Tensor) -> Tensor:
@@ -185,16 +183,16 @@ def _wrong_features(points: Tensor, waves: Tensor) -> dict[str, Tensor]:
         "You use 2π; these are *half*-waves per unit, and one half-wave is π radians.": both(
             2 * math.pi * turns
         ),
-        "You multiply by 180 instead of π: torch.sin wants radians.": both(180 * turns),
-        "Your cosines come first. The order matters, since a trained network counts on it: all sines, then "
-        "all cosines.": torch.cat([cosines, sines], dim=-1),
+        "You multiply by 180 instead of π: torch.sin expects radians.": both(180 * turns),
+        "Your cosines come first. The order matters to trained networks: all sines, then all "
+        "cosines.": torch.cat([cosines, sines], dim=-1),
         "You return the sines twice.": torch.cat([sines, sines], dim=-1),
         "You return the cosines twice.": torch.cat([cosines, cosines], dim=-1),
-        "Sine and cosine of each wave stand next to each other; wanted are all sines, then all "
+        "You put sine and cosine of each wave next to each other; return all sines, then all "
         "cosines.": torch.stack([sines, cosines], dim=-1).flatten(1),
-        "You add the sines of x and y. A plane wave is one sine of one phase: add up fx x + fy y "
+        "You add the sines of x and y. A plane wave is one sine of one phase: add fx x + fy y "
         "first.": torch.cat([x.sin() + y.sin(), x.cos() + y.cos()], dim=-1),
-        "You multiply the sines of x and y. A plane wave is one sine of one phase: add up fx x + fy y "
+        "You multiply the sines of x and y. A plane wave is one sine of one phase: add fx x + fy y "
         "first.": torch.cat([x.sin() * y.sin(), x.cos() * y.cos()], dim=-1),
         "You have x and y swapped: the first row of waves belongs to x.": both(
             math.pi * points.flip(-1) @ waves
@@ -205,7 +203,7 @@ def _wrong_features(points: Tensor, waves: Tensor) -> dict[str, Tensor]:
 
 @exercise(chapter=1, stand_in=images.sine_layer)
 def sine_layer(theirs: Any) -> None:
-    """A layer of SIREN: sin(factor (inputs W + b))."""
+    """A SIREN layer: sin(factor (inputs W + b))."""
     inputs = torch.tensor([[0.2, -0.5, 0.7], [0.9, 0.3, -0.1]])
     weight = torch.tensor([[0.11, -0.2, 0.05, 0.3], [0.02, 0.4, -0.13, 0.21], [-0.3, 0.08, 0.17, 0.1]])
     bias, factor = torch.tensor([0.1, -0.06, 0.04, 0.09]), 7.0
@@ -215,14 +213,13 @@ def sine_layer(theirs: Any) -> None:
         found,
         images.sine_layer(inputs, weight, bias, factor),
         {
-            "Your factor misses the bias: it multiplies the whole weighted sum, bias included.": torch.sin(
-                factor * summed + bias
-            ),
+            "Your factor leaves out the bias: it multiplies the whole weighted sum, bias "
+            "included.": torch.sin(factor * summed + bias),
             "You leave out the factor: it multiplies the weighted sum inside the sine.": torch.sin(
                 summed + bias
             ),
             "You forget the bias.": torch.sin(factor * summed),
-            "Your factor stands outside of the sine, where it makes the wave taller; inside it makes it "
+            "Your factor is outside the sine, where it makes the wave taller; inside, it makes it "
             "faster.": factor * torch.sin(summed + bias),
             "You add the bias after the sine; it belongs to the weighted sum inside.": torch.sin(
                 factor * summed
@@ -240,7 +237,7 @@ def sine_layer(theirs: Any) -> None:
         "factor, then the sine.",
     )
     if not close(answer(theirs, inputs, weight, bias), images.sine_layer(inputs, weight, bias)):
-        raise Mistake("Right with a factor given, but without one it should be 30: keep factor=30.0.")
+        raise Mistake("Right for a given factor, but the default should be 30: keep factor=30.0.")
 
 
 NONE, ONE_WAY, GOOD, FAST = "no encoding", "waves in x only", "waves up to 32", "waves up to 128"
@@ -249,32 +246,32 @@ ENCODINGS = dict(zip("ABCD", images.scrambled([NONE, ONE_WAY, GOOD, FAST]), stri
 
 @exercise(chapter=1, stand_in=ENCODINGS)
 def which_encoding(theirs: Any) -> None:
-    """Which picture was made by which encoding."""
+    """The encoding behind each picture."""
     if not isinstance(theirs, dict) or theirs.keys() != ENCODINGS.keys():
         raise Mistake('Your answer must look like {"A": "...", "B": "...", "C": "...", "D": "..."}.')
     if ... in theirs.values():
-        raise Mistake("Put an encoding in place of each of the dots.")
+        raise Mistake("Replace all dots by encodings.")
     known = ", ".join(map(repr, sorted(ENCODINGS.values())))
     for encoding in theirs.values():
         if encoding not in ENCODINGS.values():
-            raise Mistake(f"{str(encoding)!r} is none of the four encodings: {known}.")
+            raise Mistake(f"{str(encoding)!r} is not one of the four encodings: {known}.")
     if len(set(theirs.values())) < len(ENCODINGS):
-        raise Mistake("Each encoding made one picture; put another one behind each letter.")
-    chosen = {encoding: ENCODINGS[letter] for letter, encoding in theirs.items()}  # theirs -> the true one
+        raise Mistake("Each encoding made one picture; use each of them once.")
+    chosen = {encoding: ENCODINGS[letter] for letter, encoding in theirs.items()}  # chosen -> true
     if chosen[ONE_WAY] != ONE_WAY:
         raise Mistake(
-            "One of the pictures does not change at all from top to bottom. What must a network not know to "
-            "draw that?"
+            "One picture does not change at all from top to bottom. Which input is missing for such a "
+            "picture?"
         )
     if chosen[NONE] == FAST:
         raise Mistake(
-            "You take the noisy picture for the one without an encoding. Noise needs fast waves; a blur is "
-            "what is left without them."
+            "You take the noisy picture for the one without an encoding. Noise needs fast waves; without "
+            "them, only a blur is left."
         )
     if chosen[FAST] == GOOD:
         raise Mistake(
-            "Two pictures have their pixels right, and you have them swapped: the faster the waves, the more "
-            "they can do *between* the pixels that nobody asked for."
+            "Two pictures get the pixels right, and you have them swapped: the faster the waves, the more "
+            "they can do *between* the pixels."
         )
     if chosen != {encoding: encoding for encoding in chosen}:
         raise Mistake("Look for the blurred picture: without fast waves no edge gets sharp.")

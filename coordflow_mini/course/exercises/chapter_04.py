@@ -16,23 +16,23 @@ MOTION = torch.tensor([0.3, 0.5, 0.15, -0.1])  # scale 1.35, 29 degrees: every m
 
 @exercise(chapter=4, stand_in=canonical.start_at_identity)
 def start_at_identity(theirs: Any) -> None:
-    """A flow network that says "no motion" at first, but learns."""
+    """A flow network that starts at "no motion" and can learn."""
     flow, inputs = _flow(), _inputs()
     fresh, last_bias = flow(inputs).detach(), list(flow.parameters())[-1].detach().clone()
     changed = call(theirs, flow)
     if changed is None:
-        raise Mistake("Your function returns None. Is the return missing? Hand back the flow network.")
+        raise Mistake("Your function returns None. Is the return missing? Return the flow network.")
     if not isinstance(changed, nn.Module):
-        raise Mistake(f"Your function returns a {type(changed).__name__}; hand back the flow network itself.")
+        raise Mistake(f"Your function returns a {type(changed).__name__}; return the flow network itself.")
     start = answer(changed, inputs, shape=(4, 4))
     if not _near(start, torch.zeros(4)):
         raise Mistake(_why_not_still(start, fresh, last_bias))
     if not _learns(changed, inputs):
         raise Mistake(
             "Your flow starts at the identity but can never follow a motion, since all its weights are 0. "
-            "Then the hidden numbers are 0, so the last layer's weights get no gradient; and the first "
-            "layer's gradient passes through them and is 0, too. Only the last bias learns: one motion for "
-            "all frames. Leave the first layer random."
+            "Then the hidden values are 0, so the last layer's weights get no gradient, and the first "
+            "layer's gradient passes through those weights and is 0, too. Only the last bias learns: one "
+            "motion for all frames. Leave the first layer random."
         )
 
 
@@ -41,14 +41,14 @@ def _near(found: Tensor, wanted: Tensor) -> bool:
 
 
 def _why_not_still(start: Tensor, fresh: Tensor, last_bias: Tensor) -> str:
-    """What is wrong with a flow whose start is not the identity."""
+    """Message for a flow that does not start at the identity."""
     if _near(start, torch.tensor([1.0, 0, 0, 0])):
         return (
-            "Your flow starts with 1 as its first number. That would be right for s, but the first number is "
-            "log s, and log 1 = 0. With 1 every pixel looks 2.7 times as far from the center."
+            "The first output of your flow starts at 1. That would be right for s, but it is log s, and "
+            "log 1 = 0. With 1, every pixel looks 2.7 times as far from the center."
         )
     if _near(start, fresh):
-        return "Nothing has changed: your flow starts with the random motion it came with."
+        return "Nothing has changed: your flow still starts at its random motion."
     if _near(start, last_bias):
         return (
             "The weights of the last layer are (nearly) 0, but its bias still moves everything. It must be "
@@ -56,13 +56,13 @@ def _why_not_still(start: Tensor, fresh: Tensor, last_bias: Tensor) -> str:
         )
     numbers = ", ".join(f"{value:.2g}" for value in start[0].tolist())
     return (
-        f"Your flow starts with a motion: at t = -1 it gives ({numbers}). All four numbers must be (nearly) "
-        "0 at every time. Which layer decides that?"
+        f"Your flow starts at a motion: at t = -1 it returns ({numbers}). All four numbers must be (nearly) "
+        "0 at all times. Which layer determines that?"
     )
 
 
 def _flow() -> nn.Sequential:
-    """A flow network with weights that are no accident."""
+    """A flow network with fixed weights."""
     flow = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 4))
     with torch.no_grad():
         for index, parameter in enumerate(flow.parameters()):
@@ -72,13 +72,13 @@ def _flow() -> nn.Sequential:
 
 
 def _inputs() -> Tensor:
-    """What a flow network sees of four times, [4, 3]: t, sin(π/2 t), cos(π/2 t)."""
+    """Inputs of a flow network at four times, [4, 3]: t, sin(π/2 t), cos(π/2 t)."""
     times = frame_times(4)
     return torch.stack([times, torch.sin(times * torch.pi / 2), torch.cos(times * torch.pi / 2)], dim=-1)
 
 
 def _learns(flow: nn.Module, inputs: Tensor) -> bool:
-    """Whether three steps of gradient descent make different times move differently."""
+    """True if three steps of gradient descent make the motion depend on time."""
     target = inputs[:, :1] * MOTION
     optimizer = torch.optim.SGD(flow.parameters(), lr=0.5)
     for _ in range(3):
@@ -92,7 +92,7 @@ def _learns(flow: nn.Module, inputs: Tensor) -> bool:
 
 
 class _Counted:
-    """A flow that counts at how many times it is evaluated."""
+    """A flow that counts the times t at which it is evaluated."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -105,9 +105,11 @@ class _Counted:
 
 @exercise(chapter=4, stand_in=canonical.gather)
 def gather(theirs: Any) -> None:
-    """Canonical places of pixels of many frames, with one evaluation of the flow per frame."""
+    """Canonical coordinates of pixels of many frames, with one evaluation of the flow per frame."""
     flow, times = _Counted(), frame_times(4)
-    frame = torch.tensor([2, 0, 3, 2])  # as many pixels as frames: a mix-up of the two shows by its result
+    frame = torch.tensor(
+        [2, 0, 3, 2]
+    )  # as many pixels as frames, so that a mix-up shows in values, not in shapes
     points = torch.tensor([[0.4, 0.1], [-0.6, 0.3], [0.2, -0.5], [0.9, 0.6]])
     found = answer(theirs, flow, times, frame, points)
     all_motions = flow(times)
@@ -121,22 +123,23 @@ def gather(theirs: Any) -> None:
             "pixel's own frame.": similarity.apply(all_motions, points),
             "You index the wrong axis. Motions are [frames, 4]: the frame chooses the row, "
             "transforms[frame], not the column.": similarity.apply(all_motions[:, frame], points),
-            "You give the flow the numbers of the frames. It wants their times, from -1 to "
-            "1.": similarity.apply(flow(frame), points),
-            "You rearrange the points by their frames. The points stay as they are; each one needs the "
+            "You pass frame indices to the flow. It expects times from -1 to 1.": similarity.apply(
+                flow(frame), points
+            ),
+            "You reorder the points by their frames. Leave the points as they are; each one needs the "
             "motion of its frame.": similarity.apply(all_motions, points[frame]),
-            "You go the wrong way. The flow leads from the frame to the canonical picture; apply it as it "
-            "is, not its inverse.": similarity.apply(similarity.inverse(all_motions)[frame], points),
+            "You go the wrong way. The flow leads from the frame to the canonical picture; apply it "
+            "directly, not its inverse.": similarity.apply(similarity.inverse(all_motions)[frame], points),
             "You move all pixels by the first frame's motion.": similarity.apply(all_motions[:1], points),
         },
-        otherwise="The places are not right. Two steps: the motion of each pixel's own frame, [pixels, 4], "
-        "then similarity.apply on the points.",
+        otherwise="The coordinates are wrong. Two steps: the motion of each pixel's own frame, [pixels, 4], "
+        "then similarity.apply to the points.",
     )
     _check_more_pixels(theirs)
 
 
 def _check_places_shape(found: Tensor, frames: int, pixels: int) -> None:
-    """Raise Mistake unless this is [pixels, 2]; name what it is instead."""
+    """Diagnose any shape other than [pixels, 2]."""
     shape = tuple(found.shape)
     if shape == (frames, pixels, 2):
         raise Mistake(
@@ -150,7 +153,7 @@ def _check_places_shape(found: Tensor, frames: int, pixels: int) -> None:
 
 
 def _check_more_pixels(theirs: Any) -> None:
-    """Nine pixels of five frames: right, and with five evaluations of the flow?"""
+    """Check nine pixels of five frames, and that the flow is evaluated five times."""
     flow, times, frame = _Counted(), frame_times(5), torch.arange(9) % 5
     points = torch.stack([torch.arange(9) / 9, torch.arange(9) % 4 / 4], dim=-1)
     found = answer(theirs, flow, times, frame, points, shape=(9, 2))
@@ -158,8 +161,8 @@ def _check_more_pixels(theirs: Any) -> None:
         raise Mistake("Right for 4 pixels of 4 frames, but not for 9 pixels of 5 frames.")
     if flow.times > len(times):
         raise Mistake(
-            f"The places are right, but you evaluate the flow at {flow.times} times for 9 pixels, and there "
-            "are only 5 frames. Evaluate it once per frame, flow(times), and pick from the result."
+            f"The coordinates are right, but you evaluate the flow at {flow.times} times for 9 pixels, and "
+            "there are only 5 frames. Evaluate it once per frame, flow(times), and index the result."
         )
 
 
@@ -169,14 +172,14 @@ def outline(theirs: Any) -> None:
     height, width = 6, 10
     found = answer(theirs, MOTION, height, width)
     if tuple(found.shape) == (2, 4):
-        raise Mistake("Your result is [2, 4]; one row for each corner is wanted, [4, 2].")
+        raise Mistake("Your result is [2, 4]; return one row per corner, [4, 2].")
     if tuple(found.shape) != (4, 2):
         raise Mistake(f"Your result has the shape {list(found.shape)}, expected [4, 2].")
     right = canonical.outline(MOTION, height, width)
     if any(close(found, right[list(order)]) for order in permutations(range(4)) if order != (0, 1, 2, 3)):
         raise Mistake(
-            "Your corners are the right ones, in another order: start at the upper left and go clockwise, "
-            "to the upper right, lower right, lower left. Otherwise the line crosses itself."
+            "Your corners are right, but in the wrong order: start at the upper left and go clockwise to "
+            "the upper right, lower right and lower left. Otherwise the outline crosses itself."
         )
     corners = canonical.outline(similarity.identity(), height, width)
     back = similarity.inverse(MOTION)
@@ -189,21 +192,21 @@ def outline(theirs: Any) -> None:
         found,
         right,
         {
-            "These are the corners in the frame itself. Where does the motion carry them?": corners,
-            "You use the inverse. The flow leads from the frame to the canonical picture, and that is the "
-            "way the corners have to go: apply the transform as it is.": moved(corners, back),
-            "You take the centers of the corner pixels. The frame's edge is half a pixel further out: "
+            "These are the corners in the frame itself. Where does the motion move them?": corners,
+            "You use the inverse. The flow leads from the frame to the canonical picture, and so do the "
+            "corners: apply the transform itself.": moved(corners, back),
+            "You use the centers of the corner pixels. The frame's edge is half a pixel further out: "
             "x = width / 2 / unit.": moved(corners * inner),
-            "Your corners are at ±1 in both directions. Both axes have one unit, half the larger side, so in "
-            "a frame that is wider than high y does not reach 1.": moved(corners.sign()),
-            "Your unit is half the smaller side; take half the larger one.": moved(corners * width / height),
+            "Your corners are at ±1 in both directions. Both axes share one unit, half the larger side, so y "
+            "does not reach 1 in a frame that is wider than tall.": moved(corners.sign()),
+            "Your unit is half the smaller side; use half the larger one.": moved(corners * width / height),
             "Your frame is twice as large as it should be: its width is 2 units, from -1 to 1.": moved(
                 corners * 2
             ),
-            "Your corners are in pixels. Coordinates have half the larger side as their unit, and 0 in the "
-            "middle.": moved((corners + corners[2]) * width / 2),
+            "Your corners are in pixels. The unit of coordinates is half the larger side, and 0 is in the "
+            "center.": moved((corners + corners[2]) * width / 2),
             "You have x and y swapped.": moved(corners.flip(-1)),
-            "You forget to move the origin: coordinates are 0 in the middle of the frame.": moved(
+            "You forget to move the origin: coordinates are 0 in the center of the frame.": moved(
                 corners + corners[2]
             ),
         },
@@ -222,23 +225,23 @@ RUNS = {
 
 @exercise(chapter=4, stand_in=dict(RUNS))
 def which_motion(theirs: Any) -> None:
-    """What is behind four recovered motions."""
+    """The explanation of each recovered motion."""
     if not isinstance(theirs, dict) or theirs.keys() != RUNS.keys():
         raise Mistake('Your answer must look like {"A": "...", "B": "...", "C": "...", "D": "..."}.')
     unknown = sorted(str(run) for run in theirs.values() if run not in RUNS.values())
     if unknown:
-        raise Mistake(f"{unknown[0]!r} is none of the four: {', '.join(map(repr, RUNS.values()))}.")
+        raise Mistake(f"{unknown[0]!r} is not one of the four: {', '.join(map(repr, RUNS.values()))}.")
     if theirs["C"] != RUNS["C"]:
-        raise Mistake("One run has straight, level lines: it says the same motion for every frame. Why?")
+        raise Mistake("One run has straight, level lines: it has the same motion in every frame. Why?")
     if theirs["B"] != RUNS["B"]:
         raise Mistake(
-            "Exactly one run is right, in a canonical picture that lies differently. Moving that picture "
-            "adds the same angle in every frame: look for a curve that runs parallel to the truth."
+            "Exactly one run is right, with a canonical picture in another position. Moving that picture "
+            "adds the same angle in every frame: look for a curve parallel to the truth."
         )
     if theirs == RUNS | {"A": RUNS["D"], "D": RUNS["A"]}:
         raise Mistake(
-            "A and D are swapped. The inverse undoes everything: the angle, the scale and the shift all run "
-            "the other way. A wrong sign at the angle leaves the other numbers alone."
+            "A and D are swapped. The inverse undoes everything: angle, scale and shift all run the other "
+            "way. A wrong sign of the angle leaves the other numbers alone."
         )
     if theirs != RUNS:
-        raise Mistake("Each explanation belongs to one run only.")
+        raise Mistake("Each explanation belongs to exactly one run.")

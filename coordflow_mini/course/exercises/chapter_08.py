@@ -9,12 +9,14 @@ from torch import Tensor
 from coordflow_mini.course.exercises.examiner import Mistake, answer, call, close, diagnose, exercise
 from coordflow_mini.course.lesson import ladder
 
-INTEGERS = np.array([-1, 0, 0, 2, 0, -1, 1, 0, 0, 5, -1, 0], dtype=np.int32)  # no two counts but one alike
+INTEGERS = np.array(
+    [-1, 0, 0, 2, 0, -1, 1, 0, 0, 5, -1, 0], dtype=np.int32
+)  # counts that tell mistakes apart
 
 
 @exercise(chapter=8, stand_in=ladder.entropy)
 def entropy(theirs: Any) -> None:
-    """Bits for each integer, from how often it occurs."""
+    """Mean bits per integer, from relative frequencies."""
     right = ladder.entropy(INTEGERS)
     _, counts = np.unique(INTEGERS, return_counts=True)
     share = counts / counts.sum()
@@ -22,34 +24,35 @@ def entropy(theirs: Any) -> None:
         answer(theirs, INTEGERS, shape=()),
         right,
         {
-            "You use the natural logarithm. That counts in nats; for bits take the logarithm to base 2, "
+            "You use the natural logarithm, which gives nats; for bits use the logarithm to base 2, "
             "np.log2.": right * np.log(2),
-            "You use the logarithm to base 10. For bits take np.log2.": right * np.log10(2),
+            "You use the logarithm to base 10. For bits use np.log2.": right * np.log10(2),
             "Your sign is wrong: a share is below 1, so its logarithm is negative, and bits are "
             "-log2(share).": -right,
-            "You add up the bits of all integers. Entropy is the mean, bits for *each* integer.": right
+            "You sum the bits of all integers. Entropy is the mean, bits *per* integer.": right
             * len(INTEGERS),
-            "You average over the different integers as if all occurred equally often. Weight the bits "
-            "of each one by its share.": -np.log2(share).mean(),
-            "You add up -log2(share) without weighting: an integer that occurs often must count often.": -(
+            "You average over the distinct integers as if all were equally frequent. Weight the bits of "
+            "each one by its share.": -np.log2(share).mean(),
+            "You sum -log2(share) without weights: a frequent integer must count more.": -(
                 np.log2(share)
             ).sum(),
-            "You take the logarithm of the number of different integers. That is what they cost if all are "
+            "You take the logarithm of the number of distinct integers. That is their cost if all are "
             "equally likely; here they are not.": np.log2(len(counts)),
-            "You take the logarithm of the counts. Divide them by the number of integers first, so that "
-            "they are shares.": -(counts * np.log2(counts)).sum(),
-            "You count every integer's share once for each time that it occurs. Sum over the "
-            "*different* integers.": -(counts * share * np.log2(share)).sum(),
+            "You take the logarithm of the counts. Divide them by the number of integers first, which makes "
+            "them shares.": -(counts * np.log2(counts)).sum(),
+            "You count every integer's share once per occurrence. Sum over the *distinct* integers.": -(
+                counts * share * np.log2(share)
+            ).sum(),
         },
     )
     if not close(answer(theirs, np.array([0, 1, 0, 1]), shape=()), 1.0):
-        raise Mistake("Two integers that are equally likely have 1 bit each; yours give something else.")
+        raise Mistake("Two equally likely integers cost 1 bit each; your result differs.")
     if not close(answer(theirs, np.array([7, 7, 7]), shape=()), 0.0):
-        raise Mistake("If all integers are the same, there is nothing to tell: 0 bits.")
+        raise Mistake("If all integers are the same, there is no information: 0 bits.")
 
 
 def _tensors() -> list[Tensor]:
-    """Three tensors of very different size, the last of them negative at its largest."""
+    """Three tensors of very different magnitude; the extreme value of the last one is negative."""
     wave = torch.arange(1, 13).float()
     return [
         torch.sin(2.3 * wave).view(3, 4),
@@ -63,7 +66,7 @@ BITS = 5
 
 @exercise(chapter=8, stand_in=ladder.quantize_all)
 def quantize_all(theirs: Any) -> None:
-    """Each tensor's integers and its step."""
+    """Integers and step of each tensor."""
     tensors = _tensors()
     found = call(theirs, [tensor.clone() for tensor in tensors], BITS)
     if found is None:
@@ -82,12 +85,12 @@ def quantize_all(theirs: Any) -> None:
 
 
 def _pairs(found: Any, count: int) -> list[tuple[Any, float]]:
-    """Integers and step of each tensor.  Raises Mistake if the answer does not look like that."""
-    shape = "a list with one pair (integers, step) for each tensor"
+    """Integers and step of each tensor; raises Mistake for an answer of another form."""
+    shape = "a list with one pair (integers, step) per tensor"
     try:
         pairs = [(np.asarray(integers), float(step)) for integers, step in found]
     except (TypeError, ValueError, RuntimeError):
-        try:  # as a pair, but the other way round?
+        try:  # perhaps pairs in reverse order
             swapped = all(np.ndim(step) == 0 and np.ndim(rest) > 0 for step, rest in found)
         except (TypeError, ValueError):
             swapped = False
@@ -95,9 +98,9 @@ def _pairs(found: Any, count: int) -> list[tuple[Any, float]]:
             raise Mistake("Your pairs are (step, integers). The integers come first.") from None
         raise Mistake(f"Return {shape}.") from None
     if len(pairs) != count:
-        raise Mistake(f"Return {shape}; there are {count} tensors, and {len(pairs)} pairs came back.")
+        raise Mistake(f"Return {shape}; you return {len(pairs)} for {count} tensors.")
     if any(integers.dtype.kind not in "iuf" for integers, _ in pairs):
-        raise Mistake(f"Return {shape}, all of them numbers.")
+        raise Mistake(f"Return {shape}, all numbers.")
     return pairs
 
 
@@ -114,26 +117,27 @@ def _diagnose_steps(found: Tensor, right: Tensor, tensors: list[Tensor]) -> None
         right,
         {
             "You use one step for all tensors, that of the largest. A tensor with small weights is then "
-            "rounded to nearly nothing: each one needs a step of its own.": steps(
+            "rounded to almost nothing: each one needs its own step.": steps(
                 lambda _: on_grid(max(peaks) / largest)
             ),
-            "You take the step as it comes. A file stores steps as small integers, so take one of the "
-            "grid: grid_step(...).": steps(lambda peak: peak / largest),
-            f"Your integers reach {2**BITS - 1}: positive ones alone would take all the bits. One bit is "
-            "for the sign, so the largest integer is 2 ** (bits - 1) - 1.": steps(
+            "You use the exact step. A file stores steps as small integers, so use a step on the grid: "
+            "grid_step(...).": steps(lambda peak: peak / largest),
+            f"Your integers reach {2**BITS - 1}: positive ones alone would use all the bits. One bit is for "
+            "the sign, so the largest integer is 2 ** (bits - 1) - 1.": steps(
                 lambda peak: on_grid(peak / (2**BITS - 1))
             ),
             "Your largest integer is 2 ** bits. One bit is for the sign, and the largest integer is "
             "2 ** (bits - 1) - 1.": steps(lambda peak: on_grid(peak / 2**BITS)),
-            "You divide by 2 ** (bits - 1). That integer does not fit any more: the largest one is one "
-            "less.": steps(lambda peak: on_grid(peak / 2 ** (BITS - 1))),
-            "You look at the largest weight, but not at the most negative one: the last tensor has its "
-            "largest magnitude below zero. Take abs() before max().": torch.tensor(
+            "You divide by 2 ** (bits - 1). That integer does not fit: the largest one is one less.": steps(
+                lambda peak: on_grid(peak / 2 ** (BITS - 1))
+            ),
+            "You use the largest weight, but ignore the most negative one: in the last tensor the largest "
+            "magnitude is below zero. Take abs() before max().": torch.tensor(
                 [on_grid(float(tensor.max()) / largest) for tensor in tensors], dtype=torch.float64
             ),
-            "You divide by the number of bits. With so many bits the largest integer is "
+            "You divide by the number of bits. The largest integer with that many bits is "
             "2 ** (bits - 1) - 1.": steps(lambda peak: on_grid(peak / BITS)),
-            "Your steps are upside down: the step is the largest weight over the largest integer.": steps(
+            "Your steps are inverted: the step is the largest weight over the largest integer.": steps(
                 lambda peak: on_grid(largest / peak)
             ),
         },
@@ -147,17 +151,17 @@ def _diagnose_integers(found: Any, right: Any, values: Any, step: float) -> None
     ratio = values / step
     if found.shape == right.shape and np.allclose(found, right * step, atol=1e-6) and not close(found, right):
         raise Mistake(
-            "You return the rounded weights. The file stores the integers: leave out the last '* step'."
+            "You return the rounded weights. The file stores the integers: drop the final '* step'."
         )
     diagnose(
         found.astype(np.float64),
         right.astype(np.float64),
         {
-            "You truncate: a whole-number type cuts off what stands behind the point, so 0.9 becomes 0 and "
-            "the error doubles. Round to the nearest integer first.": np.trunc(ratio),
+            "You truncate: conversion to an integer type drops the fraction, so 0.9 becomes 0 and the error "
+            "doubles. Round to the nearest integer first.": np.trunc(ratio),
             "You round down. That makes all weights smaller; round to the nearest integer.": np.floor(ratio),
             "You round up. Round to the nearest integer.": np.ceil(ratio),
-            "You do not round: w / step is no integer yet.": ratio,
+            "You do not round: w / step is not an integer yet.": ratio,
             "You multiply by the step; the integer is w / step, rounded.": np.rint(values * step),
             "You round before you divide by the step; divide first.": np.rint(values) / step,
             "You drop the sign of the weights.": np.abs(right),
@@ -172,7 +176,7 @@ def _coded() -> list[Any]:
 
 @exercise(chapter=8, stand_in=ladder.coded_bits)
 def coded_bits(theirs: Any) -> None:
-    """Bits of a file: the integers at their entropy, the steps, the tables."""
+    """Bits of a file: integers at their entropy, steps and tables."""
     tensors = _coded()
     found = answer(lambda *given: theirs(*given), tensors, shape=())
     right, step, line = ladder.coded_bits(tensors), ladder.STEP_BITS, ladder.TABLE_BITS
@@ -184,38 +188,38 @@ def coded_bits(theirs: Any) -> None:
         found,
         right,
         {
-            "You count the integers only. The decoder does not know the tables: without them it cannot "
-            "read a single integer. And it needs the steps.": payload,
-            "You forget the tables. What the decoder must know has to be in the file: one line for each "
-            "*different* integer of each tensor.": payload + step * len(tensors),
-            "You forget the steps. Without its step, a tensor's integers stand for nothing: one step "
-            "for each tensor.": payload + line * sum(lines),
+            "You count the integers only. The decoder does not know the tables: without them it cannot read "
+            "a single integer. It needs the steps, too.": payload,
+            "You forget the tables. What the decoder must know has to be in the file: one row for each "
+            "*distinct* integer of each tensor.": payload + step * len(tensors),
+            "You forget the steps. Without its step, a tensor's integers mean nothing: one step per "
+            "tensor.": payload + line * sum(lines),
             "You count one step for the whole file. Each tensor has its own.": payload
             + step
             + line * sum(lines),
-            "You count one table line for each tensor. A table has a line for each different "
-            "integer.": payload + (step + line) * len(tensors),
-            "You count a table line for every integer. A table lists each *different* integer once; "
+            "You count one table row per tensor. A table has one row per distinct integer.": payload
+            + (step + line) * len(tensors),
+            "You count a table row for every integer. A table lists each *distinct* integer once; "
             "np.unique finds them.": payload + step * len(tensors) + line * together.size,
-            "You add up bits *for each integer*. Multiply each entropy by the number of integers.": sum(
+            "You sum bits *per integer*. Multiply each entropy by the number of integers.": sum(
                 map(ladder.entropy, tensors)
             )
             + step * len(tensors)
             + line * sum(lines),
-            "You count the rows of a tensor as its integers, with len(). Its size is tensor.size.": sum(
+            "You count the rows of a tensor, len(), instead of its integers, tensor.size.": sum(
                 len(tensor) * ladder.entropy(tensor) for tensor in tensors
             )
             + step * len(tensors)
             + line * sum(lines),
-            "You throw all tensors into one histogram. Each has a step of its own, so the same integer "
-            "means different things, and each has a table of its own.": mixed
+            "You merge all tensors into one histogram. Each has its own step, so the same integer means "
+            "different things, and each has its own table.": mixed
             + step * len(tensors)
             + line * len(np.unique(together)),
-            "You throw all tensors into one histogram, with one table. Here each has its own.": mixed
+            "You merge all tensors into one histogram with one table. Here each has its own.": mixed
             + step * len(tensors)
             + line * sum(lines),
-            "You give bytes. Here bits are asked for.": right / 8,
-            "You give bits for each weight. Here all bits of the file are asked for.": right / together.size,
+            "You return bytes. Return bits.": right / 8,
+            "You return bits per weight. Return all bits of the file.": right / together.size,
         },
     )
 
@@ -241,14 +245,14 @@ def narrow(theirs: Any) -> None:
     huge = 3**120
     if tuple(call(theirs, 0, huge, 1, list(FREQUENCIES))) != ladder.narrow(0, huge, 1, FREQUENCIES):
         raise Mistake(
-            "Right for small intervals, wrong for huge ones: somewhere a float comes in, and it keeps only "
-            "53 bits. Divide with //."
+            "Right for small intervals, wrong for huge ones: somewhere you use a float, which keeps only 53 "
+            "bits. Divide with //."
         )
 
 
 _FLOATS = (
-    "You divide with /, which makes floats. They round, and two machines may round differently; then the "
-    "decoder reads garbage. Divide whole numbers with //."
+    "You divide with /, which gives floats. They round, and two machines may round differently; then the "
+    "decoder reads garbage. Divide integers with //."
 )
 
 
@@ -264,15 +268,15 @@ def _diagnose_interval(found: Tensor) -> None:
         found,
         interval(right_low, right_width),
         {
-            "You do not move low. The part of a symbol begins where the parts of all symbols before it "
+            "You do not move low. A symbol's part begins where the parts of all symbols before it "
             "end.": interval(LOW, right_width),
-            "Your low forgets the old low: the new interval lies inside of the old one.": interval(
+            "You forget the old low: the new interval is inside the old one.": interval(
                 unit * before, right_width
             ),
             "You keep the width. The interval must shrink to unit · frequency.": interval(right_low, WIDTH),
             _FLOATS: interval(LOW + WIDTH / total * before, WIDTH / total * own),
-            "You multiply before you divide. With whole numbers the order matters: first the unit, "
-            "width // total, then times a frequency, in the encoder and in the decoder alike.": interval(
+            "You multiply before you divide. With integers the order matters: first the unit, "
+            "width // total, then times a frequency, in the encoder and the decoder alike.": interval(
                 LOW + WIDTH * before // total, WIDTH * own // total
             ),
             "You move low with the new width. First compute the unit of the *old* width, then both "
@@ -281,8 +285,8 @@ def _diagnose_interval(found: Tensor) -> None:
             "frequencies[:symbol].": interval(LOW + unit * (before + own), right_width),
             "You move low by the symbol's own frequency. Sum the frequencies of the symbols before "
             "it.": interval(LOW + unit * own, right_width),
-            "You move low by the symbol instead of by frequencies: parts are as wide as their "
-            "frequencies.": interval(LOW + unit * SYMBOL, right_width),
+            "You move low by the symbol instead of by frequencies: the width of a part is proportional to "
+            "its frequency.": interval(LOW + unit * SYMBOL, right_width),
             "You divide by the number of symbols. The unit is width // sum(frequencies).": interval(
                 LOW + WIDTH // len(FREQUENCIES) * before, WIDTH // len(FREQUENCIES) * own
             ),

@@ -9,40 +9,39 @@ from numpy.typing import NDArray
 from coordflow_mini.course.exercises.examiner import Mistake, answer, call, diagnose, exercise
 from coordflow_mini.course.lesson import rates
 
-HEIGHT, WIDTH, FRAMES, CODED = 6, 10, 7, 53  # no quotient below is a whole number
+HEIGHT, WIDTH, FRAMES, CODED = 6, 10, 7, 53  # chosen so that no ratio below is an integer
 RAW = FRAMES * (HEIGHT * WIDTH + 2 * (HEIGHT // 2) * (WIDTH // 2))
 
 
 @exercise(chapter=9, stand_in=rates.file_bpp)
 def file_bpp(theirs: Any) -> None:
-    """The rate of a file, its frames counted by the raw file."""
+    """Rate of a file, with the number of frames from its raw source."""
     frame = HEIGHT * WIDTH
     bits, pixels = 8 * CODED, FRAMES * frame
     diagnose(
         answer(theirs, CODED, RAW, HEIGHT, WIDTH, shape=()),
         bits / pixels,
         {
-            "You count every pixel three times, once per channel. A pixel counts once, whatever it is made "
-            "of; your rate is a third of what everybody else calls it.": bits / (3 * pixels),
+            "You count every pixel three times, once per channel. A pixel counts once; your rate is a third "
+            "of the usual one.": bits / (3 * pixels),
             "You count bytes, not bits. A byte has 8 bits.": CODED / pixels,
             "You forget the frames: the file holds all of them, so divide by the pixels of all.": bits
             / frame,
-            "You count 3 bytes for each pixel of the raw file. That is RGB; planar 4:2:0 has one byte of Y "
-            "for each pixel, and a quarter of a byte each of U and V: 1.5.": bits / (RAW / 3),
-            "You count 1 byte for each pixel of the raw file, that of Y. There are U and V, too, each a "
-            "quarter as large: 1.5 bytes for each pixel.": bits / RAW,
-            "You count 2 bytes for each pixel of the raw file. U and V are a quarter as large as Y, each: "
-            "1.5 bytes for each pixel.": bits / (RAW / 2),
-            "You count 1.25 bytes for each pixel of the raw file. There are two planes of chroma, U and "
-            "V: 1.5.": bits / (RAW / 1.25),
-            "You count kilobits. Rate is in bits.": bits / pixels / 1000,
+            "You count 3 bytes per pixel of the raw file. That is RGB; planar 4:2:0 has one byte of Y per "
+            "pixel, and a quarter of a byte each of U and V: 1.5.": bits / (RAW / 3),
+            "You count 1 byte per pixel of the raw file, that of Y. There are U and V, too, each a quarter "
+            "as large: 1.5 bytes per pixel.": bits / RAW,
+            "You count 2 bytes per pixel of the raw file. U and V are each a quarter as large as Y: "
+            "1.5 bytes per pixel.": bits / (RAW / 2),
+            "You count 1.25 bytes per pixel of the raw file. There are two chroma planes, U and V: 1.5.": bits
+            / (RAW / 1.25),
+            "You count kilobits. The rate is in bits.": bits / pixels / 1000,
             "You count kilobytes, not bits.": CODED / pixels / 1000,
-            "You have it upside down: this is pixels per bit.": pixels / bits,
-            "You give how many times smaller the file is than the raw one.": RAW / CODED,
-            "You give the share of the raw file that is left. Asked for are bits for each pixel.": CODED
-            / RAW,
+            "Your fraction is inverted: this is pixels per bit.": pixels / bits,
+            "You return how many times smaller the file is than the raw one.": RAW / CODED,
+            "You return the size relative to the raw file. Return bits per pixel.": CODED / RAW,
             "You round to whole bits; // does that, / does not.": bits // pixels,
-            "You give the rate of the raw file: 12 bits per pixel, whatever the film.": 8 * RAW / pixels,
+            "You return the rate of the raw file: 12 bits per pixel for any clip.": 8 * RAW / pixels,
         },
     )
 
@@ -52,7 +51,7 @@ ERRORS = np.array([9.0, 16.0, 400.0, 25.0])  # of four frames, one of them bad
 
 @exercise(chapter=9, stand_in=rates.two_psnrs)
 def two_psnrs(theirs: Any) -> None:
-    """The mean of PSNRs, and the PSNR of the mean error."""
+    """Mean of the PSNRs, and PSNR of the mean error."""
     found = answer(theirs, ERRORS)
     if tuple(found.shape) != (2,):
         raise Mistake(
@@ -67,24 +66,24 @@ def two_psnrs(theirs: Any) -> None:
         {
             "Your two numbers are swapped: first the mean of the PSNRs, then the PSNR of the mean "
             "error.": right[::-1].copy(),
-            "Both of yours are the PSNR of the mean error. For the first, take the PSNR of each frame, and "
-            "the mean last.": right[[1, 1]],
-            "Both of yours are the mean of PSNRs. For the second, take the mean of the errors first.": right[
+            "Both are the PSNR of the mean error. For the first, take the PSNR of each frame, then the "
+            "mean.": right[[1, 1]],
+            "Both are the mean of the PSNRs. For the second, take the mean of the errors first.": right[
                 [0, 0]
             ],
             "Your peak is 1. These errors are in gray levels, from 0 to 255.": right - 20 * math.log10(255),
-            "You use the natural logarithm. Decibels take the one to base 10.": right * math.log(10),
-            "You take 20 times the logarithm of a squared error: 10 log10(peak² / error) is "
-            "enough.": np.array([(20 * np.log10(255 / ERRORS)).mean(), 20 * math.log10(255 / total)]),
-            "Your sign is wrong: a small error is a high PSNR, so the error stands below.": -right,
-            "You add up the errors of the frames instead of taking their mean.": np.array(
+            "You use the natural logarithm. Decibels use the logarithm to base 10.": right * math.log(10),
+            "You take 20 times the logarithm although the error is already squared: use "
+            "10 log10(peak² / error).": np.array(
+                [(20 * np.log10(255 / ERRORS)).mean(), 20 * math.log10(255 / total)]
+            ),
+            "Your sign is wrong: a small error is a high PSNR, so divide by the error.": -right,
+            "You sum the errors of the frames instead of averaging them.": np.array(
                 [right[0], 10 * math.log10(255**2 / ERRORS.sum())]
             ),
-            "You add up the PSNRs of the frames instead of taking their mean.": np.array(
-                [frames.sum(), right[1]]
-            ),
+            "You sum the PSNRs of the frames instead of averaging them.": np.array([frames.sum(), right[1]]),
             "You forget the square of the peak: 255² over the squared error.": right - 10 * math.log10(255),
-            "You take the median of the PSNRs. The field takes the mean.": np.array(
+            "You take the median of the PSNRs. The convention is the mean.": np.array(
                 [np.median(frames), right[1]]
             ),
         },
@@ -99,7 +98,7 @@ FAR_DB = DB + 20  # shares no quality with the anchor
 
 @exercise(chapter=9, stand_in=rates.bd_rate)
 def bd_rate(theirs: Any) -> None:
-    """How many percent more or fewer bits, at equal quality, over the common range."""
+    """Percent more or fewer bits at equal quality, over the common range."""
     found = answer(theirs, ANCHOR, ANCHOR_DB, CURVE, DB, shape=())
     diagnose(found, rates.bd_rate(ANCHOR, ANCHOR_DB, CURVE, DB), _suspects(), tolerance=3e-3)
     _check_far(theirs)
@@ -107,13 +106,13 @@ def bd_rate(theirs: Any) -> None:
     right = rates.bd_rate(ANCHOR, ANCHOR_DB, bent, bent_db)
     if abs(float(answer(theirs, ANCHOR, ANCHOR_DB, bent, bent_db, shape=())) - right) > 2:
         raise Mistake(
-            f"Right where log(rate) is a straight line over PSNR, but not for a bent curve, which is "
-            f"{right:.0f} % away from its anchor. Compare at many places of the common range, np.linspace."
+            f"Right where log(rate) is linear in PSNR, but not for a bent curve, whose BD-rate is "
+            f"{right:.0f} %. Compare at many points of the common range, np.linspace."
         )
 
 
 def _check_far(theirs: Any) -> None:
-    """Curves that share no quality have no BD-rate."""
+    """Check curves that share no quality, which have no BD-rate."""
     found = call(theirs, ANCHOR, ANCHOR_DB, CURVE, FAR_DB)
     try:
         value = float(found)
@@ -121,52 +120,49 @@ def _check_far(theirs: Any) -> None:
         raise Mistake("For curves that share no quality, return float('nan').") from None
     if not math.isnan(value):
         raise Mistake(
-            f"Your function gives {value:.3g} % for curves from 30 to 38 dB and from 51 to 60 dB. They share "
-            "no quality, so nobody knows: return float('nan')."
+            f"Your function returns {value:.3g} % for curves from 30 to 38 dB and from 51 to 60 dB. They "
+            "share "
+            "no quality, so the result is undefined: return float('nan')."
         )
 
 
 def _suspects() -> dict[str, float]:
-    """What each mistake gives for the two straight curves."""
+    """Results of typical mistakes for the two straight curves."""
     log = _log_apart(*_common())
     right, percent = 100 * math.expm1(log), 100.0
     return {
-        "You have the anchor and the curve swapped: the anchor is what the curve is compared with, so it "
-        "stands below.": percent * math.expm1(-log),
+        "You have the anchor and the curve swapped: the curve is compared with the anchor, so divide by the "
+        "anchor.": percent * math.expm1(-log),
         "Your sign is wrong: fewer bits than the anchor is a negative BD-rate.": -right,
-        "You give a fraction. Asked for are percent.": right / 100,
-        "You give the ratio of the rates. Asked for are percent more or less: 1 is no difference at all.": 1
+        "You return a fraction. Return percent.": right / 100,
+        "You return the ratio of the rates, where 1 means no difference. Return percent more or fewer.": 1
         + right / 100,
         "You forget to subtract 1: equal rates are 0 percent.": percent + right,
         "You average rates, not their logarithms. Twice and half the rate must cancel, and the highest rates "
-        "must not drown the others: interpolate log(rate).": _linear(mean_of_ratios=False),
+        "must not dominate: interpolate log(rate).": _linear(mean_of_ratios=False),
         "You interpolate rates, not their logarithms. Between two points a codec's rate grows "
         "exponentially: interpolate log(rate).": _linear(mean_of_ratios=True),
-        "You forget the way back from the logarithm: exp of the mean difference, minus 1.": percent * log,
-        "You take the way back with another base than the way there: exp undoes log, 10 ** undoes "
-        "log10.": percent * math.expm1(log / math.log(10)),
-        "You take the way back with another base than the way there: 10 ** undoes log10, exp undoes "
-        "log.": percent * (10**log - 1),
-        "You forget the way back from the logarithm, and log10 has another base at that.": percent
-        * log
-        / math.log(10),
-        "You extrapolate: beyond the common range one of the curves is a guess. Take only qualities that "
+        "You forget to undo the logarithm: exp of the mean difference, minus 1.": percent * log,
+        "You mix two bases: exp undoes log, 10 ** undoes log10.": percent * math.expm1(log / math.log(10)),
+        "You mix two bases: 10 ** undoes log10, exp undoes log.": percent * (10**log - 1),
+        "You forget to undo the logarithm, and use log10 as well.": percent * log / math.log(10),
+        "You extrapolate: outside the common range one of the curves is a guess. Use only qualities that "
         "both curves reach, from max(first, first) to min(last, last).": percent
         * math.expm1(_line_apart(ANCHOR_DB[0], DB[-1])),
-        "You go beyond the common range, where np.interp holds the last value it has. Take only "
-        "qualities that both reach.": percent * math.expm1(_log_apart(ANCHOR_DB[0], DB[-1])),
-        "You compare over the anchor's range, and the curve does not reach its lower end. Take only "
+        "You go beyond the common range, where np.interp repeats the last value. Use only qualities that "
+        "both reach.": percent * math.expm1(_log_apart(ANCHOR_DB[0], DB[-1])),
+        "You compare over the anchor's range, and the curve does not reach its lower end. Use only "
         "qualities that both reach.": percent * math.expm1(_log_apart(ANCHOR_DB[0], ANCHOR_DB[-1])),
-        "You compare over the curve's range, and the anchor does not reach its upper end. Take only "
+        "You compare over the curve's range, and the anchor does not reach its upper end. Use only "
         "qualities that both reach.": percent * math.expm1(_log_apart(DB[0], DB[-1])),
-        "You do not divide the area by the width of the common range: the mean is asked for.": percent
+        "You do not divide the area by the width of the common range: return the mean.": percent
         * math.expm1(log * (_common()[1] - _common()[0])),
         "You compare point by point. The points have different qualities; compare at *equal* quality, by "
         "interpolation.": percent * math.expm1(float(np.log(CURVE / ANCHOR).mean())),
-        "You compare the rates' means, whatever quality they give. Compare at equal quality.": percent
+        "You compare mean rates at different qualities. Compare at equal quality.": percent
         * (CURVE.mean() / ANCHOR.mean() - 1),
-        "That is the difference in quality at equal rate, in dB. Asked for is the difference in rate at "
-        "equal quality: interpolate log(rate) over PSNR.": _quality_apart(),
+        "This is the difference in quality at equal rate, in dB. Return the difference in rate at equal "
+        "quality: interpolate log(rate) over PSNR.": _quality_apart(),
     }
 
 
@@ -179,13 +175,13 @@ def _places(low: float, high: float) -> NDArray[np.float64]:
 
 
 def _log_apart(low: float, high: float) -> float:
-    """Mean difference of log(rate), as np.interp has it: constant beyond the ends."""
+    """Mean difference of log(rate) by np.interp, which is constant beyond the ends."""
     at = _places(low, high)
     return float((np.interp(at, DB, np.log(CURVE)) - np.interp(at, ANCHOR_DB, np.log(ANCHOR))).mean())
 
 
 def _line_apart(low: float, high: float) -> float:
-    """The same, with both straight lines prolonged."""
+    """The same with both lines extrapolated."""
     at = (low + high) / 2
     return float(
         np.polyval(np.polyfit(DB, np.log(CURVE), 1), at)
@@ -194,7 +190,7 @@ def _line_apart(low: float, high: float) -> float:
 
 
 def _linear(*, mean_of_ratios: bool) -> float:
-    """Percent, from rates that are interpolated as they are."""
+    """Percent, from interpolated rates instead of logarithms."""
     at = _places(*_common())
     curve, anchor = np.interp(at, DB, CURVE), np.interp(at, ANCHOR_DB, ANCHOR)
     ratio = (curve / anchor).mean() if mean_of_ratios else curve.mean() / anchor.mean()
@@ -219,7 +215,7 @@ RIGHT = {
 
 @exercise(chapter=9, stand_in=RIGHT)
 def which_flaw(theirs: Any) -> None:
-    """What is wrong with which comparison."""
+    """The flaw of each comparison."""
     if not isinstance(theirs, dict) or theirs.keys() != RIGHT.keys():
         raise Mistake(
             'Your answer must look like {"A": "...", "B": "...", "C": "...", "D": "...", "E": "..."}.'
@@ -230,9 +226,9 @@ def which_flaw(theirs: Any) -> None:
         if flaw is not ... and not (isinstance(flaw, str) and flaw in rates.FLAWS)
     )
     if unknown:
-        raise Mistake(f"{unknown[0]!r} is none of the five: {', '.join(map(repr, rates.FLAWS))}.")
+        raise Mistake(f"{unknown[0]!r} is not one of the five: {', '.join(map(repr, rates.FLAWS))}.")
     if ... in theirs.values():
-        raise Mistake("There are dots left: every claim needs an answer.")
+        raise Mistake("Replace all dots: every claim needs an answer.")
     for claim, message in _LOOK_AGAIN.items():
         if theirs[claim] != RIGHT[claim]:
             raise Mistake(message)
@@ -240,12 +236,12 @@ def which_flaw(theirs: Any) -> None:
 
 _LOOK_AGAIN = {
     "E": "Look at E again. It claims little: one clip, one rate, a tenth of a decibel. Same frames, streams "
-    "without container, one kind of PSNR, a named preset. A small claim that says how it was measured is "
+    "without a container, one kind of PSNR, a named preset. A small claim that says how it was measured is "
     "fair.",
-    "A": "Look at A again, and compute: 8 · 9,331,200 bits over 600 · 1080 · 1920 pixels. Which number would "
-    "you have to divide by to get what A says?",
-    "D": "Look at D again: from where to where does each curve go? Which qualities do both reach?",
-    "C": "Look at C again: 'psnr_y' is of brightness alone, and chroma is coded more coarsely. Is the other "
-    "number of the same kind?",
-    "B": "Look at B again: what is in a file called .mp4, beside the stream? How much of 3,900 bytes is it?",
+    "A": "Look at A again, and compute: 8 · 9,331,200 bits over 600 · 1080 · 1920 pixels. By which number "
+    "would you have to divide to get what A says?",
+    "D": "Look at D again: which range does each curve cover? Which qualities do both reach?",
+    "C": "Look at C again: 'psnr_y' measures brightness alone, and chroma is coded more coarsely. Is the "
+    "other number of the same kind?",
+    "B": "Look at B again: what does an .mp4 file contain besides the stream? How much of 3,900 bytes is it?",
 }

@@ -1,4 +1,4 @@
-"""`check`: examine a learner's answer, say how it went, hand back what to use from there on."""
+"""`check`: examines a learner's answer and returns what later cells use."""
 
 import dis
 from typing import Any
@@ -14,17 +14,17 @@ __all__ = ["check", "examine", "is_untouched"]
 
 
 def check(answer: Any, name: str = "") -> Any:
-    """The learner's answer once it passes; until then what stands in for it, so that Run All works.
+    """The learner's answer if it passes, otherwise a stand-in, so that Run All works.
 
-    answer: a function, known by its own name, or any value with the exercise's name.
-    Says what is wrong in words and never raises.
+    answer: a function with the exercise's name, or any value; then `name` is the exercise.
+    Prints what is wrong and never raises.
 
         inverse = check(inverse)
     """
     name = name or getattr(answer, "__name__", "")
     known = exercises.load()
     if name not in known:
-        announce(f"There is no exercise {name!r}. Keep the name that the cell came with.")
+        announce(f"There is no exercise {name!r}. Keep the original name.")
         return answer
     outcome = examine(known[name], answer)
     LOGBOOK.note(outcome)
@@ -33,7 +33,7 @@ def check(answer: Any, name: str = "") -> Any:
 
 
 def examine(exercise: Exercise, answer: Any) -> Outcome:
-    """What the exercise's examiner says about an answer; leaves the random numbers as they were."""
+    """Outcome of an exercise's examiner; leaves the state of random generators unchanged."""
     name, chapter = exercise.name, exercise.chapter
     if answer is exercise.stand_in or is_untouched(answer):
         return Outcome(name, chapter, "untouched", f"not attempted yet.\n{_used_instead(exercise)}")
@@ -42,7 +42,7 @@ def examine(exercise: Exercise, answer: Any) -> Outcome:
             exercise.examine(answer)
     except Mistake as mistake:
         return Outcome(name, chapter, "wrong", f"{mistake}\n{_used_instead(exercise)}")
-    except Exception as error:  # an answer nobody thought of must not stop the notebook
+    except Exception as error:  # an unforeseen answer must not stop the notebook
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         message = f"your answer cannot be examined ({reason})."
         return Outcome(name, chapter, "wrong", f"{message}\n{_used_instead(exercise)}")
@@ -50,7 +50,6 @@ def examine(exercise: Exercise, answer: Any) -> Outcome:
 
 
 def _used_instead(exercise: Exercise) -> str:
-    """What later cells use."""
     name = getattr(exercise.stand_in, "__qualname__", "")
     home = getattr(exercise.stand_in, "__module__", "").rpartition(".")[2]
     used = f"{home}.{name}" if name.isidentifier() else "the course's answer"
@@ -58,9 +57,9 @@ def _used_instead(exercise: Exercise) -> str:
 
 
 def is_untouched(answer: Any) -> bool:
-    """Whether this is the stub as it was handed out.
+    """True for the stub of an exercise.
 
-    A stub is the value `...`, a function without a body, or one with a hole: `x = ...` or `return ...`.
+    A stub is `...`, a function without a body, or a function with a gap: `x = ...` or `return ...`.
     """
     if answer is None or answer is ...:
         return True

@@ -1,7 +1,7 @@
-"""An exercise: what stands in for it, and how an answer is examined.
+"""Building blocks of examiners.
 
-An examiner is a function that takes the learner's answer and returns if it is right.  Otherwise it
-raises `Mistake` with one message that names the mistake:
+An examiner is a function that takes the learner's answer and returns if it is right.  Otherwise it raises
+`Mistake` with a message that names the mistake:
 
     @exercise(chapter=3, stand_in=similarity.inverse)
     def inverse(theirs):
@@ -12,7 +12,7 @@ raises `Mistake` with one message that names the mistake:
             {"You negate all four numbers ...": -motion},
         )
 
-No examiner trains anything.
+Examiners never train a network.
 """
 
 import linecache
@@ -30,25 +30,25 @@ __all__ = ["EXERCISES", "Exercise", "Mistake", "answer", "call", "close", "diagn
 Examiner = Callable[[Any], None]
 
 
-class Mistake(Exception):  # noqa: N818 - it is not an error of the program
-    """What is wrong with an answer, in words for the learner."""
+class Mistake(Exception):  # noqa: N818 - not an error of the program
+    """A wrong answer; the message tells the learner what is wrong."""
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise; the text, hints and solution are in the chapter."""
+    """An exercise; its text, hints and solution are in the chapter."""
 
     name: str
     chapter: int
-    stand_in: Any  # what later cells use until the learner's answer passes
+    stand_in: Any  # used by later cells until the learner's answer passes
     examine: Examiner
 
 
-EXERCISES: dict[str, Exercise] = {}  # by name, filled by the modules of `course.exercises`
+EXERCISES: dict[str, Exercise] = {}  # by name; filled by the modules chapter_NN
 
 
 def exercise(chapter: int, stand_in: Any) -> Callable[[Examiner], Examiner]:
-    """Register the decorated examiner under its own name, which must be unique in the course."""
+    """Register the decorated examiner under its name, which must be unique in the course."""
 
     def register(examine: Examiner) -> Examiner:
         name = examine.__name__
@@ -61,11 +61,11 @@ def exercise(chapter: int, stand_in: Any) -> Callable[[Examiner], Examiner]:
 
 
 def answer(theirs: Callable[..., Any], *arguments: Any, shape: tuple[int, ...] | None = None) -> Tensor:
-    """What the learner's function makes of the arguments, as a float64 tensor.
+    """Result of the learner's function as a float64 tensor.
 
-    The arguments are copied first, so that a function that changes them does no harm.
-    shape: of a right answer.  Raises Mistake if the function stops, or returns something else than
-    finite numbers of this shape.
+    Arguments are copied first, in case the function changes them.
+    shape: expected of the result.  Raises Mistake if the function fails or returns anything but finite
+    numbers of this shape.
     """
     found = call(theirs, *arguments)
     if found is None:
@@ -83,7 +83,7 @@ def answer(theirs: Callable[..., Any], *arguments: Any, shape: tuple[int, ...] |
 
 
 def call(theirs: Callable[..., Any], *arguments: Any) -> Any:
-    """What the learner's function returns; raises Mistake, with the line, if it stops."""
+    """Result of the learner's function; raises Mistake, quoting the line, if the function fails."""
     copies = [value.clone() if isinstance(value, Tensor) else _copied(value) for value in arguments]
     try:
         return theirs(*copies)
@@ -105,7 +105,7 @@ def _article(kind: str) -> str:
 
 
 def _where(error: Exception, theirs: Callable[..., Any]) -> str:
-    """The last line of the learner's own code on the way to the error."""
+    """The last line of the learner's own code before the error."""
     file = getattr(getattr(theirs, "__code__", None), "co_filename", "")
     lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == file]
     text = linecache.getline(file, lines[-1] or 0).strip() if lines else ""
@@ -113,7 +113,7 @@ def _where(error: Exception, theirs: Callable[..., Any]) -> str:
 
 
 def close(first: Any, second: Any, tolerance: float = 1e-4) -> bool:
-    """Whether two results are equal up to rounding; different shapes are different results."""
+    """True if two results have the same shape and are equal up to rounding."""
     a, b = (torch.as_tensor(value).detach().cpu().double() for value in (first, second))
     return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance)
 
@@ -126,11 +126,10 @@ def diagnose(
     otherwise: str = "",
     tolerance: float = 1e-4,
 ) -> None:
-    """Return if the result is right; else raise the Mistake whose consequence it is.
+    """Return if the result is right; otherwise raise the Mistake that leads to it.
 
-    suspects: what a mistake would give, by the message that names the mistake.  A suspect that
-    happens to equal the right result is ignored.  otherwise: the message if no suspect fits; by
-    default it shows both results.
+    suspects: message -> the result of that mistake; those equal to the right result never match.
+    otherwise: message if no suspect matches; by default it shows both results.
     """
     if close(found, right, tolerance):
         return
@@ -141,7 +140,7 @@ def diagnose(
 
 
 def _shown(values: Any) -> str:
-    """A short result in full, a long one by its first numbers."""
+    """The first six numbers."""
     flat = torch.as_tensor(values).detach().double().flatten().tolist()
     text = ", ".join(f"{value:.4g}" for value in flat[:6])
     return text if len(flat) == 1 else f"({text}{', ...' if len(flat) > 6 else ''})"

@@ -1,13 +1,13 @@
-"""What the course says to a learner: plain text, the one place that prints."""
+"""Plain-text messages to learners; the only module of the course that prints."""
 
 import textwrap
 
 __all__ = ["announce"]
 
-WIDTH = 100  # characters: fits a notebook beside its file browser
+WIDTH = 100  # characters: fits a notebook next to its file browser
 
 
 def announce(text: str) -> None:
-    """Print text, each of its lines wrapped and its continuation indented."""
+    """Print text with each line wrapped and continuation lines indented."""
     for line in text.splitlines():
         print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))  # noqa: T201

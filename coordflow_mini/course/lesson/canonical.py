@@ -1,4 +1,4 @@
-"""The geometry of a canonical picture: what chapter 04 builds and later chapters use."""
+"""Chapter 04: the geometry of canonical pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,14 +23,15 @@ __all__ = [
     "with_outline",
 ]
 
-_LINE = (255, 255, 255)  # of an outline: white on a dark edge shows on any picture
+_LINE = (255, 255, 255)  # of an outline: white with a dark edge is visible on any picture
 _EDGE = (36, 41, 47)
 
 
 def start_at_identity(flow: nn.Sequential) -> nn.Sequential:
-    """The flow network linear, tanh, linear with a last layer that says "no motion", but can learn.
+    """The flow network (linear, tanh, linear), changed in place so that it starts at "no motion".
 
-    Four times nearly 0 is the identity, since the first of the four numbers is log s.
+    Four outputs near 0 are the identity, since the first is log s.  The first layer stays random, so that
+    gradients flow.
     """
     last = flow[-1]
     assert isinstance(last, nn.Linear)
@@ -41,7 +42,7 @@ def start_at_identity(flow: nn.Sequential) -> nn.Sequential:
 
 
 def gather(flow: Callable[[Tensor], Tensor], times: Tensor, frame: Tensor, points: Tensor) -> Tensor:
-    """Canonical places of pixels, [pixels, 2]; the flow is evaluated once per frame.
+    """Canonical coordinates of pixels, [pixels, 2]; evaluates the flow once per frame.
 
     flow: times [n] -> transforms [n, 4].  times: [time].  frame: int64 [pixels].  points: [pixels, 2].
     """
@@ -49,7 +50,7 @@ def gather(flow: Callable[[Tensor], Tensor], times: Tensor, frame: Tensor, point
 
 
 def outline(transform: Tensor, height: int, width: int) -> Tensor:
-    """Where a frame's four corners lie in the canonical picture, [4, 2], clockwise from the upper left.
+    """The four corners of a frame in the canonical picture, [4, 2], clockwise from the upper left.
 
     >>> outline(similarity.identity(), 64, 96)[2]
     tensor([1.0000, 0.6667])
@@ -61,10 +62,10 @@ def outline(transform: Tensor, height: int, width: int) -> Tensor:
 
 
 def align(found: Tensor, truth: Tensor) -> Tensor:
-    """The found motion seen in the truth's canonical picture, [time, 4] float64.
+    """The motion `found`, expressed in the canonical picture of `truth`, float64 [time, 4].
 
-    A canonical picture may be moved by any similarity A, if the motion is moved along: only A ∘ found
-    can be compared with a truth: the best A for the corners of all frames, by least squares.
+    A canonical picture is determined only up to a similarity A: what can be compared with a truth is
+    A ∘ found.  A is the least-squares fit over the corners of all frames.
     """
     corners = outline(similarity.identity().double(), 2, 3)
     here, there = (
@@ -75,9 +76,9 @@ def align(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def pixels_apart(found: Tensor, truth: Tensor, height: int, width: int) -> float:
-    """How far a recovered motion is from a true one: mean over frames at their corners [pixels].
+    """Mean distance between a recovered and a true motion over the corners of all frames [pixels].
 
-    found, truth: [time, 4].  Two canonical pictures are laid onto each other first, see `align`.
+    found, truth: [time, 4], aligned first, see `align`.
     """
     corners = outline(similarity.identity().double(), height, width)
     seen, wanted = (
@@ -88,9 +89,9 @@ def pixels_apart(found: Tensor, truth: Tensor, height: int, width: int) -> float
 
 @dataclass(frozen=True)
 class Canvas:
-    """A rectangle of a canonical plane as a picture: where it lies, and how fine its pixels are.
+    """A rectangle of the canonical plane with its resolution.
 
-    left, top: its corner [coordinate units].  unit: pixels per coordinate unit.
+    left, top: upper left corner [coordinate units].  unit: pixels per coordinate unit.
     """
 
     left: float
@@ -100,26 +101,26 @@ class Canvas:
     width: int
 
     @classmethod
-    def around(cls, places: Tensor, *, unit: float) -> "Canvas":
-        """The smallest canvas that holds all places [..., 2]."""
-        low, high = places.reshape(-1, 2).amin(0), places.reshape(-1, 2).amax(0)
+    def around(cls, points: Tensor, *, unit: float) -> "Canvas":
+        """The smallest canvas that contains all points [..., 2]."""
+        low, high = points.reshape(-1, 2).amin(0), points.reshape(-1, 2).amax(0)
         width, height = ((high - low) * unit).ceil().int().clamp_min(1).tolist()
         return cls(float(low[0]), float(low[1]), unit, height, width)
 
     @property
     def points(self) -> Tensor:
-        """The place of every pixel's center, [height, width, 2]."""
+        """Coordinates of the pixel centers, [height, width, 2]."""
         y = self.top + (torch.arange(self.height) + 0.5) / self.unit
         x = self.left + (torch.arange(self.width) + 0.5) / self.unit
         return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)
 
-    def pixels(self, places: Tensor) -> Tensor:
-        """Places [..., 2] as (column, row) of this picture; the upper left corner is (0, 0)."""
-        return (places - torch.tensor([self.left, self.top])) * self.unit
+    def pixels(self, points: Tensor) -> Tensor:
+        """(column, row) of points [..., 2] on this canvas; the upper left corner is (0, 0)."""
+        return (points - torch.tensor([self.left, self.top])) * self.unit
 
 
 def with_outline(picture: object, corners: Tensor, *, thickness: int = 1) -> Pixels:
-    """The picture as uint8 with a closed line through corners, and a dot on the first of them.
+    """The picture as uint8 with a closed line through the corners and a dot on the first one.
 
     corners: [n, 2] as (column, row).
     """
@@ -135,7 +136,7 @@ def with_outline(picture: object, corners: Tensor, *, thickness: int = 1) -> Pix
 
 
 def motion_riddle(truth: Tensor) -> dict[str, Tensor]:
-    """Four recovered motions [time, 4] of one clip, made up: three have a bug, one has none."""
+    """Four made-up recovered motions [time, 4] of one clip: three with a bug, one without."""
     mirrored = truth * torch.tensor([1.0, -1.0, 1.0, 1.0]).to(truth)
     elsewhere = torch.tensor([0.1, 0.25, 0.1, -0.05]).to(truth)
     return {

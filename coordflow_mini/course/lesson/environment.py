@@ -1,4 +1,4 @@
-"""Where a chapter runs: seeds, device and scale, chosen once by `setup`."""
+"""Seeds, device and scale of a chapter, chosen once by `setup`."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Environment:
-    """What `setup` chose: pass `device` to whatever trains, and let `pick` choose sizes."""
+    """The choices made by `setup`: pass `device` to training functions and choose sizes with `pick`."""
 
     chapter: int
     scale: str
@@ -28,7 +28,7 @@ class Environment:
     seed: int
 
     def pick(self, cpu: T, gpu: T, full: T | None = None) -> T:
-        """The value for this scale; without a value for "full" that of "gpu".
+        """The value for this scale; "full" defaults to the value for "gpu".
 
         >>> Environment(4, "cpu", torch.device("cpu"), seed=0).pick(cpu=600, gpu=5000)
         600
@@ -47,22 +47,22 @@ class Environment:
 
 
 def setup(chapter: int, seed: int = 0) -> Environment:
-    """Seed everything, choose device and scale, and say so; may be run again at any time.
+    """Seed all random generators, choose device and scale, and print the choices; safe to repeat.
 
-    The scale is "gpu" where CUDA works and "cpu" elsewhere, unless the environment variable
-    COORDFLOW_SCALE says cpu, gpu or full.  Apple's MPS is not used: its results differ.
-    Raises ValueError if COORDFLOW_SCALE is none of the three.
+    The scale is "gpu" if CUDA is available and "cpu" otherwise, unless the environment variable
+    COORDFLOW_SCALE is set to cpu, gpu or full.  Apple's MPS is not used: its results differ.
+    Raises ValueError for any other COORDFLOW_SCALE.
     """
     has_gpu = torch.cuda.is_available()
     scale = os.environ.get("COORDFLOW_SCALE", "").strip().lower() or ("gpu" if has_gpu else "cpu")
     if scale not in SCALES:
-        raise ValueError(f"COORDFLOW_SCALE must be cpu, gpu or full, got {scale!r}; or leave it unset")
+        raise ValueError(f"COORDFLOW_SCALE must be cpu, gpu, full or unset, got {scale!r}")
     device = torch.device("cuda" if has_gpu and scale != "cpu" else "cpu")
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - a learner's own experiments may use the old interface
+    np.random.seed(seed)  # noqa: NPY002 - learners' experiments may use the legacy interface
     torch.manual_seed(seed)
     environment = Environment(chapter, scale, device, seed)
     announce(str(environment))
     if scale != "cpu" and not has_gpu:
-        announce(f"Scale {scale!r} without a GPU takes long; COORDFLOW_SCALE=cpu is meant for this machine.")
+        announce(f"Scale {scale!r} is slow without a GPU; set COORDFLOW_SCALE=cpu on this machine.")
     return environment

@@ -1,6 +1,6 @@
-"""Pictures and charts of the lessons, in the look of `plots`; each one needs `alt`, its words.
+"""Figures of the chapters, in the style of `show.figure`; each one requires alt text.
 
-A figure is the last line of its cell:
+Make a figure the last expression of its cell:
 
     figures.pictures({"before": picture, "after": warped}, alt="A flower, and the same flower turned ...")
 """
@@ -22,9 +22,9 @@ __all__ = ["axes", "drawn", "lines", "pictures", "source_arrows"]
 def axes(
     rows: int = 1, columns: int = 1, *, alt: str, size: tuple[float, float] = (6.4, 3.4)
 ) -> tuple[Picture, Any]:
-    """An empty figure in the look of the course and its axes, an array unless there is only one.
+    """An empty figure in the style of the course, and its axes: an array unless there is only one.
 
-    size: width and height [inches].  Draw with the axes' methods, then end the cell with the figure.
+    size: width and height [inches].  Draw with the axes' methods; end the cell with the figure.
     """
     figure = Picture(figsize=size, layout="constrained")
     figure.set_label(alt)
@@ -32,7 +32,7 @@ def axes(
 
 
 def drawn(figure: Picture, *, dpi: int = 80) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A figure as a picture, uint8 [height, width, 3]: one frame of an animation."""
+    """The figure as a uint8 array, [height, width, 3], for use as a frame of an animation."""
     with Image.open(BytesIO(to_png(figure, dpi=dpi))) as picture:
         return np.asarray(picture.convert("RGB"))
 
@@ -48,7 +48,7 @@ def lines(
     logarithmic: bool = False,
     size: tuple[float, float] = (6.4, 3.2),
 ) -> Picture:
-    """Curves with their names beside their ends; `across` and `up` label the axes, units in brackets."""
+    """Curves, each labeled at its end; `across` and `up` label the axes, with units in brackets."""
     figure = Picture(figsize=size, layout="constrained")
     figure.set_label(alt)
     place = figure.subplots()
@@ -76,7 +76,7 @@ def source_arrows(
     *,
     alt: str,
 ) -> Picture:
-    """A warped picture beside its source; an arrow leads from each pixel to the place its color came from.
+    """A warped picture next to its source, with arrows from pixels to the points they take their color from.
 
     pixels, sources: (column, row) in the warped picture and in the source.
     """

@@ -1,4 +1,4 @@
-"""The bytes of a file as a picture, colored by section; chapter 08 looks at one."""
+"""Chapter 08: the bytes of a file as a picture, colored by section."""
 
 from collections.abc import Mapping
 
@@ -20,11 +20,11 @@ def byte_grid(
     columns: int = 192,
     numbers: bool = False,
 ) -> Picture:
-    """Every byte as a square in reading order, in its section's color, darker for larger numbers.
+    """One square per byte, in reading order and in its section's color; larger values are darker.
 
-    sections: name -> (start, stop), see `ladder.parts`.  numbers: write each byte's two hexadecimal digits.
+    sections: name -> (start, stop), see `ladder.parts`.  numbers: print each byte's two hexadecimal digits.
     """
-    colors: dict[str, str] = {}  # a name's first word is its kind: both checksums share a color
+    colors: dict[str, str] = {}  # both checksums share one: names count up to " at "
     for name in sections:
         colors.setdefault(name.split(" at ")[0], PALETTE[_ORDER[len(colors) % len(_ORDER)]])
     rows = -(-len(data) // columns)

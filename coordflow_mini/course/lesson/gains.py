@@ -1,6 +1,6 @@
-"""What layers give, built by hand, how it is measured, and motions that no layer has: chapter 07.
+"""Chapter 07: applications of layers built by hand, their measures, and motions beyond similarities.
 
-The obvious alternatives are in `alternatives`.
+The baselines that they compete with are in `alternatives`.
 """
 
 import math
@@ -38,23 +38,23 @@ Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def masked_error(rgb: Tensor, color: Tensor, hole: Tensor) -> Tensor:
-    """Mean squared error of the pixels outside of the hole, scalar.
+    """Mean squared error over the pixels outside the hole, scalar.
 
-    rgb, color: [pixels, 3].  hole: bool [pixels], not everywhere True.
+    rgb, color: [pixels, 3].  hole: bool [pixels], somewhere False.
     """
     return (rgb - color).square()[~hole].mean()
 
 
 def still_camera(motion: Tensor) -> Tensor:
-    """Where a still camera's points lie in each frame, stable -> frame, [time, 4].
+    """Transforms from the picture of a still camera to each frame, [time, 4].
 
-    motion: [time, 4], frame -> canonical.  The camera stands as in the middle frame.
+    motion: [time, 4], frame -> canonical.  The still camera is that of the middle frame.
     """
     return similarity.compose(similarity.inverse(motion), motion[len(motion) // 2])
 
 
 def finer_points(height: int, width: int, factor: int) -> Tensor:
-    """Places of a grid `factor` times as fine over the same picture, [factor² * height * width, 2].
+    """Points of a grid `factor` times as fine over the same picture, [factor² * height * width, 2].
 
     >>> finer_points(1, 2, 2)[:2]
     tensor([[-0.7500, -0.2500],
@@ -64,7 +64,7 @@ def finer_points(height: int, width: int, factor: int) -> Tensor:
 
 
 def times_between(frames: int) -> Tensor:
-    """t of the moments halfway between neighboring frames, [frames - 1].
+    """Times t halfway between neighboring frames, [frames - 1].
 
     >>> times_between(3)
     tensor([-0.5000,  0.5000])
@@ -74,30 +74,30 @@ def times_between(frames: int) -> Tensor:
 
 
 def temporal_median(frames: Tensor, holes: Tensor) -> Tensor:
-    """What each place shows in the middle of the times at which it is seen, [height, width, 3].
+    """Median over time of each pixel where it is visible, [height, width, 3].
 
-    frames: float [time, height, width, 3].  holes: bool [time, height, width].  Never seen: 0.5.
+    frames: float [time, height, width, 3].  holes: bool [time, height, width].  0.5 where never visible.
     """
     seen = frames.masked_fill(holes[..., None], math.nan)
     return seen.nanmedian(dim=0).values.nan_to_num(0.5)
 
 
-# ---------------------------------------------------------------- what is measured
+# ---------------------------------------------------------------- measures
 
 
 def hole_db(shown: Frames, truth: Frames, holes: Masks) -> float:
-    """PSNR of what stands in the holes, and only there [dB].
+    """PSNR inside the holes only [dB].
 
-    shown, truth: uint8 [time, height, width, 3].  holes: bool [time, height, width], some True.
+    shown, truth: uint8 [time, height, width, 3].  holes: bool [time, height, width], somewhere True.
     """
     apart = (shown.astype(float) - truth)[holes] / 255
     return -10 * math.log10(max(float((apart**2).mean()), 1e-10))
 
 
 def drift(transforms: Tensor, motion: Tensor, height: int, width: int) -> float:
-    """How far from their places a stabilized picture's corners still are, mean over frames [pixels].
+    """Mean displacement left at the corners of a stabilized clip [pixels].
 
-    transforms: stable -> frame, [time, 4].  motion: the true one, frame -> canonical, [time, 4].
+    transforms: [time, 4], stable -> frame.  motion: [time, 4], frame -> canonical, the truth.
     """
     corners = canonical.outline(similarity.identity().double(), height, width)
     frame = similarity.apply(transforms.double()[:, None], corners)
@@ -106,13 +106,13 @@ def drift(transforms: Tensor, motion: Tensor, height: int, width: int) -> float:
     return float((stable - corners).norm(dim=-1).mean()) * half_side(height, width)
 
 
-# ---------------------------------------------------------------- motions that are no similarity
+# ---------------------------------------------------------------- motions beyond similarities
 
 BENDS = ("turn", "shear", "perspective")
 
 
 def bend(kind: str, amount: float) -> Tensor:
-    """A 3x3 matrix for points (x, y, 1): a turn, which is a similarity, a shear, or a tilt into depth."""
+    """A 3x3 matrix for points (x, y, 1): "turn" is a similarity, "shear" and "perspective" are not."""
     matrix = torch.eye(3)
     if kind == "turn":
         return similarity.matrix(torch.tensor([0.0, amount, 0.0, 0.0]))
@@ -121,14 +121,14 @@ def bend(kind: str, amount: float) -> Tensor:
     elif kind == "perspective":
         matrix[2, 0] = amount
     else:
-        raise ValueError(f"a bend is one of {', '.join(BENDS)}, got {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(BENDS)}, got {kind!r}")
     return matrix
 
 
 def bent(matrices: Tensor, height: int = 32, width: int = 48) -> Video:
-    """A clip of a still pattern whose pixel p shows, in frame t, the pattern at M_t p.
+    """A clip of a still pattern; pixel p of frame t shows the pattern at M_t p.
 
-    matrices: [time, 3, 3], applied to (x, y, 1), then divided by the third number.
+    matrices: [time, 3, 3], applied to (x, y, 1); the result is divided by its third component.
     """
     pattern = torch.from_numpy(clips.pan(256, 384, frames=1).video.frames[0]).float()
     fine = pixel_grid(height, width, scale=3)
@@ -141,6 +141,6 @@ def bent(matrices: Tensor, height: int = 32, width: int = 48) -> Video:
 
 
 def project(matrix: Tensor, points: Tensor) -> Tensor:
-    """Points [..., 2] after a 3x3 matrix."""
+    """Points [..., 2] mapped by a 3x3 matrix in homogeneous coordinates."""
     image = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1) @ matrix.T.to(points)
     return image[..., :2] / image[..., 2:]

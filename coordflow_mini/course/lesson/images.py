@@ -1,4 +1,4 @@
-"""Pictures as functions of (x, y): what chapter 01 builds and later chapters use."""
+"""Chapter 01: pictures as functions of (x, y)."""
 
 import math
 import zlib
@@ -16,17 +16,17 @@ __all__ = ["count_weights", "features", "psnr", "scrambled", "sine_layer"]
 
 
 def psnr(first: Pixels, second: Pixels) -> float:
-    """How alike two 8-bit pictures are [dB]; `metrics.psnr_db` for one picture or any part of one.
+    """PSNR of two 8-bit pictures, or of any matching parts [dB]; `metrics.psnr_db` compares clips.
 
-    first, second: uint8 arrays of one shape, [..., 3].
+    first, second: uint8 [..., 3], same shape.
     """
     return psnr_db(first.reshape(1, -1, 1, 3), second.reshape(1, -1, 1, 3))
 
 
 def count_weights(sizes: Sequence[int]) -> int:
-    """How many numbers a perceptron has: every layer's weights and biases.
+    """Number of parameters of a perceptron: the weights and biases of all layers.
 
-    sizes: of the input, of every hidden layer, of the output.
+    sizes: widths of the input, of each hidden layer and of the output.
 
     >>> count_weights([2, 4, 3])
     27
@@ -35,21 +35,21 @@ def count_weights(sizes: Sequence[int]) -> int:
 
 
 def features(points: Tensor, waves: Tensor) -> Tensor:
-    """Sines, then cosines, of plane waves at points, [places, 2 * count].
+    """Sines, then cosines, of plane waves at points, [points, 2 * count].
 
-    points: [places, inputs].  waves: [inputs, count], half-waves per unit of the input.
+    points: [points, inputs].  waves: [inputs, count], in half-waves per unit of the input.
     """
     return fourier_features(points, math.pi * waves)
 
 
 def sine_layer(inputs: Tensor, weight: Tensor, bias: Tensor, factor: float = 30.0) -> Tensor:
-    """A layer of SIREN (arXiv 2006.09661, section 3.2), [places, out].
+    """A SIREN layer (arXiv 2006.09661, section 3.2), [points, out].
 
-    inputs: [places, in].  weight: [in, out].  bias: [out].  factor: the paper's ω₀.
+    inputs: [points, in].  weight: [in, out].  bias: [out].  factor: the paper's ω₀.
     """
     return torch.sin(factor * (inputs @ weight + bias))
 
 
 def scrambled(names: Iterable[str]) -> list[str]:
-    """The names in an order that is always the same and gives nothing away: that of their CRC-32."""
+    """The names in a fixed order that reveals nothing about them: sorted by CRC-32."""
     return sorted(names, key=lambda name: zlib.crc32(name.encode()))

@@ -1,4 +1,4 @@
-"""Layers and their alphas: what chapter 05 builds and later chapters use."""
+"""Chapter 05: blending layers, and how well a layer finds an object."""
 
 import torch
 from torch import Tensor
@@ -9,26 +9,26 @@ __all__ = ["alone_db", "blend", "logit_gradient", "object_iou"]
 
 
 def blend(output: Tensor) -> Tensor:
-    """Colors of pixels from what every layer's network returns there, [pixels, 3]: Σ αᵢ cᵢ.
+    """Blended colors Σ αᵢ cᵢ from the outputs of all layers, [pixels, 3].
 
-    output: [layers, pixels, 4], red, green, blue and the alpha logit; α is the softmax over the layers.
+    output: [layers, pixels, 4]: red, green, blue and the alpha logit; α is the softmax over layers.
     """
     alpha = torch.softmax(output[..., 3], dim=0)
     return (alpha[..., None] * output[..., :3]).sum(dim=0)
 
 
 def logit_gradient(colors: Tensor, alpha: Tensor, slope: Tensor) -> Tensor:
-    """The loss's gradient with respect to the alpha logits, [layers, pixels]: αᵢ ⟨slope, cᵢ - ŷ⟩.
+    """Gradient of the loss with respect to the alpha logits, αᵢ ⟨slope, cᵢ - ŷ⟩, [layers, pixels].
 
     colors: [layers, pixels, 3].  alpha: [layers, pixels], sums to 1 over the layers.
-    slope: [pixels, 3], the loss's gradient with respect to the blended color ŷ = Σ αᵢ cᵢ.
+    slope: [pixels, 3], gradient of the loss with respect to the blended color ŷ = Σ αᵢ cᵢ.
     """
     blended = (alpha[..., None] * colors).sum(dim=0)
     return alpha * (slope * (colors - blended)).sum(dim=-1)
 
 
 def object_iou(alpha: Tensor, mask: Tensor) -> float:
-    """IoU of the object with the layer that plays it best; a layer is seen where its alpha exceeds 1/2.
+    """Largest IoU of the object's mask with any layer's; a layer is visible where its alpha exceeds 1/2.
 
     alpha: [layers, time, height, width].  mask: bool [time, height, width].
     """
@@ -36,11 +36,11 @@ def object_iou(alpha: Tensor, mask: Tensor) -> float:
 
 
 def alone_db(color: Tensor, alpha: Tensor, frames: Tensor) -> float:
-    """PSNR of one layer's own color where its alpha exceeds 1/2 [dB]; NaN if that is nowhere.
+    """PSNR of one layer's own color where its alpha exceeds 1/2 [dB]; NaN if it does so nowhere.
 
-    How well a layer explains, without any other one's help, the pixels that it shows.  Over all its
-    pixels at once, not frame by frame: in some frame it may have none.
-    color: uint8 [time, height, width, 3].  alpha: [time, height, width].  frames: uint8, as color.
+    Measures how well a layer alone explains the pixels that it shows, pooled over all frames because a
+    frame may have none of them.
+    color: uint8 [time, height, width, 3].  alpha: [time, height, width].  frames: uint8, same shape as color.
     """
     own = alpha > 0.5
     error = (color[own].double() - frames[own].double()).square().mean()

@@ -1,4 +1,4 @@
-"""What a learner has done: outcomes of checks and predictions, kept while the notebook runs."""
+"""Logbook of a session: outcomes of checks, and predictions, kept while the notebook runs."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "LOGBOOK", "Logbook", "Outcome", "Summary", "progress"]
 
-FORMAT = 1  # of what `save` writes; files without a number are older and have no name and no mistakes
+FORMAT = 1  # version of the files that `save` writes; older files without it lack names and mistakes
 MARKS = {"passed": "✓", "wrong": "✗", "untouched": "○"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found."""
+    """Result of a check."""
 
     exercise: str
     chapter: int
@@ -31,15 +31,15 @@ class Outcome:
 
 
 class Logbook:
-    """The last outcome of every exercise, the mistakes on the way, and all predictions of this session."""
+    """Latest outcome and all mistakes of each exercise, and all predictions of the session."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self.mistakes: dict[str, list[str]] = {}  # by exercise: what a check has said, each once
+        self.mistakes: dict[str, list[str]] = {}  # by exercise: messages of checks, without repeats
         self.predictions: dict[str, Prediction] = {}
 
     def note(self, outcome: Outcome) -> None:
-        """Keep an outcome, and its mistake also after the exercise has been passed."""
+        """Record an outcome; mistakes are kept even after the exercise is passed."""
         self.outcomes[outcome.exercise] = outcome
         heard, said = self.mistakes.setdefault(outcome.exercise, []), outcome.message.partition("\n")[0]
         if outcome.status == "wrong" and said not in heard:
@@ -54,10 +54,10 @@ LOGBOOK = Logbook()
 
 @dataclass(frozen=True)
 class Summary:
-    """How far the learner is; the last line of every chapter shows it.
+    """The learner's progress, shown at the end of every chapter.
 
-    outcomes: of the exercises checked so far.  predictions: as JSON values, see `Prediction.to_json`.
-    mistakes: what wrong answers were told, by exercise.
+    outcomes: of the exercises checked so far.  predictions: JSON values, see `Prediction.to_json`.
+    mistakes: messages that wrong answers received, by exercise.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -66,7 +66,7 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every exercise that was checked passed."""
+        """True if every exercise checked so far passed."""
         return all(outcome.status == "passed" for outcome in self.outcomes)
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ class Summary:
         return "\n".join(lines) or "Nothing has been checked yet."
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The summary as JSON values."""
         exercises = [
             {
                 "name": o.exercise,
@@ -103,14 +103,14 @@ class Summary:
         }
 
     def save(self, path: str | Path, name: str = "") -> None:
-        """Write `to_json` to a file, for a teacher who asks for it; name: the learner's own, if wanted."""
+        """Write the summary to a JSON file for an instructor; name: the learner's own, optional."""
         content = self.to_json() | ({"name": name} if name else {})
         with replacing(Path(path)) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def progress() -> Summary:
-    """What has been done in this session so far: `progress().save("answers.json")` keeps it."""
+    """Summary of this session so far; save it with `progress().save("answers.json")`."""
     predictions = (prediction.to_json() for prediction in LOGBOOK.predictions.values())
     mistakes = {name: list(heard) for name, heard in LOGBOOK.mistakes.items()}
     return Summary(tuple(LOGBOOK.outcomes.values()), tuple(predictions), mistakes)

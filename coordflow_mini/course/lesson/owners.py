@@ -1,4 +1,4 @@
-"""Layers as the centers of k-means, and alphas as shares: what chapter 06 builds."""
+"""Chapter 06: the layer loss, which makes layers compete for pixels like the centers of k-means."""
 
 import torch
 from torch import Tensor
@@ -19,11 +19,11 @@ __all__ = [
     "regions",
 ]
 
-DECIDED = 0.95  # a pixel is decided where one layer has more than this share
+DECIDED = 0.95  # a pixel is decided if one layer has more than this share of it
 
 
 def layer_loss(layer_rgb: Tensor, alpha: Tensor, color: Tensor) -> Tensor:
-    """Σᵢ αᵢ ‖cᵢ - y‖² / 3, mean over pixels, scalar: `loss.layer_error` of one list of pixels.
+    """Σᵢ αᵢ ‖cᵢ - y‖² / 3, averaged over pixels, scalar; the same as `loss.layer_error`.
 
     layer_rgb: [layers, pixels, 3].  alpha: [layers, pixels], sums to 1.  color: [pixels, 3].
     """
@@ -32,7 +32,7 @@ def layer_loss(layer_rgb: Tensor, alpha: Tensor, color: Tensor) -> Tensor:
 
 
 def handover(alpha: Tensor, errors: Tensor) -> Tensor:
-    """Gradient of Σᵢ αᵢ eᵢ with respect to the logits of the shares, [layers, pixels]: αᵢ (eᵢ - ē).
+    """Gradient of Σᵢ αᵢ eᵢ with respect to the alpha logits, αᵢ (eᵢ - ē), [layers, pixels].
 
     ē = Σᵢ αᵢ eᵢ.  alpha, errors: [layers, pixels]; alpha is a softmax over the layers.
     """
@@ -40,15 +40,15 @@ def handover(alpha: Tensor, errors: Tensor) -> Tensor:
 
 
 def best_centers(points: Tensor, alpha: Tensor) -> Tensor:
-    """Where Σᵢ αᵢ ‖cᵢ - v‖², summed over the points v, is smallest: their weighted means, [centers, 2].
+    """Centers that minimize Σᵢ αᵢ ‖cᵢ - v‖² over the points v: weighted means, [centers, 2].
 
-    points: [points, 2].  alpha: [centers, points], no center without any share.
+    points: [points, 2].  alpha: [centers, points], with some share for every center.
     """
     return alpha @ points / alpha.sum(dim=1, keepdim=True)
 
 
 def owner_picture(layer_rgb: Tensor, alpha: Tensor) -> Tensor:
-    """Every pixel as the layer with its largest share shows it, without help of the others, [..., 3].
+    """Each pixel in the color of the layer with the largest alpha there, [..., 3].
 
     layer_rgb: [layers, ..., 3].  alpha: [layers, ...].
     """
@@ -57,24 +57,24 @@ def owner_picture(layer_rgb: Tensor, alpha: Tensor) -> Tensor:
 
 
 def best_start(errors: Tensor, last: int) -> int:
-    """The start to go on with: the smallest mean error of the last steps.  errors: [starts, steps]."""
+    """Index of the start with the smallest mean error over the last steps; errors: [starts, steps]."""
     return int(errors[:, -last:].mean(dim=1).argmin())
 
 
 def decided(alpha: Tensor) -> float:
-    """Share of the pixels of which one layer has nearly everything; alpha: [layers, ...]."""
+    """Fraction of pixels where one alpha exceeds `DECIDED`; alpha: [layers, ...]."""
     return (alpha.amax(dim=0) > DECIDED).double().mean().item()
 
 
 def regions(alpha: Tensor) -> Tensor:
-    """What each layer owns, bool [layers, ...]: where its share is the largest."""
+    """Masks of the pixels that each layer owns by the largest alpha, bool [layers, ...]."""
     return torch.stack([alpha.argmax(dim=0) == layer for layer in range(len(alpha))])
 
 
 def displacements(scene: Scene, frame: int, span: int) -> Tensor:
-    """How far what each pixel shows moves within `span` frames around this one [pixels], [pixels, 2].
+    """True motion of what each pixel shows over `span` frames around `frame` [pixels], [pixels, 2].
 
-    To the right and down.  It is the true motion of whatever the scene shows there.
+    Components point right and down.
     """
     _, height, width, _ = scene.video.frames.shape
     grid, foreground = pixel_grid(height, width).double(), torch.from_numpy(scene.masks[frame]).flatten()

@@ -1,4 +1,4 @@
-"""The plain network's bookkeeping: what chapter 02 builds and later chapters use."""
+"""Chapter 02: coordinates, training samples and nominal size of the plain network."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +15,7 @@ __all__ = ["nominal_bytes", "pixel_to_point", "sample_pixels", "slice_riddle"]
 def pixel_to_point(frame: Tensor, row: Tensor, column: Tensor, size: tuple[int, int, int]) -> Tensor:
     """(x, y, t) of the pixels clip[frame, row, column], [..., 3].
 
-    frame, row, column: same shape.  size: (time, height, width) of the clip.
+    frame, row, column: indices, same shape.  size: (time, height, width) of the clip.
 
     >>> pixel_to_point(torch.tensor([23]), torch.tensor([0]), torch.tensor([0]), (24, 64, 96))
     tensor([[-0.9896, -0.6562,  1.0000]])
@@ -26,9 +26,9 @@ def pixel_to_point(frame: Tensor, row: Tensor, column: Tensor, size: tuple[int, 
 
 
 def sample_pixels(clip: Tensor, index: Tensor) -> Tensor:
-    """What a network learns from some pixels, (x, y, t, r, g, b) with colors in [0, 1], [pixels, 6].
+    """Training samples (x, y, t, r, g, b), colors in [0, 1], of the pixels at `index`, [pixels, 6].
 
-    clip: uint8 [time, height, width, 3].  index: int64 [pixels], into all pixels in reading order.
+    clip: uint8 [time, height, width, 3].  index: int64 [pixels], numbering all pixels in reading order.
     """
     time, height, width, _ = clip.shape
     frame, row, column = index // (height * width), index // width % height, index % width
@@ -37,9 +37,9 @@ def sample_pixels(clip: Tensor, index: Tensor) -> Tensor:
 
 
 def nominal_bytes(sizes: Sequence[int]) -> float:
-    """Size of a perceptron's file if every weight takes 6 bits [bytes].
+    """Size of a perceptron's file at 6 bits per weight [bytes].
 
-    sizes: how many numbers go in, stand in each hidden layer, come out.
+    sizes: widths of the input, of each hidden layer and of the output.
 
     >>> nominal_bytes([55, 32, 32, 32, 4])
     3027.0
@@ -51,9 +51,9 @@ def nominal_bytes(sizes: Sequence[int]) -> float:
 def slice_riddle(
     line: np.ndarray[tuple[int, int], np.dtype[np.uint8]], frames: int = 24
 ) -> dict[str, np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]]:
-    """x-t slices of four clips in which one row of pixels changes in four ways, [frames, width, 3] each.
+    """x-t slices, each [frames, width, 3], of four clips made from one row of pixels.
 
-    line: uint8 [width, 3]; beyond its ends it starts again.
+    line: uint8 [width, 3], repeated beyond its ends.
     """
     width = len(line)
     frame, column = np.arange(frames)[:, None], np.arange(width)[None]

@@ -1,4 +1,4 @@
-"""Predictions: the learner commits to an answer before the cell that shows it runs."""
+"""Predictions: learners commit to an answer before they run the cell that shows it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ Answer = str | float
 
 @dataclass
 class Prediction:
-    """One question, the learner's answer, and what came out.
+    """A question, the learner's answer and the truth.
 
-    answer: None until the learner commits to one.  revised: changed after the truth was seen.
+    answer: None until the learner commits to one.  revised: changed after the truth was shown.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Prediction:
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is right; None before it was compared, or without an answer."""
+        """True if the answer is right; None without an answer or before the comparison."""
         if self.answer is None or self.truth is None:
             return None
         if isinstance(self.answer, str) or isinstance(self.truth, str):
@@ -39,9 +39,9 @@ class Prediction:
         return abs(self.answer - self.truth) <= self.within
 
     def compare(self, truth: Answer, because: str = "", *, within: float = 0.0) -> None:
-        """Say what was predicted, what came out, and why.
+        """Print the prediction, the truth and the reason.
 
-        within: how far from the truth a number may be and count as right, in the prediction's unit.
+        within: tolerance for numbers, in the prediction's unit.
         """
         self.truth, self.within = truth, within
         came = f"What came out: {self._spoken(truth)}."
@@ -70,10 +70,10 @@ def predict(
     unit: str = "",
     answer: Answer | EllipsisType | None = ...,
 ) -> Prediction:
-    """Ask, and keep what the learner puts in place of `answer=...`; nothing stops without an answer.
+    """Ask a question and record what the learner puts in place of `answer=...`; optional for the learner.
 
-    name: unique in the course.  choices: the possible answers; without them the answer is a number
-    of this unit.  The prediction's `compare` tells later how it went.
+    name: unique in the course.  choices: possible answers; without them the answer is a number in
+    `unit`.  `Prediction.compare` later reveals the truth.
     """
     committed = None if answer is None or isinstance(answer, EllipsisType) else answer
     problem = _problem(committed, choices)
@@ -84,7 +84,7 @@ def predict(
     LOGBOOK.predictions[name] = prediction
     wanted = " or ".join(repr(choice) for choice in choices) if choices else f"a number [{unit}]"
     if problem:
-        announce(f"{problem} Put {wanted} behind answer=.")
+        announce(f"{problem} Put {wanted} after answer=.")
     elif committed is None:
         announce(f"No prediction yet: put {wanted} in place of the three dots, then run this cell again.")
     else:
@@ -93,7 +93,6 @@ def predict(
 
 
 def _problem(answer: Answer | None, choices: Sequence[str]) -> str:
-    """What is wrong with the form of an answer, or nothing."""
     if answer is None or (answer in choices if choices else isinstance(answer, (int, float))):
         return ""
     return f"{answer!r} is not one of the choices." if choices else f"{answer!r} is not a number."

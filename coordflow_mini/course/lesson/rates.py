@@ -1,4 +1,4 @@
-"""What chapter 09 counts and compares: bits per pixel, two kinds of mean, the distance of two curves."""
+"""Chapter 09: bits per pixel of a file, two means of PSNR, and the BD-rate of two curves."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ __all__ = ["FLAWS", "SAMPLES", "bd_rate", "file_bpp", "two_psnrs"]
 
 Numbers = Sequence[float] | NDArray[np.float64]
 
-SAMPLES = 1000  # of the common range of quality, in `bd_rate`
+SAMPLES = 1000  # points in the common range of quality, in `bd_rate`
 
 
 def file_bpp(coded_bytes: int, raw_bytes: int, height: int, width: int) -> float:
-    """Bits per pixel of a coded file; the frames are counted by the raw 4:2:0 file that it was made of.
+    """Bits per pixel of a coded file; the number of frames follows from the size of its raw 4:2:0 source.
 
     >>> file_bpp(9_000, 10 * 3 * 54 * 96 // 2, 54, 96)
     1.3888888888888888
@@ -24,7 +24,7 @@ def file_bpp(coded_bytes: int, raw_bytes: int, height: int, width: int) -> float
 
 
 def two_psnrs(errors: Numbers) -> tuple[float, float]:
-    """Mean of the frames' PSNRs, and PSNR of their mean error [dB], from each frame's squared error.
+    """(mean PSNR of the frames, PSNR of their mean error) [dB], from the squared error of each frame.
 
     >>> [round(value, 2) for value in two_psnrs([10.0, 1000.0])]
     [28.13, 21.1]
@@ -34,10 +34,10 @@ def two_psnrs(errors: Numbers) -> tuple[float, float]:
 
 
 def bd_rate(anchor_rates: Numbers, anchor_db: Numbers, rates: Numbers, db: Numbers) -> float:
-    """Mean difference in rate at equal quality [percent], NaN where the curves share no quality.
+    """Mean difference in rate at equal quality [percent]; NaN if the curves share no quality.
 
-    By hand: straight lines between the points, log(rate) over PSNR; `metrics.bd_rate` draws smooth curves.
-    All ascending.
+    Interpolates log(rate) over PSNR linearly; `measure.metrics.bd_rate` fits smooth curves.
+    All arguments ascend.
 
     >>> round(bd_rate([0.1, 0.2], [30, 33], [0.05, 0.1], [30, 33]), 6)
     -50.0
@@ -52,4 +52,4 @@ def bd_rate(anchor_rates: Numbers, anchor_db: Numbers, rates: Numbers, db: Numbe
 
 
 FLAWS = ("pixels", "container", "two kinds of PSNR", "extrapolated", "fair")
-"""What may be wrong with a comparison, as the last exercise calls it."""
+"""Possible verdicts on a comparison in the last exercise."""

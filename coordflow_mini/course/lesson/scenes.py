@@ -1,4 +1,4 @@
-"""A scene with two objects, put together from generated ones; its truth is known like theirs."""
+"""Chapter 06: a generated scene with two objects and known masks."""
 
 from fractions import Fraction
 from typing import Any
@@ -11,16 +11,16 @@ from coordflow_mini.video.clip import Video
 
 __all__ = ["trio"]
 
-_FINE = 2  # drawn at twice the size, so that silhouettes end softly
-_WINDOWS = {1: (0, 0), 2: (0.25, 0.25)}  # seed of a flower: its upper left corner, as parts of the frame
+_FINE = 2  # drawn at twice the size, for soft silhouettes
+_WINDOWS = {1: (0, 0), 2: (0.25, 0.25)}  # seed -> upper left corner, as fractions of the frame
 
 
 def trio(
     height: int = 32, width: int = 48, frames: int = 24
 ) -> tuple[Video, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """A clip of three motions, two flowers over the moving background, and who is seen where.
+    """A clip of two flowers over a background, all moving, and masks of what is visible where.
 
-    Truth: bool [3, frames, height, width]; 0 is the background, the last flower is in front.
+    Masks: bool [3, frames, height, width]; 0 is the background, the last flower is in front.
 
     >>> trio(frames=3)[0]
     Video('trio', 3 frames of 48x32, 24 fps, rgb)

@@ -1,4 +1,4 @@
-"""Pictures seen at other points: what chapter 03 builds and later chapters use."""
+"""Chapter 03: sampling pictures at arbitrary points, and moving their content."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ __all__ = ["sample", "warp"]
 
 
 def sample(picture: Tensor, points: Tensor) -> Tensor:
-    """The picture's colors at points, bilinear, black outside, [..., channels].
+    """Colors of a picture at points, [..., channels]: bilinear inside, black outside.
 
     picture: float [height, width, channels].  points: [..., 2], see `coords`.  Differentiable in both.
     """
@@ -24,9 +24,9 @@ def sample(picture: Tensor, points: Tensor) -> Tensor:
 
 
 def warp(picture: Tensor, motion: Tensor) -> Tensor:
-    """The picture with its content moved by a similarity, [height, width, channels].
+    """A picture with its content moved by a similarity, [height, width, channels].
 
-    Every pixel asks where its content came from: it looks at the *inverse* motion of its own place.
+    Each pixel takes its color from where its content came from: the *inverse* motion of its own position.
     """
     height, width, _ = picture.shape
     return sample(picture, similarity.apply(similarity.inverse(motion), pixel_grid(height, width))).view_as(

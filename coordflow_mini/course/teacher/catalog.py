@@ -1,4 +1,4 @@
-"""Which exercises the course has, read from the examiners' sources, so that PyTorch is not needed."""
+"""The exercises of the course, read from the examiners' source code to avoid loading PyTorch."""
 
 import ast
 from collections import Counter
@@ -12,9 +12,9 @@ EXAMINERS = Path(__file__).parents[1] / "exercises"
 
 @cache
 def exercises() -> dict[str, int]:
-    """The chapter of every exercise by its name, in the order of the course.
+    """Exercise names and their chapters, in the order of the course.
 
-    The same as `course.exercises.load()` knows, which a test holds it to.
+    A test checks them against `course.exercises.load()`.
 
     >>> exercises()["inverse"]
     3
@@ -25,12 +25,12 @@ def exercises() -> dict[str, int]:
 
 
 def chapters() -> Counter[int]:
-    """How many exercises each chapter has, by its number."""
+    """Number of exercises by chapter."""
     return Counter(exercises().values())
 
 
 def _registered(function: ast.FunctionDef) -> list[int]:
-    """The chapters in the `@exercise(chapter=...)` above a function: one, or none."""
+    """The chapter in the function's `@exercise(chapter=...)`: one element, or none."""
     return [
         ast.literal_eval(word.value)
         for call in function.decorator_list

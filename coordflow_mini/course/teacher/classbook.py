@@ -1,4 +1,4 @@
-"""How a class is doing: what its students handed in, as a text, an HTML page, CSV and JSON."""
+"""Report on a class from its students' files, as text, HTML, CSV and JSON."""
 
 import csv
 import html
@@ -16,19 +16,19 @@ from coordflow_mini.ops.console import table
 
 __all__ = ["Classbook", "Difficulty", "to_csv", "to_html", "to_json", "to_text"]
 
-MOST_SHOWN = 10  # of exercises and predictions in the text
+MOST_SHOWN = 10  # exercises and predictions in the text
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How the class fared with one exercise."""
+    """Results of the class on one exercise."""
 
     exercise: str
     chapter: int
-    went_wrong: int  # students with a wrong answer, at the end or on the way
+    went_wrong: int  # students who gave a wrong answer at any time
     passed: int
     attempted: int
-    mistakes: tuple[tuple[str, int], ...]  # what wrong answers were told, and how many students; most first
+    mistakes: tuple[tuple[str, int], ...]  # message of the check, number of students; most frequent first
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Classbook:
 
     @property
     def exercises(self) -> list[Difficulty]:
-        """Every exercise of the course, those that most students got wrong first."""
+        """All exercises of the course, those with the most wrong answers first."""
         found = [self._difficulty(name, chapter) for name, chapter in catalog.exercises().items()]
         return sorted(found, key=lambda one: (-one.went_wrong, one.passed - one.attempted))
 
@@ -54,7 +54,7 @@ class Classbook:
 
     @property
     def predictions(self) -> list[tuple[str, int, int]]:
-        """(name, right, committed to) of every prediction, those that misled most students first."""
+        """(name, right, committed) of every prediction, those that misled most students first."""
         committed, right = Counter[str](), Counter[str]()
         for student in self.students:
             for name, was_right in student.predictions.items():
@@ -65,7 +65,7 @@ class Classbook:
 
     @property
     def unknown(self) -> list[tuple[str, int]]:
-        """Exercises in files that the course does not have, and in how many files."""
+        """Names in files that are no exercise of the course, with the number of files."""
         found = Counter(
             name
             for student in self.students
@@ -76,7 +76,7 @@ class Classbook:
 
 
 def _guessed(student: Student) -> tuple[int, int]:
-    """Predictions that were right, and that were committed to and compared."""
+    """Number of predictions that were right, and that were committed to and compared."""
     results = [right for right in student.predictions.values() if right is not None]
     return sum(results), len(results)
 
@@ -87,7 +87,7 @@ def _heads() -> list[str]:
 
 
 def _cells(student: Student) -> list[str]:
-    """A student's row: passed/exercises of every chapter and of all, right/committed predictions."""
+    """A student's row: name, passed/all exercises by chapter and in total, right/committed predictions."""
     chapters = catalog.chapters()
     passed = [(student.passed(chapter), total) for chapter, total in chapters.items()]
     passed += [(sum(done for done, _ in passed), chapters.total()), _guessed(student)]
@@ -95,7 +95,7 @@ def _cells(student: Student) -> list[str]:
 
 
 def _share(book: Classbook) -> list[str]:
-    """The last row: what share of the class's exercises is passed."""
+    """Last row of the table: percentages of the whole class."""
     count = max(len(book.students), 1)
     chapters = catalog.chapters()
     passed = {c: sum(student.passed(c) for student in book.students) for c in chapters}
@@ -107,37 +107,40 @@ def _share(book: Classbook) -> list[str]:
 
 
 def to_text(book: Classbook) -> str:
-    """The table of students, then what the class found hardest."""
+    """The report as text: a table of students, then the hardest exercises and predictions."""
     parts = [table([_heads(), *map(_cells, book.students), _share(book)])]
     hard = [one for one in book.exercises if one.went_wrong][:MOST_SHOWN]
     if hard:
-        rows = [["exercise", "chapter", "went wrong", "passed", "of"]]
+        rows = [["exercise", "chapter", "wrong", "passed", "of"]]
         rows += [
             [one.exercise, f"{one.chapter:02d}", *map(str, (one.went_wrong, one.passed, one.attempted))]
             for one in hard
         ]
         lines = table(rows).splitlines()
-        said = ["  heard most", *(f"  {one.mistakes[0][0]}" if one.mistakes else "" for one in hard)]
-        parts.append("Most often wrong, at the end or on the way\n" + _beside(lines, said))
+        said = [
+            "  most frequent message",
+            *(f"  {one.mistakes[0][0]}" if one.mistakes else "" for one in hard),
+        ]
+        parts.append("Exercises with the most wrong answers\n" + _beside(lines, said))
     if misled := [one for one in book.predictions if one[1] < one[2]][:MOST_SHOWN]:
         rows = [["prediction", "right", "of"], *([name, str(right), str(of)] for name, right, of in misled)]
-        parts.append("Predictions that misled most\n" + table(rows))
+        parts.append("Most misleading predictions\n" + table(rows))
     if book.unknown:
         names = ", ".join(f"{name} ({count})" for name, count in book.unknown[:MOST_SHOWN])
         more = f" and {len(book.unknown) - MOST_SHOWN} more" if len(book.unknown) > MOST_SHOWN else ""
-        parts.append(f"Not of this course (files): {names}{more}")
+        parts.append(f"Unknown exercises (files): {names}{more}")
     return "\n\n".join(parts)
 
 
 def _beside(lines: Sequence[str], said: Sequence[str], width: int = 110) -> str:
-    """Lines with a remark behind each, cut at the width of a terminal."""
+    """Lines, each followed by its remark and cut at the width of a terminal."""
     longest = max(map(len, lines))
     whole = (line.ljust(longest) + text for line, text in zip(lines, said, strict=True))
     return "\n".join((text if len(text) <= width else text[: width - 1] + "…").rstrip() for text in whole)
 
 
 def to_json(book: Classbook, warnings: Sequence[str]) -> dict[str, Any]:
-    """All of it as JSON values."""
+    """The report as JSON values."""
     chapters = catalog.chapters()
     return {
         "chapters": {f"{chapter:02d}": total for chapter, total in chapters.items()},
@@ -172,7 +175,7 @@ def to_json(book: Classbook, warnings: Sequence[str]) -> dict[str, Any]:
 
 
 def to_csv(book: Classbook) -> str:
-    """One row a student: passed per chapter and in all, predictions, then the status of every exercise."""
+    """The report as CSV, one row per student: passed by chapter and in total, predictions, all statuses."""
     chapters, names = catalog.chapters(), list(catalog.exercises())
     heads = ["student", "files", *(f"chapter {chapter:02d}" for chapter in chapters), "passed"]
     heads += ["predictions right", "predictions committed", *names]
@@ -189,29 +192,27 @@ def to_csv(book: Classbook) -> str:
 
 
 def to_html(book: Classbook, warnings: Sequence[str]) -> str:
-    """A page that needs nothing but itself and runs nothing."""
+    """The report as a self-contained HTML page without scripts."""
     hard = [
         [one.exercise, f"{one.chapter:02d}", str(one.went_wrong), str(one.passed), str(one.attempted), text]
         for one in book.exercises
         if one.attempted
         for text in ["; ".join(f"{said} ({count})" for said, count in one.mistakes[:3])]
     ]
-    heads = ["exercise", "chapter", "went wrong", "passed", "attempted", "heard most (students)"]
+    heads = ["exercise", "chapter", "wrong", "passed", "attempted", "most frequent messages (students)"]
     guesses = [[name, str(right), str(of)] for name, right, of in book.predictions]
     parts = [
         _html_table("Exercises passed", [_heads(), *map(_cells, book.students), _share(book)]),
-        _html_table("Exercises, most often wrong first", [heads, *hard]),
+        _html_table("Exercises, most wrong answers first", [heads, *hard]),
         _html_table("Predictions, most misleading first", [["prediction", "right", "committed"], *guesses]),
-        _html_list(
-            "Exercises that this course does not have", [f"{n} ({count})" for n, count in book.unknown]
-        ),
-        _html_list("Files to look at", warnings),
+        _html_list("Unknown exercises (files)", [f"{n} ({count})" for n, count in book.unknown]),
+        _html_list("Warnings", warnings),
     ]
     return _PAGE.format(title=f"A class of {len(book.students)}", body="\n".join(filter(None, parts)))
 
 
 def _html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row are heads and whose first column names the row; numbers to the right."""
+    """An HTML table; the first row and column are headers, columns of numbers are right-aligned."""
     words = [
         not all(re.fullmatch(r"[\d/%]+", cell) for cell in column) for column in zip(*rows[1:], strict=True)
     ]

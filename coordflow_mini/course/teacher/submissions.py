@@ -1,8 +1,7 @@
-"""What students hand in: files of `progress().save(...)`, read as if a stranger had written them.
+"""Reads the files that students save with `progress().save(...)`, as untrusted input.
 
-Nothing in a file is believed but what a learner can know: the outcome of a check, a prediction, a name.
-Which exercises there are, and of which chapter, says `catalog`.  A file that cannot be used gives a line
-of warning and hurts no other.
+From a file come only outcomes of checks, predictions and a name; exercises and their chapters come from
+`catalog`.  An unusable file causes one warning and does not affect the others.
 """
 
 import json
@@ -21,46 +20,46 @@ from coordflow_mini.ops.text import printable
 
 __all__ = ["Student", "Submission", "UnusableError", "plain_text", "read_file", "read_folder"]
 
-MOST_BYTES = 1 << 20  # of one file; a whole course takes about 30 kB
-MOST_ENTRIES = 500  # of one kind in a file
-MOST_MISTAKES = 50  # of one exercise
-DEEPEST = 20  # folders in folders
+MOST_BYTES = 1 << 20  # per file; a whole course takes about 30 kB
+MOST_ENTRIES = 500  # exercises or predictions per file
+MOST_MISTAKES = 50  # per exercise
+DEEPEST = 20  # nested folders
 LONGEST_NAME, LONGEST_MISTAKE = 40, 300  # characters
-STATUSES = ("untouched", "wrong", "passed")  # from worst to best
+STATUSES = ("untouched", "wrong", "passed")  # worst to best
 
 
 class UnusableError(ValueError):
-    """Why a file cannot be used, in words for a teacher."""
+    """A file cannot be used; the message tells the instructor why."""
 
 
 @dataclass(frozen=True)
 class Submission:
     """One file."""
 
-    path: str  # below the folder that was read, with slashes
-    name: str  # what the student gave, or nothing
-    statuses: dict[str, str]  # by exercise of the course
-    mistakes: dict[str, list[str]]  # what wrong answers were told, by exercise of the course
-    predictions: dict[str, bool | None]  # committed to, by name: right, wrong, or never compared
-    unknown: tuple[str, ...] = ()  # exercises that this course does not have
-    doubts: tuple[str, ...] = ()  # what was left out of the file, and why
+    path: str  # relative to the folder that was read, with slashes
+    name: str  # given by the student, or ""
+    statuses: dict[str, str]  # by exercise
+    mistakes: dict[str, list[str]]  # messages that wrong answers received, by exercise
+    predictions: dict[str, bool | None]  # by name; committed ones only: right, wrong or (None) never compared
+    unknown: tuple[str, ...] = ()  # names that are no exercise of the course
+    doubts: tuple[str, ...] = ()  # parts of the file that were ignored, and why
 
     @property
     def folder(self) -> str:
-        """The first folder on its path, or nothing."""
+        """The first folder of `path`, or ""."""
         return self.path.partition("/")[0] if "/" in self.path else ""
 
     @property
     def attempted(self) -> set[str]:
-        """The exercises with an answer, right or wrong."""
+        """Exercises with an answer, right or wrong."""
         return {name for name, status in self.statuses.items() if status != "untouched"}
 
 
 @dataclass
 class Student:
-    """All that one student handed in; of an exercise in several files the best outcome counts.
+    """All files of one student; the best outcome of each exercise counts.
 
-    Ask for results when all files are there: they are counted once.
+    Results are cached: read them only when all files have been added.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Student:
 
     @cached_property
     def mistakes(self) -> dict[str, list[str]]:
-        """What wrong answers were told, each once, by exercise."""
+        """Messages that wrong answers received, by exercise, without repeats."""
         found: dict[str, dict[str, None]] = {}
         for file in self.files:
             for name, said in file.mistakes.items():
@@ -85,11 +84,11 @@ class Student:
 
     @cached_property
     def predictions(self) -> dict[str, bool | None]:
-        """Right or not, by name of the prediction; the first file that has it counts."""
+        """Right or wrong by prediction; the first file that contains it counts."""
         return {name: right for file in reversed(self.files) for name, right in file.predictions.items()}
 
     def passed(self, chapter: int) -> int:
-        """How many exercises of a chapter are passed."""
+        """Number of passed exercises of a chapter."""
         of = catalog.exercises()
         return sum(status == "passed" and of[name] == chapter for name, status in self.statuses.items())
 
@@ -98,14 +97,14 @@ class Student:
 
 
 def read_folder(folder: Path) -> tuple[list[Student], list[str]]:
-    """The students whose files lie in a folder and below it, by name; and one line for every doubt.
+    """(students by name, warnings) from all files in a folder and its subfolders.
 
-    A student is who a file's `name` says; without one, the folder below `folder` in which it lies, or
-    else the file's own name.  Two files that give the same name, lie apart and hold the same exercises
-    may be of two people: they are shown apart.  Raises ValueError if there is no such folder.
+    A file's student is its `name`; without one, the subfolder it lies in; without that, the file's name.
+    Two files with the same name and the same exercises in different folders may belong to two people and
+    are shown separately.  Raises ValueError if the folder does not exist.
     """
     if not folder.is_dir():
-        raise ValueError(f"{plain_text(str(folder))} is no folder")
+        raise ValueError(f"{plain_text(str(folder))} is not a folder")
     warnings: list[str] = []
     found: list[Submission] = []
     for path in _files(folder, warnings):
@@ -123,7 +122,7 @@ def read_folder(folder: Path) -> tuple[list[Student], list[str]]:
 
 
 def _names_of_folders(found: list[Submission]) -> dict[str, str]:
-    """The name that files in a folder give, where they agree: it holds for those without a name, too."""
+    """Names by folder, where all named files in it agree; they apply to its unnamed files, too."""
     names: dict[str, set[str]] = {}
     for submission in found:
         if submission.name and submission.folder:
@@ -132,7 +131,7 @@ def _names_of_folders(found: list[Submission]) -> dict[str, str]:
 
 
 def _files(folder: Path, warnings: list[str]) -> Iterator[Path]:
-    """Every .json file below a folder, in order; links are not followed, hidden files not looked at."""
+    """All .json files below a folder, in order; skips links and hidden files."""
     others: list[str] = []
 
     def unreadable(error: OSError) -> None:
@@ -141,12 +140,14 @@ def _files(folder: Path, warnings: list[str]) -> Iterator[Path]:
     for here, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         if folders and len(Path(here).relative_to(folder).parts) >= DEEPEST:
-            warnings.append(f"{_shown(Path(here), folder)}: its folders lie too deep and were not read")
+            warnings.append(
+                f"{_shown(Path(here), folder)}: subfolders are nested too deeply and were skipped"
+            )
             folders.clear()
         for name in sorted([*names, *folders]):
             path = Path(here, name)
             if path.is_symlink():
-                warnings.append(f"{_shown(path, folder)}: is a link, and links are not followed")
+                warnings.append(f"{_shown(path, folder)}: links are not followed")
             elif name in folders or name.startswith("."):
                 continue
             elif path.suffix.lower() != ".json":
@@ -155,14 +156,14 @@ def _files(folder: Path, warnings: list[str]) -> Iterator[Path]:
                 yield path
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        warnings.append(f"{', '.join(others[:3])}{more}: not read, only files that end in .json are")
+        warnings.append(f"{', '.join(others[:3])}{more}: skipped; only .json files are read")
 
 
 def _enroll(students: dict[str, Student], submission: Submission) -> list[str]:
-    """Give a file to its student; returns what a teacher should look at."""
+    """Add a file to its student; returns warnings."""
     folder, own = submission.folder, submission.path
     name = submission.name or plain_text(folder or Path(own).stem)
-    # a name that was given is one person wherever the files lie; a folder or a file speaks for itself only
+    # a given name is one person in any folder; the name of a folder or file holds only there
     given = unicodedata.normalize("NFKC", submission.name).casefold()
     key = f"name {given}" if given else f"folder {folder}" if folder else f"file {own}"
     known = students.setdefault(key, Student(name))
@@ -173,13 +174,12 @@ def _enroll(students: dict[str, Student], submission: Submission) -> list[str]:
     first = plain_text(again[0].path, 80)
     if folder and again[0].folder == folder:
         known.files.append(submission)
-        return [f"has exercises that {first} has, too: the better outcome counts"]
+        return [f"repeats exercises of {first}: the better outcome counts"]
     students[f"file {own}"] = Student(f"{name} ({plain_text(own)})", [submission])
-    return [f"gives the name {name!r} and has exercises that {first} has, too: shown apart"]
+    return [f"has the name {name!r} and exercises of {first}: shown separately"]
 
 
 def _shown(path: Path, folder: Path) -> str:
-    """A path below the folder, fit for a terminal."""
     return plain_text(os.path.relpath(path, folder), 120)
 
 
@@ -187,13 +187,13 @@ def _shown(path: Path, folder: Path) -> str:
 
 
 def read_file(path: Path) -> Submission:
-    """One file; raises UnusableError if it is not what `progress().save(...)` writes."""
+    """Read one file; raises UnusableError if `progress().save(...)` did not write it."""
     content = _parsed(_text(path))
     if not isinstance(content, dict):
-        raise UnusableError("is not a file of progress().save(...)")
+        raise UnusableError("was not written by progress().save(...)")
     version = content.get("format", 0)
     if type(version) is not int or version < 0:
-        raise UnusableError("its format is not a number")
+        raise UnusableError("has an invalid format number")
     if version > FORMAT:
         raise UnusableError("was written by a later version of the course: upgrade coordflow-mini")
     doubts: list[str] = []
@@ -205,15 +205,15 @@ def read_file(path: Path) -> Submission:
 
 
 def _text(path: Path) -> str:
-    """The characters of a regular file that is not too large."""
+    """Content of a regular file of limited size."""
     try:
-        # no link is followed, and no pipe waited for, even if the file was exchanged a moment ago
+        # never follow a link or wait for a pipe, even if the file was replaced a moment ago
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with open(
             path, "rb", opener=lambda name, _: os.open(name, flags | getattr(os, "O_BINARY", 0))
         ) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UnusableError("is no ordinary file")
+                raise UnusableError("is not a regular file")
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UnusableError(error.strerror or type(error).__name__) from None
@@ -222,11 +222,11 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UnusableError("is not text in UTF-8") from None
+        raise UnusableError("is not UTF-8 text") from None
 
 
 def _parsed(text: str) -> Any:
-    """The JSON value; numbers too long for anything here become 0."""
+    """The JSON value; integers of 20 digits or more become 0."""
     try:
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 20 else 0)
     except RecursionError:
@@ -236,26 +236,26 @@ def _parsed(text: str) -> Any:
 
 
 def _entries(content: dict[str, Any], kind: str, doubts: list[str]) -> list[dict[str, Any]]:
-    """The entries of a list; what is no entry is left out."""
+    """Valid entries of a list."""
     found = content.get(kind)
     if not isinstance(found, list):
-        raise UnusableError(f"has no list of {kind}: is it a file of progress().save(...)?")
+        raise UnusableError(f"has no list of {kind}; was it written by progress().save(...)?")
     if len(found) > MOST_ENTRIES:
-        doubts.append(f"of {len(found)} {kind} only {MOST_ENTRIES} were read")
+        doubts.append(f"only {MOST_ENTRIES} of its {len(found)} {kind} were read")
     kept = [
         entry
         for entry in found[:MOST_ENTRIES]
         if isinstance(entry, dict) and isinstance(entry.get("name"), str)
     ]
     if wrong := min(len(found), MOST_ENTRIES) - len(kept):
-        doubts.append(f"{wrong} of its {kind} cannot be read")
+        doubts.append(f"{wrong} of its {kind} are invalid")
     return kept
 
 
 def _exercises(
     entries: list[dict[str, Any]], doubts: list[str]
 ) -> tuple[dict[str, str], dict[str, list[str]], list[str]]:
-    """Status and mistakes by exercise, and the names that the course does not have."""
+    """Statuses and mistakes by exercise, and unknown names."""
     course = catalog.exercises()
     statuses: dict[str, str] = {}
     mistakes: dict[str, list[str]] = {}
@@ -270,19 +270,18 @@ def _exercises(
             statuses[name] = status
             mistakes[name] = _mistakes(entry)
     if odd:
-        doubts.append(f"{odd} of its exercises have no known status, or stand there twice")
+        doubts.append(f"{odd} of its exercises are repeated or have an unknown status")
     return statuses, mistakes, unknown
 
 
 def _mistakes(entry: dict[str, Any]) -> list[str]:
-    """What an entry says that wrong answers were told."""
     said = entry.get("mistakes", [])
     said = said[:MOST_MISTAKES] if isinstance(said, list) else []
     return [plain_text(text, LONGEST_MISTAKE) for text in said if isinstance(text, str)]
 
 
 def _predictions(entries: list[dict[str, Any]], doubts: list[str]) -> dict[str, bool | None]:
-    """Right or not of every prediction that was committed to; one changed afterwards is not right."""
+    """Right or wrong of every committed prediction; one that was revised counts as wrong."""
     found: dict[str, bool | None] = {}
     odd = 0
     for entry in entries:
@@ -296,21 +295,20 @@ def _predictions(entries: list[dict[str, Any]], doubts: list[str]) -> dict[str, 
         elif answer is not None:
             found.setdefault(name, False if entry.get("revised") is True else right)
     if odd:
-        doubts.append(f"{odd} of its predictions cannot be read")
+        doubts.append(f"{odd} of its predictions are invalid")
     return found
 
 
 def _name(content: dict[str, Any], doubts: list[str]) -> str:
-    """The name a student gave, or nothing."""
     name = content.get("name", "")
     if not isinstance(name, str):
-        doubts.append("its name is no text")
+        doubts.append("its name is not text")
         return ""
     return plain_text(name)
 
 
 def plain_text(text: str, longest: int = LONGEST_NAME) -> str:
-    r"""Text that neither moves a terminal's cursor nor breaks a line nor turns its direction around.
+    r"""Text without control characters, line breaks or changes of direction, cut at `longest`.
 
     >>> plain_text("Ada\x1b[2J\nLovelace")
     'Ada?[2J Lovelace'
