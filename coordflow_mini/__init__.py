@@ -34,6 +34,7 @@ with lazily():
     from coordflow_mini.encoder import EncodeResult as EncodeResult
     from coordflow_mini.encoder import compress as compress
     from coordflow_mini.encoder import encode as encode
+    from coordflow_mini.measure.evaluate import evaluate as evaluate
     from coordflow_mini.measure.metrics import bits_per_pixel as bits_per_pixel
     from coordflow_mini.measure.metrics import ms_ssim as ms_ssim
     from coordflow_mini.measure.metrics import psnr_db as psnr_db

@@ -395,7 +395,7 @@ def test_a_mask_is_found_in_whichever_layer_it_is(data):
 
 
 def test_an_evaluation_is_of_all_segments(segmented, clip):
-    found = evaluate.evaluate(segmented.data, evaluate.Source(clip))
+    found = evaluate.evaluate(clip, segmented.data)
     assert found.parameters == segmented.parameters
     assert found.point.psnr_db == pytest.approx(segmented.psnr_db, abs=0.01)
     assert found.bits_per_weight == pytest.approx(segmented.bits_per_weight)

@@ -91,7 +91,7 @@ def decode(
     if not quiet:
         say(f"{output}: {len(line.positions)} frames, {float(line.fps):g} fps")
         if fast:
-            loss = evaluation.loss_of_fast(coded.data, line.positions, device=place)
+            loss = evaluation.bfloat16_psnr_db(coded.data, line.positions, device=place)
             say(f"--fast: {loss:.1f} dB from the exact frames")
 
 

@@ -51,9 +51,9 @@ def evaluate(
 
     arguments.check_source(source)
     file = arguments.read_coded(coded)
-    original = evaluation.source_of(file.data, source, arguments.raw_format(source, raw))
+    layout = arguments.raw_format(source, raw)
     place = device_for(device, threads)
-    figures = evaluation.evaluate(file.data, original, device=place).to_json()
+    figures = evaluation.evaluate(source, file.data, raw=layout, device=place).to_json()
     if as_json:
         print_json(figures)
     else:

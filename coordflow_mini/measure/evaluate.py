@@ -1,7 +1,7 @@
-"""How good a file is: its frames beside the very frames that it was made of.
+"""Evaluation of a .cfv file against the frames it was made from, and what a file says about itself.
 
-The file says which frames of the source it holds, at which size, so nobody has to remember.  What is
-compared are 8-bit frames, one at a time; rate is the size of the file.
+The file knows which frames of the source it holds and at which size.  Frames are compared at 8 bits, one at
+a time; the rate counts the whole file.
 """
 
 import math
@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
-from coordflow_mini import __version__, bitstream
+from coordflow_mini import __version__, applications, bitstream, decoder
 from coordflow_mini.bitstream import BitstreamError, Header, Section
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
@@ -24,49 +25,34 @@ from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video, VideoError
 from coordflow_mini.video.raw import RawFormat, format_of
 
-if TYPE_CHECKING:
-    import torch
-
 __all__ = [
     "Evaluation",
-    "Source",
     "Stopwatch",
+    "bfloat16_psnr_db",
     "describe",
     "evaluate",
     "frame_work",
     "hardware",
-    "loss_of_fast",
     "rate_point",
     "settings",
-    "source_of",
     "versions",
     "weight_count",
 ]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """The frames that a file was made of, and the truth about them where it is known.
-
-    mask: bool [time, height, width], the foreground of `clip:cutout`; None for all other clips.
-    """
-
-    video: Video
-    mask: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` measured.
+    """The result of `evaluate`.
 
-    parameters: number of weights, of all segments.  mask_iou: the foreground's, by the layer that shows it
-    best in each segment, in [0, 1].
+    shape: (time, height, width).  parameters: number of weights in all segments.
+    mask_iou: of the foreground and the layer that matches it best in each segment; None without a mask.
     """
 
     point: RatePoint
-    shape: tuple[int, int, int]  # time, height, width
+    shape: tuple[int, int, int]
     parameters: int
     mask_iou: float | None = None
 
@@ -76,7 +62,7 @@ class Evaluation:
         return 8 * self.point.bytes / self.parameters
 
     def to_json(self) -> dict[str, Any]:
-        """All figures by the names that `coordflow evaluate --json` prints, in one flat object."""
+        """A flat object, as `coordflow evaluate --json` prints it."""
         point = self.point
         return {
             "clip": point.clip,
@@ -95,67 +81,32 @@ class Evaluation:
         }
 
 
-def source_of(data: bytes, name: str | Path, raw: RawFormat | None = None) -> Source:
-    """The frames of a source that a file holds: those it names, at its size, raw YUV by its matrix.
-
-    Raises VideoError if the source does not have them, or became RGB by another matrix, so that even its
-    own frames would differ; BitstreamError if the file is none.
-    """
-    header = bitstream.read_header(data)
-    if str(name).startswith("clip:cutout"):
-        _check_held(header)
-        scene = clips.scene(str(name), header.selection)
-        return Source(scene.video, scene.masks)
-    raw = format_of(clips.place(name), raw)
-    if raw is None or (raw.width, raw.height) != (header.width, header.height):
-        _check_held(header)
-    if raw is not None and header.matrix != "rgb":
-        raw = replace(raw, matrix=header.matrix)
-    video = clips.load(name, header.selection, raw)
-    if {video.matrix, header.matrix} == {"bt601", "bt709"}:
-        raise VideoError(
-            f"{name} is tagged {video.matrix}, but the file was made of {header.matrix} video; "
-            f"give the source that was encoded"
-        )
-    return Source(video)
-
-
-def _check_held(header: Header) -> None:
-    """Raises BitstreamError if a source's frames, at the size that the file says, are too many for memory."""
-    size = 3 * header.time * header.height * header.width
-    if size > bitstream.MOST_HELD:
-        raise BitstreamError(
-            f"{header.time:,} frames of {header.width}x{header.height} are {size:,} bytes, more than the "
-            f"{bitstream.MOST_HELD:,} to be held at once; give raw YUV of that size, which is not held"
-        )
-
-
 def evaluate(
-    data: bytes,
-    source: Source,
+    source: Video | str | Path,
+    encoded: bytes | str | Path,
     *,
+    raw: RawFormat | None = None,
     device: "torch.device | str" = "cpu",
-    dtype: "torch.dtype | None" = None,
 ) -> Evaluation:
-    """Decode a file and measure it against its source, frame by frame.
+    """Quality and rate of a .cfv file, measured against the video it was made from.
 
-    source: see `source_of`.  dtype: float32 unless given.
-    Raises BitstreamError, and ValueError if the source has another shape.
+    source: exactly the frames that were encoded, or a file or `clip:` name, of which those frames are read.
+    encoded: the file's bytes, or its path.  raw: layout of a raw YUV source; its matrix is the file's.
+    Raises BitstreamError, VideoError if the source lacks those frames or was converted to RGB by another
+    matrix, and ValueError if the shapes differ.
     """
-    import torch
-
-    from coordflow_mini import applications, decoder
-
-    video, header = source.video, bitstream.read_header(data)
+    data = encoded if isinstance(encoded, bytes) else Path(encoded).read_bytes()
+    header = bitstream.read_header(data)
+    video, mask = (source, None) if isinstance(source, Video) else _load(header, source, raw)
     shape = (header.time, header.height, header.width)
     if video.frames.shape[:3] != shape:
         raise ValueError(f"the file holds (time, height, width) = {shape}, got {video}")
-    clock = Stopwatch(decoder.decode_renderings(data, device=device, dtype=dtype or torch.float32))
+    clock = Stopwatch(decoder.decode_renderings(data, device=device))
     psnr_db, ms_ssim, tops = [], [], []
     for frame, rendering in zip(video.frames, clock, strict=True):
         psnr_db.append(metrics.psnr_db(frame[None], rendering.rgb))
         ms_ssim.append(metrics.ms_ssim(frame[None], rendering.rgb))
-        if source.mask is not None:
+        if mask is not None:
             tops.append(applications.masks(rendering))
     point = rate_point(
         data,
@@ -165,19 +116,45 @@ def evaluate(
         decode_seconds=clock.seconds,
     )
     iou = None
-    if source.mask is not None:
-        iou = _mask_iou(np.concatenate(tops, axis=1), source.mask, bitstream.segments(data))
+    if mask is not None:
+        iou = _mask_iou(np.concatenate(tops, axis=1), mask, bitstream.segments(data))
     return Evaluation(point, shape, weight_count(data), iou)
 
 
-def _mask_iou(
-    tops: np.ndarray[Any, np.dtype[np.bool_]],
-    mask: np.ndarray[Any, np.dtype[np.bool_]],
-    segments: Sequence[Section],
-) -> float:
-    """IoU of the foreground with, in each segment, the layer that shows it best: layers have no names.
+def _load(header: Header, name: str | Path, raw: RawFormat | None) -> tuple[Video, Masks | None]:
+    """The frames of a source that a file holds, and the foreground mask of `clip:cutout`."""
+    if str(name).startswith("clip:cutout"):
+        _check_memory(header)
+        scene = clips.scene(str(name), header.selection)
+        return scene.video, scene.masks
+    raw = format_of(clips.place(name), raw)
+    if raw is None or (raw.width, raw.height) != (header.width, header.height):
+        _check_memory(header)
+    if raw is not None and header.matrix != "rgb":
+        raw = replace(raw, matrix=header.matrix)
+    video = clips.load(name, header.selection, raw)
+    if {video.matrix, header.matrix} == {"bt601", "bt709"}:
+        raise VideoError(
+            f"{name} is tagged {video.matrix}, but the file was made from {header.matrix} video; "
+            f"give the source that was encoded"
+        )
+    return video, None
 
-    tops: [layers, time, height, width].  mask: [time, height, width].
+
+def _check_memory(header: Header) -> None:
+    """Raises BitstreamError if frames that are read as a whole exceed the memory allowed for them."""
+    size = 3 * header.time * header.height * header.width
+    if size > bitstream.MOST_HELD:
+        raise BitstreamError(
+            f"{header.time:,} frames of {header.width}x{header.height} are {size:,} bytes, more than the "
+            f"{bitstream.MOST_HELD:,} allowed in memory; give raw YUV, which is read frame by frame"
+        )
+
+
+def _mask_iou(tops: Masks, mask: Masks, segments: Sequence[Section]) -> float:
+    """IoU of the foreground with the layer that matches it best in each segment: layers have no names.
+
+    tops: [layers, time, height, width], where each layer is on top.  mask: [time, height, width].
     """
     found = np.empty_like(mask)
     for segment in segments:
@@ -187,13 +164,34 @@ def _mask_iou(
     return metrics.iou(found, mask)
 
 
-def describe(data: bytes) -> dict[str, Any]:
-    """What a file says about itself and where its bytes go, as JSON values (`coordflow info --json`).
+class Stopwatch(Iterator[T]):
+    """An iterator that counts the seconds spent on making its items, not on using them.
 
-    Raises BitstreamError on anything but a good file.
+    >>> clock = Stopwatch(range(3))
+    >>> list(clock), clock.seconds < 1
+    ([0, 1, 2], True)
     """
-    from coordflow_mini import decoder
 
+    def __init__(self, items: Iterable[T]) -> None:
+        self.seconds = 0.0
+        self._items = iter(items)
+
+    def __next__(self) -> T:
+        began = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Header, rate, and bytes by section as JSON values (`coordflow info --json`).
+
+    Raises BitstreamError unless data is a good file.
+    """
     header, weights = bitstream.read_header(data), weight_count(data)
     return {
         "bytes": len(data),
@@ -227,7 +225,7 @@ def rate_point(
     encode_seconds: float = 0.0,
     decode_seconds: float = 0.0,
 ) -> RatePoint:
-    """A file's record among those of other codecs; rate and settings are read from the file."""
+    """The record of a file among those of other codecs; rate and settings are read from the file."""
     header = bitstream.read_header(data)
     longest = max(segment.frames for segment in bitstream.segments(data))
     return RatePoint(
@@ -258,25 +256,21 @@ def settings(header: Header, segment_frames: int | None = None) -> str:
 
 
 def weight_count(data: bytes) -> int:
-    """How many weights a file holds, all segments together.  Raises BitstreamError if it is none."""
-    from coordflow_mini import decoder
-
+    """Number of weights in all segments of a file; raises BitstreamError."""
     shapes = decoder.tensor_shapes(bitstream.read_header(data))
     return len(bitstream.segments(data)) * sum(math.prod(shape) for shape in shapes)
 
 
 def frame_work(data: bytes) -> int:
-    """Multiplications that a frame of a file takes: its pixels times the weights of a segment."""
+    """Multiplications to decode one frame: its pixels times the weights of a segment."""
     header = bitstream.read_header(data)
     return header.height * header.width * (weight_count(data) // len(bitstream.segments(data)))
 
 
-def loss_of_fast(data: bytes, positions: Sequence[float], *, device: "torch.device | str" = "cpu") -> float:
-    """PSNR of frames computed in bfloat16 against exact ones [dB], by up to three of the positions."""
-    import torch
-
-    from coordflow_mini import decoder
-
+def bfloat16_psnr_db(
+    data: bytes, positions: Sequence[float], *, device: "torch.device | str" = "cpu"
+) -> float:
+    """PSNR of frames computed in bfloat16 against float32 [dB], at up to three of the positions."""
     some = positions[:: -(-len(positions) // 3)]
     exact, fast = (
         np.stack(list(decoder.decode_frames(data, some, device=device, dtype=dtype)))
@@ -285,33 +279,11 @@ def loss_of_fast(data: bytes, positions: Sequence[float], *, device: "torch.devi
     return metrics.psnr_db(exact, fast)
 
 
-class Stopwatch(Iterator[T]):
-    """Items of an iterator, and the seconds that it took to make them, without what is done with them.
-
-    >>> clock = Stopwatch(range(3))
-    >>> list(clock), clock.seconds < 1
-    ([0, 1, 2], True)
-    """
-
-    def __init__(self, items: Iterable[T]) -> None:
-        self.seconds = 0.0
-        self._items = iter(items)
-
-    def __next__(self) -> T:
-        began = time.perf_counter()
-        try:
-            return next(self._items)
-        finally:
-            self.seconds += time.perf_counter() - began
-
-
-# --- where it was measured ----------------------------------------------------------------------------
+# --- machine ------------------------------------------------------------------------------------------
 
 
 def hardware() -> str:
-    """The machine in words: processor, cores that this process may use, threads, graphics card."""
-    import torch
-
+    """The machine in words: processor, cores this process may use, threads, GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     words = [_processor(), f"{cores} cores", f"{torch.get_num_threads()} threads"]
     if torch.cuda.is_available():
@@ -320,7 +292,6 @@ def hardware() -> str:
 
 
 def _processor() -> str:
-    """The processor's name, as Linux tells it, or at least its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -330,7 +301,7 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that figures depend on."""
+    """Versions of the packages that results depend on."""
     names = ("torch", "numpy", "av", "constriction", "torchmetrics")
     ours = {"coordflow-mini": __version__, "python": platform.python_version()}
     return ours | {name: metadata.version(name) for name in names}

@@ -302,7 +302,7 @@ class _Coding:
 
         _checkpoint(self.task).remove()  # the file is there
         data = (self.task.place / jobs.CODED).read_bytes()
-        found = evaluate.evaluate(data, evaluate.Source(self.video), device=self.device)
+        found = evaluate.evaluate(self.video, data, device=self.device)
         point, title = found.point, self.task.job.title
         settings = f"{point.settings}, {made.steps}"
         return RunResult(

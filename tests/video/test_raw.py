@@ -306,10 +306,9 @@ def test_a_file_is_evaluated_by_its_own_matrix(one_thread, tmp_path, matrix, sho
     config = replace(short_codec, steps=5, choose_width=False)
     model = ModelConfig(width=8, depth=1, space_frequencies=6, flow_width=8)
     data = compress(clip, Recipe(model=model, fit=FitConfig(steps=5, batch=200), codec=config)).data
-    source = evaluate.source_of(data, path, replace(raw, matrix="bt601"))
-    assert source.video.matrix == matrix
-    assert psnr_db(source.video.frames, clip.frames) == 100
-    assert evaluate.evaluate(data, source).shape == (3, 24, 32)
+    found = evaluate.evaluate(path, data, raw=replace(raw, matrix="bt601"))
+    assert found == replace(evaluate.evaluate(clip, data), point=found.point)
+    assert found.point.psnr_db == evaluate.evaluate(clip, data).point.psnr_db
 
 
 @pytest.mark.parametrize("codec", ["x264", "x265", "av1"])
