@@ -1,7 +1,7 @@
-"""Processes that are born in milliseconds, with PyTorch loaded, and die when they are told to.
+"""Child processes that start in milliseconds, with PyTorch loaded, and die on demand.
 
-They are forks of a process that has one thread.  Each leads a group of its own and writes what it says into
-a file; kill -9 takes the group, as a shell does that is closed.
+They are forks of a process with one thread. Each leads a process group and writes its output to a file;
+kill -9 takes the group, as closing a terminal does.
 """
 
 import os
@@ -16,20 +16,20 @@ from pathlib import Path
 
 Action = Callable[[], None]
 
-CRASHED = 70  # exit code of an error that nobody caught
-STRUCK = 77  # exit code of a process that ended itself before a call
+CRASHED = 70  # exit code after an uncaught error
+STRUCK = 77  # exit code of a process that ended itself before a file operation
 
 
 @dataclass
 class Child:
-    """A process that has begun an action.  status: exit code, minus the signal, or None while it runs."""
+    """A process that runs an action.  status: exit code, minus the signal, or None while it runs."""
 
     process: int
     log: Path
     status: int | None = None
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Wait; True if it ended within so many seconds."""
         if self.status is not None:
             return True
         handle = os.pidfd_open(self.process)
@@ -42,7 +42,7 @@ class Child:
         return ended
 
     def send(self, number: int) -> None:
-        """A signal to it and all that it has started."""
+        """Send a signal to it and its children."""
         if self.status is None:
             os.killpg(self.process, number)
 
@@ -55,7 +55,7 @@ class Child:
 
 
 def born(action: Action, log: Path, strike: tuple[Path, int] | None = None) -> Child:
-    """A process that does the action.  strike: it dies before its n-th call about a file of that folder."""
+    """Start a process for the action.  strike: (folder, n), it dies before its n-th file operation there."""
     sys.stdout.flush()
     sys.stderr.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -77,7 +77,7 @@ def born(action: Action, log: Path, strike: tuple[Path, int] | None = None) -> C
 
 
 def _settle(log: Path) -> None:
-    """A group, ears for Ctrl-C, and the log in place of the terminal."""
+    """Lead a group, listen to Ctrl-C, and write to the log instead of the terminal."""
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     out, nothing = (
@@ -112,9 +112,9 @@ _CHANGES = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link",
 
 
 def _die_before(folder: Path, number: int) -> None:
-    """Ends this process before its n-th call that may change the folder: nothing is flushed or cleaned up.
+    """End this process before its n-th change of the folder, without flushing or cleaning up.
 
-    What Python's own audit events tell; a removal inside a tree names files relative to an open folder.
+    Found by Python's audit events; a removal inside a tree names files relative to an open folder.
     """
     calls, inside = 0, str(folder)
 
@@ -136,7 +136,7 @@ def _concerns(arguments: tuple[object, ...], folder: str) -> bool:
 
 
 def killed_after(action: Action, log: Path, seconds: float) -> Child:
-    """The child of an action that was killed after so many seconds, if it had not ended by then."""
+    """Start an action and kill it after so many seconds, unless it ended before."""
     child = born(action, log)
     if not child.wait(seconds):
         child.kill()
@@ -144,7 +144,7 @@ def killed_after(action: Action, log: Path, seconds: float) -> Child:
 
 
 def done(action: Action, log: Path) -> float:
-    """Seconds that an action takes that nothing disturbs.  Raises RuntimeError if it fails."""
+    """Seconds that an undisturbed action takes.  Raises RuntimeError if it fails."""
     began = time.perf_counter()
     child = born(action, log)
     if not child.wait(600) or child.status:

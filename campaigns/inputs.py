@@ -1,11 +1,10 @@
-"""Inputs and outputs that should not be: each command does the right thing, or says in one line why not.
+"""Damaged, strange and hostile inputs and outputs: each command handles them, or says in one line why not.
 
     python -m campaigns.inputs [WORD]
 
-runs every case (or those with WORD in their name) as a process of its own, beside the bare start of the
-interpreter, and fails on a traceback, another exit code than expected, more than one line, more than two
-seconds, more than a gigabyte, a changed file, or one that is left over.  `tests/test_hostile_inputs.py` runs
-the same cases.
+runs every case (or those with WORD in their name) as a process of its own. A case fails on a traceback, an
+unexpected exit code, more than one line, more than two seconds beyond the start of the interpreter, more than
+a gigabyte, a changed file or a leftover one. `tests/video/test_hostile_inputs.py` runs part of the same cases.
 """
 
 import hashlib
@@ -40,11 +39,11 @@ Make = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A command in a folder of its own, and what is right.
+    """A command, run in a folder of its own, and its expected outcome.
 
-    words: of the command line.  make: puts into the folder, empty but for `good.cfv`, what the words name.
-    says: a pattern for the one line of a refusal; None: it has to succeed.  new: what a success changes.
-    shape: of the frames that a success writes, where that is known.  alone: only as a process of its own.
+    words: the command line.  make: prepares the folder, which holds only `good.cfv` and `good.npy`.
+    says: a pattern for the one line of a refusal; None: it must succeed.  new: names that a success changes.
+    shape: of the frames that a success writes, if known.  alone: only as a process of its own.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case.  seconds: beyond the bare start.  findings: what was wrong, one line each."""
+    """The outcome of a case.  seconds: beyond the start of the interpreter.  findings: one line each."""
 
     case: Case
     seconds: float
@@ -73,7 +72,7 @@ class Outcome:
 
 
 def pictures(time: int = 6, height: int = 16, width: int = 24, channels: int = 3) -> np.ndarray[Any, Any]:
-    """Seeded noise over a ramp: a film in which every damage would show."""
+    """Seeded noise over a ramp: frames in which any damage would show."""
     noise = np.random.default_rng(SEED).integers(0, 64, (time, height, width, channels))
     return (noise + np.linspace(0, 190, width).astype(int)[:, None]).astype(np.uint8)
 
@@ -89,7 +88,7 @@ def film(
     coder: Mapping[str, str] | None = None,
     **options: str,
 ) -> None:
-    """A file of frames as PyAV writes it.  times: of each frame [1/25 s].  turned: degrees.
+    """Write a video file with PyAV.  times: of each frame [1/25 s].  turned: degrees.
 
     coder, options: settings of the codec and of the file format.
     """
@@ -167,7 +166,7 @@ def cut(name: str, part: float, *how: str, **more: Any) -> Make:
 
 
 def wrong(name: str, find: bytes, offset: int, content: bytes, *how: str, **more: Any) -> Make:
-    """A film with other bytes `offset` behind the first place where `find` stands."""
+    """A film with bytes overwritten, `offset` after the first occurrence of `find`."""
 
     def make(folder: Path) -> None:
         film(folder / name, *how, **more)
@@ -180,7 +179,7 @@ def wrong(name: str, find: bytes, offset: int, content: bytes, *how: str, **more
 
 
 def array(name: str, values: Any) -> Make:
-    """What NumPy saves, also what it should not."""
+    """An array that NumPy saves, pickles included."""
 
     def make(folder: Path) -> None:
         with open(folder / name, "wb") as file:
@@ -217,7 +216,7 @@ def frames(name: str, *contents: bytes) -> Make:
 
 
 def crowd(name: str, count: int, suffix: str) -> Make:
-    """A folder of very many empty files."""
+    """A folder of many empty files."""
 
     def make(folder: Path) -> None:
         (folder / name).mkdir()
@@ -238,7 +237,7 @@ def hard_link(name: str, target: str) -> Make:
 
 
 def pipe(name: str) -> Make:
-    """A pipe that nobody writes to."""
+    """A pipe without a writer."""
 
     def make(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
@@ -283,9 +282,9 @@ def nothing(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Bad:
-    """An input, and a pattern for why it is refused.
+    """An input, and a pattern for the reason it is refused.
 
-    alone: it could hang.  late: its first frames are there, so who wants no others gets them.
+    alone: it could hang.  late: its first frames are intact, so a command that needs only those succeeds.
     """
 
     path: str
@@ -515,78 +514,76 @@ def refused() -> Iterator[Case]:
 # --- inputs that look odd and are right ------------------------------------------------------------------
 
 
+NORMAL = (6, 16, 24, 3)
+FILMS = (  # name, codec, layout
+    ("a.mp4", "libx264", "yuv420p"),
+    ("a.mov", "libx264", "yuv444p"),
+    ("a.mkv", "libx265", "yuv420p10le"),
+    ("deep.mkv", "ffv1", "yuv444p12le"),
+    ("a.webm", "libvpx-vp9", "yuv420p"),
+    ("a.avi", "mpeg4", "yuv420p"),
+    ("a.gif", "gif", "rgb8"),
+    ("a.ts", "libx264", "yuv420p"),
+    ("deep.y4m", "rawvideo", "yuv444p"),
+    ("prores.mov", "prores_ks", "yuv422p10le"),
+    ("jpeg.avi", "mjpeg", "yuvj420p"),
+    ("a.flv", "flv", "yuv420p"),
+    ("without suffix", "libx264", "yuv420p"),
+    ("wrong.npx", "ffv1", "bgr0"),
+)
+STRANGE = (  # names that mean something else to a shell, to FFmpeg or to a terminal
+    "ünïcödé 视频 🎬.mp4",
+    "-dash.mp4",
+    "--help",
+    "line\nbreak.mp4",
+    "a b [1] *?.mp4",
+    "$(touch x);'\".mp4",
+    "clip_%03d.png",
+    "concat:a.mp4|b.mp4",
+    "file:a.mp4",
+    "%s%n.mp4",
+    "é" * 125 + ".mp4",
+    "\x1b[31m.mp4",
+    "pipe:0",
+    "x.m3u8",
+    "\udcff.mp4",
+)
+
+
+def _read(path: str, make: Make, shape: tuple[int, ...] = NORMAL, *options: str) -> Case:
+    """An input whose frames are written, by `export`; the other commands read in the same way."""
+    words = ("export", *options, "-q", "--", path, "new")
+    return Case(f"export {path[:40]!r}", words, make, None, frozenset({"new"}), shape)
+
+
 def right() -> Iterator[Case]:
-    """Odd inputs whose frames are written; all by `export`, the others read in the same way."""
-    normal = (6, 16, 24, 3)
-
-    def case(path: str, make: Make, shape: tuple[int, ...] = normal, *options: str) -> Case:
-        words = ("export", *options, "-q", "--", path, "new")
-        return Case(f"export {path[:40]!r}", words, make, None, frozenset({"new"}), shape)
-
-    for name, codec, layout in (
-        *(
-            ("a.mp4", "libx264", "yuv420p"),
-            ("a.mov", "libx264", "yuv444p"),
-            ("a.mkv", "libx265", "yuv420p10le"),
-        ),
-        *(
-            ("deep.mkv", "ffv1", "yuv444p12le"),
-            ("a.webm", "libvpx-vp9", "yuv420p"),
-            ("a.avi", "mpeg4", "yuv420p"),
-        ),
-        *(("a.gif", "gif", "rgb8"), ("a.ts", "libx264", "yuv420p"), ("deep.y4m", "rawvideo", "yuv444p")),
-        *(
-            ("prores.mov", "prores_ks", "yuv422p10le"),
-            ("jpeg.avi", "mjpeg", "yuvj420p"),
-            ("a.flv", "flv", "yuv420p"),
-        ),
-        *(("without suffix", "libx264", "yuv420p"), ("wrong.npx", "ffv1", "bgr0")),
-    ):
+    """Inputs that look odd and are read."""
+    for name, codec, layout in FILMS:
         kind = {"without suffix": "mp4", "wrong.npx": "matroska"}.get(name)
-        yield case(name, movie(name, codec, layout, kind=kind))
-    yield case("parts.mp4", movie("parts.mp4", movflags="frag_keyframe+empty_moov"))
-    yield case("one.mp4", movie("one.mp4", frames=pictures(1)), (1, 16, 24, 3))
-    yield case(
-        "part.mp4", cut("part.mp4", 0.9, frames=pictures(90), **FAST), (2, 16, 24, 3), "--frames", "0:2"
-    )
-    yield case("alpha.mov", movie("alpha.mov", "qtrle", "argb", frames=pictures(channels=4)))
-    yield case("turned.mp4", movie("turned.mp4", turned=90), (6, 24, 16, 3))
-    yield case("uneven.mkv", movie("uneven.mkv", times=(0, 1, 5, 6, 30, 31)))
-    yield case("dot", data("dot/x.png", picture(1, 1)), (1, 1, 1, 3))
-    yield case("dot.png", data("dot.png", picture(1, 1)), (1, 1, 1, 3))
-    yield case("row.png", data("row.png", picture(1, 8192)), (1, 1, 8192, 3))
-    yield case("column.npy", array("column.npy", pictures(1, 8192, 1)), (1, 8192, 1, 3))
-    yield case("fortran.npy", array("fortran.npy", np.asfortranarray(pictures())))
-    yield case("2x2_1x1_25fps.yuv", data("2x2_1x1_25fps.yuv", bytes(6)), (2, 1, 1, 3))
-    yield case("dim.png", data("dim.png", png(4, 4, [bytes(range(8))] * 4, 16, 0)), (1, 4, 4, 3))
-    yield case("linked.mp4", together(movie("real.mp4"), link("linked.mp4", "real.mp4")))
-    yield case("tail.mp4", _with_tail)
-    strange = (
-        *(
-            "ünïcödé 视频 🎬.mp4",
-            "-dash.mp4",
-            "--help",
-            "line\nbreak.mp4",
-            "a b [1] *?.mp4",
-            "$(touch x);'\".mp4",
-        ),
-        *(
-            "clip_%03d.png",
-            "concat:a.mp4|b.mp4",
-            "file:a.mp4",
-            "%s%n.mp4",
-            "é" * 125 + ".mp4",
-            "\x1b[31m.mp4",
-        ),
-        *("pipe:0", "x.m3u8", "\udcff.mp4"),
-    )
-    for name in strange:
-        yield case(name, partial(_hidden, name=name))
-    yield case("many", partial(_hundred, count=3000), (2, 16, 24, 3), "--frames", "2998:")
+        yield _read(name, movie(name, codec, layout, kind=kind))
+    for name in STRANGE:
+        yield _read(name, partial(_hidden, name=name))
+    yield _read("parts.mp4", movie("parts.mp4", movflags="frag_keyframe+empty_moov"))
+    yield _read("one.mp4", movie("one.mp4", frames=pictures(1)), (1, 16, 24, 3))
+    part = cut("part.mp4", 0.9, frames=pictures(90), **FAST)
+    yield _read("part.mp4", part, (2, 16, 24, 3), "--frames", "0:2")
+    yield _read("alpha.mov", movie("alpha.mov", "qtrle", "argb", frames=pictures(channels=4)))
+    yield _read("turned.mp4", movie("turned.mp4", turned=90), (6, 24, 16, 3))
+    yield _read("uneven.mkv", movie("uneven.mkv", times=(0, 1, 5, 6, 30, 31)))
+    yield _read("dot", data("dot/x.png", picture(1, 1)), (1, 1, 1, 3))
+    yield _read("dot.png", data("dot.png", picture(1, 1)), (1, 1, 1, 3))
+    yield _read("row.png", data("row.png", picture(1, 8192)), (1, 1, 8192, 3))
+    yield _read("column.npy", array("column.npy", pictures(1, 8192, 1)), (1, 8192, 1, 3))
+    yield _read("fortran.npy", array("fortran.npy", np.asfortranarray(pictures())))
+    yield _read("2x2_1x1_25fps.yuv", data("2x2_1x1_25fps.yuv", bytes(6)), (2, 1, 1, 3))
+    yield _read("dim.png", data("dim.png", png(4, 4, [bytes(range(8))] * 4, 16, 0)), (1, 4, 4, 3))
+    yield _read("linked.mp4", together(movie("real.mp4"), link("linked.mp4", "real.mp4")))
+    yield _read("tail.mp4", _with_tail)
+    yield _read("many", partial(_hundred, count=3000), (2, 16, 24, 3), "--frames", "2998:")
 
 
 def _hidden(folder: Path, name: str) -> None:
-    """A film under a name that PyAV would take for something else."""
+    """A film under a name that PyAV would misread."""
     film(folder / "x.tmp", kind="mp4")
     os.rename(folder / "x.tmp", folder / name)
 
@@ -599,7 +596,7 @@ def _with_tail(folder: Path) -> None:
 
 
 def _hundred(folder: Path, count: int) -> None:
-    """Very many frames, all the same."""
+    """Many links to one frame."""
     _write(folder / "many/x0.png", picture())
     for number in range(1, count):
         os.link(folder / "many/x0.png", folder / f"many/x{number}.png")
@@ -608,9 +605,21 @@ def _hundred(folder: Path, count: int) -> None:
 # --- outputs ------------------------------------------------------------------------------------------
 
 
-def outputs() -> Iterator[Case]:
-    """Places that are written to, or not."""
-    decode = partial(_decode, "decode")
+def decode(
+    output: str,
+    make: Make = nothing,
+    says: str | None = None,
+    new: Iterable[str] = (),
+    title: str = "",
+    alone: bool = False,
+) -> Case:
+    """A file that is decoded to `output`."""
+    words = ("decode", "-q", "--threads", "1", "--", "good.cfv", output)
+    return Case(f"decode to {title or output[:30]!r}", words, make, says, frozenset(new), None, alone=alone)
+
+
+def names() -> Iterator[Case]:
+    """Odd names of outputs."""
     name = "é" * 125 + ".npy"
     yield decode(name, new={name})
     yield decode("é" * 125 + ".mp4", new={"é" * 125 + ".mp4"})
@@ -619,6 +628,18 @@ def outputs() -> Iterator[Case]:
     yield decode("x/" * 2500 + "x.npy", says="name too long|there is no folder")
     for odd in ("-.npy", "a b\n[1]*.npy", "视频.mp4", "\udcff.npy", "concat:x.mp4", "x_%03d.mp4", "%03d"):
         yield decode(odd, new={odd})
+    yield decode("", says="holds other things")
+    yield decode("/proc/x.npy", says="cannot be written")
+    yield decode("file/x.npy", data("file", b"x"), says="no folder")
+    yield decode("x.npy\n.exe", says="cannot write")
+    long = "y" * 230 + ".cfv"
+    yield Case("encode long name", ("encode", "good.npy", long, *BRIEF), nothing, "too long a name")
+    fits = "y" * 217 + ".cfv"
+    yield Case("encode longest", ("encode", "good.npy", fits, *BRIEF), nothing, None, frozenset({fits}))
+
+
+def outputs() -> Iterator[Case]:
+    """Links, devices, pipes and folders in the place of an output."""
     yield decode("link.npy", together(data("x.bin", b"x"), link("link.npy", "x.bin")), new={"x.bin"})
     yield decode("link.npy", link("link.npy", "x.npy"), new={"x.npy"}, title="dangling link")
     yield decode("link.npy", link("link.npy", "no/x.npy"), says="there is no folder", title="far link")
@@ -636,11 +657,10 @@ def outputs() -> Iterator[Case]:
     yield decode("photos", data("photos/me.png", picture()), says="other things")
     yield decode("crowd", crowd("crowd", 100_000, ".txt"), says="other things")
     yield decode("file", data("file", b"x"), says="is a file")
-    yield decode("", says="holds other things")
-    yield decode("/proc/x.npy", says="cannot be written")
-    yield decode("file/x.npy", data("file", b"x"), says="no folder")
-    yield decode("x.npy\n.exe", says="cannot write")
-    # an output that is the input
+
+
+def inputs_as_outputs() -> Iterator[Case]:
+    """An output that is the input, under whatever name."""
     clip, folder = data("a.npy", shaped(2, 8, 8, 3) + bytes(384)), frames("f/frames", picture(), picture())
     lost = "is the input|lies in"
     for title, make, words in (
@@ -657,68 +677,47 @@ def outputs() -> Iterator[Case]:
     ):
         made = together(make, lambda folder: (folder / "x").mkdir())
         yield Case(f"output is input: {title}", (*words, "-q"), made, lost)
-    long = "y" * 230 + ".cfv"
-    yield Case("encode long name", ("encode", "good.npy", long, *BRIEF), nothing, "too long a name")
-    fits = "y" * 217 + ".cfv"
-    yield Case("encode longest", ("encode", "good.npy", fits, *BRIEF), nothing, None, frozenset({fits}))
-    # clips that no file can hold are refused before they are trained
+
+
+def too_large() -> Iterator[Case]:
+    """Clips that no file can hold, refused before training."""
     for wide, shape in (("wide", (1, 4, 20000, 3)), ("tall", (1, 20000, 4, 3))):
         make = array("x.npy", np.zeros(shape, np.uint8))
         yield Case(f"encode {wide}", ("encode", "x.npy", "x.cfv", "--steps", "100000"), make, "1..16384")
     make = sparse("long_2x2_25fps.yuv", 6 * (2**20 + 1))
     words = ("encode", "long_2x2_25fps.yuv", "x.cfv", "--steps", "100000")
     yield Case("encode long", words, make, "time must be")
-    # numbers that are none
-    for option, texts in {
-        "--frames": (
-            f"0:{10**30}",
-            "-5:",
-            "٣:٤",
-            "0:1_0",
-            "0:999999999999",
-            "::0",
-            "1e3:",
-            "0:" + "9" * 5000,
-            "5",
-        ),
-        "--size": (
-            f"{10**30}x4",
-            "0x0",
-            "-4x4",
-            "٨x٨",
-            "4",
-            "8_0x8",
-            "axb",
-            "8x8x8",
-            "9" * 5000 + "x4",
-            "999999x1",
-        ),
-    }.items():
+
+
+NUMBERS = {  # that are none
+    "--frames": (
+        f"0:{10**30}",
+        "-5:",
+        "٣:٤",
+        "0:1_0",
+        "0:999999999999",
+        "::0",
+        "1e3:",
+        "0:" + "9" * 5000,
+        "5",
+    ),
+    "--size": (
+        *(f"{10**30}x4", "0x0", "-4x4", "٨x٨", "4", "8_0x8", "axb", "8x8x8", "9" * 5000 + "x4", "999999x1"),
+    ),
+}
+
+
+def numbers() -> Iterator[Case]:
+    """Numbers that are none."""
+    for option, texts in NUMBERS.items():
         for text in texts:
-            says = "frames|size|width|height"
-            yield Case(
-                f"export {option} {text[:20]!r}", ("export", "good.npy", "new", option, text), nothing, says
-            )
-
-
-def _decode(
-    command: str,
-    output: str,
-    make: Make = nothing,
-    says: str | None = None,
-    new: Iterable[str] = (),
-    title: str = "",
-    alone: bool = False,
-) -> Case:
-    words = (command, "-q", "--threads", "1", "--", "good.cfv", output)
-    return Case(
-        f"{command} to {title or output[:30]!r}", words, make, says, frozenset(new), None, alone=alone
-    )
+            words = ("export", "good.npy", "new", option, text)
+            yield Case(f"export {option} {text[:20]!r}", words, nothing, "frames|size|width|height")
 
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*refused(), *right(), *outputs()]
+    return [*refused(), *right(), *names(), *outputs(), *inputs_as_outputs(), *too_large(), *numbers()]
 
 
 # --- running them -------------------------------------------------------------------------------------
@@ -742,7 +741,7 @@ def good(folder: Path) -> None:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """What lies in a folder: kind and content of everything, by its name."""
+    """Kind and content of everything in a folder, by name."""
     found: dict[str, str] = {}
     for entry in os.scandir(folder):
         mode = entry.stat(follow_symlinks=False).st_mode
@@ -766,7 +765,7 @@ def _content(path: Path) -> str:
 def findings(
     case: Case, code: int, out: str, err: str, before: dict[str, str], folder: Path
 ) -> tuple[str, ...]:
-    """What is wrong about how a command ended, and about what it left behind."""
+    """Everything wrong with a command's exit, output and leftovers, one line each."""
     found, after = [], tree(folder)
     if "Traceback" in err:
         found.append(f"traceback: {err.splitlines()[-1]}")
@@ -798,7 +797,7 @@ def written(folder: Path) -> tuple[int, ...]:
 
 
 def alone(case: Case, folder: Path, bare: float = 0.0) -> Outcome:
-    """A case as a process of its own, in a folder that is ready.  bare: seconds that it takes to begin."""
+    """Run a case as a process, in a prepared folder.  bare: seconds that the interpreter takes to start."""
     case.make(folder)
     before = tree(folder)
     command = [sys.executable, "-m", "coordflow_mini", *(os.fsencode(word) for word in case.words)]
@@ -819,7 +818,7 @@ def alone(case: Case, folder: Path, bare: float = 0.0) -> Outcome:
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> tuple[int | None, float]:
-    """Exit code (None: it had to be killed) and the most memory it had [MB]."""
+    """Exit code (None: it had to be killed) and peak memory [MB]."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -835,7 +834,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> tuple[int | None, float]:
 
 
 def measured(case: Case, master: Path, bare: float) -> Outcome:
-    """A case in a fresh folder, tried again where it was slow: the machine may have been busy."""
+    """Run a case in a fresh folder; a slow one is tried again, as the machine may have been busy."""
     outcomes = []
     for _ in range(3):
         with tempfile.TemporaryDirectory() as name:
@@ -851,13 +850,13 @@ def measured(case: Case, master: Path, bare: float) -> Outcome:
 
 
 def bare_start(master: Path) -> float:
-    """Seconds that the command line takes to say its version."""
+    """Seconds that `coordflow --version` takes."""
     case = Case("version", ("--version",), nothing)
     return sorted(alone(case, master).seconds for _ in range(5))[2]
 
 
 def main(words: list[str]) -> int:
-    """Run the cases, print what they took, and keep what was found."""
+    """Run the cases, print their cost, keep the findings."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     chosen = [case for case in cases() if all(word in case.name for word in words)]
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -877,7 +876,7 @@ def main(words: list[str]) -> int:
 
 
 def report(outcomes: list[Outcome]) -> int:
-    """The table, and exit code 1 if anything was found."""
+    """Print the table; exit code 1 if anything was found."""
     print(
         f"{'command':12} {'cases':>6} {'refused':>8} {'found':>6} {'slowest refusal':>16} {'most memory':>12}"
     )

@@ -1,11 +1,11 @@
-"""kill -9 and Ctrl-C at random moments, and death before every single call about a file.
+"""`kill -9` and Ctrl-C at random moments, and death before every single file operation.
 
-    python -m campaigns.kills --kills 1000            # of all chains together
+    python -m campaigns.kills --kills 1000            # shared by all chains
     python -m campaigns.kills --only encode --seed 7 --interrupts 50
 
-A chain is a command, and how to go on after it was killed.  It is killed at random moments of its usual
-time, goes on, is killed again, ... until it ends.  After every death each output must be as it was before, or
-as an undisturbed run leaves it; at the end all of them must be the latter, and nothing else may be left.
+A chain is a command and the way to resume it. It is killed at a random moment, resumed, killed again, ...
+until it ends. After every death each output must be as it was before, or as an undisturbed run leaves it; at
+the end all of them must be the latter, and nothing else may be left.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,16 +32,16 @@ KEPT = Path("runs/campaigns/kills")
 
 
 class FindingError(AssertionError):
-    """Something that must never be."""
+    """A broken promise."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A command that is killed.
+    """A command to kill.
 
-    command, again: given the folder, what is done first, and after a death.  outputs: names of what is made;
-    before: makes what lies there at first.  passing: beginnings of other names that may be there meanwhile.
-    look: at what may be there meanwhile; raises if it is half.  settle: done before any look.
+    command, again: the first run and the resumed one, given the folder.  outputs: names that it writes.
+    before: prepares the folder.  passing: prefixes of other names that may exist meanwhile.
+    look: checks those; raises if one is incomplete.  settle: runs before every check.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Chain:
     passing: tuple[str, ...] = ()
     look: Callable[[Path], None] = lambda folder: None
     settle: Callable[[Path], None] = lambda folder: None
-    staying: tuple[str, ...] = ()  # what else is there at the end
+    staying: tuple[str, ...] = ()  # other names that remain at the end
 
     def go_on(self, folder: Path) -> None:
         (self.again or self.command)(folder)
@@ -62,19 +62,19 @@ class Chain:
 
 
 def contents(path: Path) -> Any:
-    """What is under a name, hidden files left out."""
+    """Checksums of a file or folder, without hidden files."""
     if path.is_dir():
         return {inner.name: contents(inner) for inner in path.iterdir() if inner.name[0] != "."}
     return sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def hidden(folder: Path) -> list[str]:
-    """Temporaries and locks that are left, at any depth."""
+    """Temporaries and locks left behind, at any depth."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*"))
 
 
 class Trial:
-    """One folder in which a chain runs, dies and goes on."""
+    """A folder in which a chain runs, dies and resumes."""
 
     def __init__(self, chain: Chain, root: Path):
         self.chain, self.root = chain, root
@@ -83,7 +83,7 @@ class Trial:
         self.prior, self.wanted = self._undisturbed()
 
     def _undisturbed(self) -> tuple[Any, Any]:
-        """The outputs before and after a run that nothing disturbs."""
+        """The outputs before and after an undisturbed run."""
         self.begin()
         prior = self._outputs()
         self.seconds = done(lambda: self.chain.command(self.folder), self.log)
@@ -102,7 +102,7 @@ class Trial:
         return {name: contents(self.folder / name) for name in self.chain.outputs}
 
     def check(self) -> None:
-        """Nothing is half, at any moment."""
+        """Raise FindingError if anything is incomplete."""
         self.chain.settle(self.folder)
         for name, found in self._outputs().items():
             if found not in (self.prior[name], self.wanted[name]):
@@ -114,7 +114,7 @@ class Trial:
         self.chain.look(self.folder)
 
     def check_end(self) -> None:
-        """All is there, and nothing else."""
+        """Raise FindingError unless all outputs are there, and nothing else."""
         if (found := self._outputs()) != self.wanted:
             raise FindingError(f"it ended with {found}, undisturbed with {self.wanted}")
         left = {path.name for path in self.folder.iterdir()} - self.strange - {*self.chain.staying}
@@ -130,7 +130,7 @@ class Trial:
 
 
 def killed(trial: Trial, wanted: int, chance: random.Random, count: Counter[str]) -> None:
-    """So many kills at random moments, with all that must hold after each."""
+    """Kill the chain `wanted` times at random moments; check after each."""
     kills = 0
     while kills < wanted:
         trial.begin()
@@ -144,7 +144,7 @@ def killed(trial: Trial, wanted: int, chance: random.Random, count: Counter[str]
                 break
             kills += 1
             count["kills"] += 1
-            if kills >= wanted:  # what is left goes to its end
+            if kills >= wanted:  # the last one runs to its end
                 trial.good(finished(action, trial))
                 trial.check()
                 break
@@ -161,7 +161,7 @@ def finished(action: Action, trial: Trial) -> Child:
 
 
 def interrupted(trial: Trial, wanted: int, chance: random.Random, count: Counter[str]) -> None:
-    """So many Ctrl-C at random moments: one message, no traceback, nothing half, nothing hidden."""
+    """Send Ctrl-C `wanted` times: one message, no traceback, nothing incomplete, nothing hidden."""
     for _ in range(wanted):
         trial.begin()
         child = born(lambda: trial.chain.command(trial.folder), trial.log)
@@ -184,7 +184,7 @@ def interrupted(trial: Trial, wanted: int, chance: random.Random, count: Counter
 
 def _check_said(trial: Trial, child: Child, count: Counter[str]) -> None:
     said = child.said()
-    if "Exception ignored in" in said:  # Python itself loses it, in a destructor
+    if "Exception ignored in" in said:  # Python swallows it in a destructor
         count["lost by Python"] += 1
         return
     if child.status not in (0, 130) or "Traceback" in said:
@@ -201,7 +201,7 @@ def _check_coded(path: Path) -> None:
 
 
 def struck(trial: Trial, chance: random.Random, count: Counter[str], most: int = 10**6) -> None:
-    """Death before every call about a file of the folder, one after the other (or before some of them)."""
+    """Die before each file operation in the folder, one run after the other; at most `most` of them."""
     for number in range(1, most + 1):
         trial.begin()
         child = born(lambda: trial.chain.command(trial.folder), trial.log, strike=(trial.folder, number))
@@ -239,7 +239,7 @@ def write_folder(folder: Path) -> None:
 
 
 def _without_exchange(folder: Path) -> None:
-    """As on systems that cannot exchange two names."""
+    """Write a folder as on systems that cannot exchange two names."""
     from coordflow_mini.ops import files
 
     files._exchanged = lambda *_: False
@@ -257,7 +257,7 @@ def _old_folder(folder: Path) -> None:
 
 
 def _restored(folder: Path) -> None:
-    """Where two steps are needed, the folder may be away between them: it comes back with the next write."""
+    """A folder that is replaced in two steps may be missing between them: the next write restores it."""
     from coordflow_mini.ops.files import tidy
 
     tidy(folder / "out")
@@ -273,7 +273,7 @@ FILES = (
 
 
 def _checkpoint(folder: Path) -> None:
-    """A training that writes two checkpoints, goes on from them, and ends."""
+    """A training that writes two checkpoints, resumes from them, and ends."""
     import torch
 
     from coordflow_mini.ops.checkpoint import Checkpoint
@@ -299,7 +299,7 @@ CHECKPOINT = Chain(
 
 
 def command(*words: object) -> Callable[[Path], None]:
-    """A command of `coordflow`; the outputs are in the folder, what begins with @ is beside it."""
+    """A `coordflow` command, run in the folder; a word that begins with @ names a file beside it."""
 
     def run(folder: Path) -> None:
         from coordflow_mini import cli
@@ -371,7 +371,7 @@ SWEEP = Chain("sweep", _sweep, ("video.cfv",), passing=("jobs",), look=_jobs_who
 
 
 def decodes() -> tuple[Chain, ...]:
-    """Over a file or folder that is there, and was made of another .cfv."""
+    """Decodes over outputs of another .cfv file."""
     outputs = ["out.mp4", "out.y4m", "out.npy", "out"]
     return (
         *(
@@ -427,7 +427,7 @@ FRAMES = 200
 
 
 class ARCHIVE:
-    """The bytes that the server has."""
+    """What the server serves."""
 
     clip = b""
     packed = b""
@@ -447,7 +447,7 @@ def fetches(port: int) -> tuple[Chain, ...]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Serves slowly, and from where it is asked to."""
+    """Serves slowly, and ranges on request."""
 
     protocol_version = "HTTP/1.1"
 
@@ -478,7 +478,7 @@ def serving() -> tuple[ThreadingHTTPServer, Action]:
 
 
 def together(root: Path, chance: random.Random, count: Counter[str]) -> None:
-    """Eight processes write one file and one folder, some are killed: all is whole at any time, and clean."""
+    """Eight processes write the same file and folder, some are killed: both are complete at any time."""
     folder = root / "together"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -528,7 +528,7 @@ def _check_whole(folder: Path, began: float) -> None:
 
 
 def rivals(root: Path, count: Counter[str]) -> None:
-    """A second encode into an output is refused, and changes nothing; after a kill it goes on at once."""
+    """A second encode into an output is refused and changes nothing; after a kill, resuming works at once."""
     folder = root / "rivals"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -542,7 +542,7 @@ def rivals(root: Path, count: Counter[str]) -> None:
         until = time.monotonic() + 60
         while not list(folder.glob("x.cfv.checkpoint*")) and time.monotonic() < until:
             time.sleep(0.01)
-        first.send(signal.SIGSTOP)  # so that it is at it, however slow this machine is now
+        first.send(signal.SIGSTOP)  # it must still be running, however fast this machine is
         for action in (begin, go_on):
             second = born(lambda action=action: action(folder), root / "second.txt")
             if not second.wait(60) or second.status != 2 or "is being made by process" not in second.said():
@@ -562,7 +562,7 @@ def rivals(root: Path, count: Counter[str]) -> None:
 
 
 def loaded() -> None:
-    """All that the commands import late, so that children need not."""
+    """Import what commands load lazily, so that children need not."""
     import filelock  # noqa: F401
     import pooch  # noqa: F401
     import py7zr  # noqa: F401
@@ -571,17 +571,17 @@ def loaded() -> None:
     import torchmetrics  # noqa: F401
 
     torch.set_num_threads(1)
-    from coordflow_mini import cli, finetune, worker  # noqa: F401
-    from coordflow_mini.course import submissions  # noqa: F401
+    from coordflow_mini import cli, finetune  # noqa: F401
+    from coordflow_mini.course.teacher import classbook, submissions  # noqa: F401
+    from coordflow_mini.sweeps import worker  # noqa: F401
 
 
 def prepared(root: Path, groups: set[str]) -> None:
-    """Training in small, and the files that the commands read; made by children."""
+    """Make training small, and let children write the files that the commands read."""
     from coordflow_mini import cli, finetune
     from coordflow_mini import train as fit
-    from coordflow_mini.config import FitConfig
 
-    cli.encoding.FitConfig = _small(FitConfig)
+    _small_batches()
     fit._REPORT = finetune._REPORT = 10  # a short training has several points to go on from
     done(lambda: _sources(root), root / "log.txt")
     coded = {"other.cfv": groups & {"encode", "decode"}, "coded.cfv": groups & {"decode"}}
@@ -599,11 +599,13 @@ def prepared(root: Path, groups: set[str]) -> None:
         done(lambda words=words: command(*words)(root / "before"), root / "log.txt")
 
 
-def _small(kind: Any) -> Any:
-    """The configuration of a fit with a batch of which a step takes a millisecond."""
-    from dataclasses import make_dataclass
+def _small_batches() -> None:
+    """Change the default batch of fits, so that a step takes a millisecond."""
+    from coordflow_mini.config import FitConfig
 
-    return make_dataclass("Small", [("batch", int, 128)], bases=(kind,), frozen=True)
+    names = [part.name for part in fields(FitConfig)]
+    defaults = dict(zip(names, FitConfig.__init__.__defaults__, strict=True)) | {"batch": 128}
+    FitConfig.__init__.__defaults__ = tuple(defaults.values())
 
 
 def _sources(root: Path) -> None:
@@ -635,7 +637,7 @@ GROUPS = ("files", "encode", "sweep", "decode", "fetch", "together", "rivals")
 
 @dataclass(frozen=True)
 class Dose:
-    """How much each chain is given."""
+    """How often chains are killed and interrupted."""
 
     kills: int
     interrupts: int
@@ -645,7 +647,10 @@ class Dose:
 def campaign(
     root: Path, groups: tuple[str, ...], dose: Dose, seed: int
 ) -> Iterator[tuple[str, Counter[str]]]:
-    """The chains of the groups, one after the other, with what was done to each.  Raises FindingError."""
+    """Run the chains of the groups, one after the other; yield what was done to each.
+
+    Raises FindingError.
+    """
     server = None
     if "fetch" in groups:
         ARCHIVE.clip, ARCHIVE.packed = packed()
@@ -686,7 +691,7 @@ def several(name: str, root: Path, seed: int, count: Counter[str]) -> None:
 
 
 def treated(chain: Chain, root: Path, dose: Dose, seed: str) -> Counter[str]:
-    """What was done to a chain."""
+    """Run one chain and count what was done to it."""
     count: Counter[str] = Counter()
     chance = random.Random(seed)
 
@@ -704,7 +709,7 @@ def treated(chain: Chain, root: Path, dose: Dose, seed: str) -> Counter[str]:
 
 
 def _guarded(name: str, root: Path, run: Action) -> None:
-    """Keeps what broke."""
+    """Run, and keep the folder if something broke."""
     try:
         run()
     except FindingError as error:
