@@ -44,18 +44,19 @@ def lessons() -> dict[int, Lesson]:
 
 
 def sections() -> dict[int, str]:
-    """The page's section on each chapter."""
-    parts = re.split(r"(?m)^### (?=\d\d · )", PAGE.split("\n## Hand out", 1)[0])
-    return {int(part[:2]): part for part in parts[1:]}
+    """The page's section on each chapter, under a heading that begins with the chapter's number."""
+    parts = re.split(r"(?m)^#+ ", PAGE)
+    return {int(part[:2]): part for part in parts if re.match(r"\d\d ", part)}
 
 
-def rows(text: str) -> list[list[str]]:
-    """The cells of every table row, without heads and rules."""
-    lines = [
-        line for line in text.splitlines() if line.startswith("|") and not line.startswith(("|--", "| --"))
-    ]
-    found = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-    return [cells for cells in found if not set("".join(cells)) <= set("-:|")]
+def tables(text: str, *columns: str) -> list[list[dict[str, str]]]:
+    """Rows by column of every table that has all these columns."""
+    found = []
+    for block in re.findall(r"(?m)(?:^\|.*\n?)+", text):
+        head, _, *rows = ([cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines())
+        if set(columns) <= set(head):
+            found.append([dict(zip(head, row, strict=True)) for row in rows])
+    return found
 
 
 def minutes(exercise: str) -> int:
@@ -63,11 +64,6 @@ def minutes(exercise: str) -> int:
     lesson = lessons()[catalog.exercises()[exercise]]
     task = next(task.task.source for task in lesson.exercises if task.name == exercise)
     return int(re.search(r"· (\d+) minutes\*", task)[1])
-
-
-def said(lesson: Lesson) -> str:
-    """All text of a chapter, on one line."""
-    return " ".join(" ".join(cell.source for cell in lesson.cells).split())
 
 
 # --- chapters and exercises ---------------------------------------------------------------------------
@@ -82,35 +78,19 @@ def test_every_chapter_has_a_section_under_its_title():
 
 
 @pytest.mark.parametrize("chapter", catalog.chapters())
-def test_every_exercise_stands_in_the_table_of_its_chapter(chapter):
-    named = [cells[0].strip("`") for cells in rows(sections()[chapter]) if cells[0].startswith("`")]
-    assert named == [task.name for task in lessons()[chapter].exercises]
-
-
-@pytest.mark.parametrize("chapter", catalog.chapters())
-def test_every_mistake_named_is_one_that_the_check_knows(chapter):
-    for cells in rows(sections()[chapter]):
-        if cells[0].startswith("`"):
-            named = set(cells[1].split("; "))
-            assert named <= MISTAKES[cells[0].strip("`")], cells[0]
+def test_every_exercise_stands_in_the_table_of_its_chapter_with_known_mistakes(chapter):
+    (table,) = tables(sections()[chapter], "exercise", "what students write")
+    assert [row["exercise"].strip("`") for row in table] == [t.name for t in lessons()[chapter].exercises]
+    for row in table:
+        named = set(row["what students write"].split("; "))
+        assert named <= MISTAKES[row["exercise"].strip("`")], row
 
 
 @pytest.mark.parametrize("chapter", catalog.chapters())
 def test_every_prediction_is_named_in_the_section_of_its_chapter(chapter):
-    made = set(
-        re.findall(r'predict\(\s*"(\w+)"', "\n".join(cell.source for cell in lessons()[chapter].cells))
-    )
-    text = re.search(r"(?s)\*\*Predictions\.\*\* (.*?)\n\n", sections()[chapter])[1]
-    assert made == set(re.findall(r"`(\w+)`:", text))
-
-
-@pytest.mark.parametrize("chapter", catalog.chapters())
-def test_what_may_be_skipped_is_there(chapter):
-    text = " ".join(re.search(r"(?s)\*\*If time is short\.\*\* (.*?)\n\n", sections()[chapter])[1].split())
-    for part in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", text):
-        assert part in said(lessons()[chapter]), part
-    for name in re.findall(r"`(\w+)`", text):
-        assert catalog.exercises()[name] == chapter
+    code = "\n".join(cell.source for cell in lessons()[chapter].cells)
+    for name in re.findall(r'predict\(\s*"(\w+)"', code):
+        assert f"`{name}`" in sections()[chapter]
 
 
 def test_names_in_backticks_are_names_of_something():
@@ -119,25 +99,26 @@ def test_names_in_backticks_are_names_of_something():
     fields = [content, *content["exercises"], *content["predictions"]]
     known = {*catalog.exercises(), *(name for field in fields for name in field)}
     known |= {"name", "passed", "wrong", "untouched", "null", "false", "uint8", "frame_times", "make"}
-    known |= set(re.findall(r'predict\( ?"(\w+)"', " ".join(map(said, lessons().values()))))
+    code = "\n".join(cell.source for lesson in lessons().values() for cell in lesson.cells)
+    known |= set(re.findall(r'predict\(\s*"(\w+)"', code))
     known |= {path.stem for path in (ROOT / "coordflow_mini").rglob("*.py")}
     words = set(re.findall(r"`([a-z]+[a-z0-9_]*)`", re.sub(r"(?ms)^```.*?^```", "", PAGE)))
     assert sorted(words - known) == []
 
 
-@pytest.mark.parametrize(
-    "heading", ["### One day", "### Five times 90 minutes", "### A seminar of ten weeks"]
-)
-def test_a_syllabus_has_time_for_its_exercises(heading):
-    plan = PAGE.split(heading, 1)[1].split("\n##", 1)[0]
-    shown: set[int] = set()
-    for cells in rows(plan)[1:]:
-        exercises = re.findall(r"`(\w+)`", cells[3])
-        assert sum(map(minutes, exercises)) <= 2 / 3 * int(cells[1]), cells
-        chapters = {int(number) for number in re.findall(r"\d\d", cells[2])}
+SYLLABI = tables(PAGE, "minutes", "exercises in class")
+
+
+@pytest.mark.parametrize("syllabus", SYLLABI, ids=lambda plan: f"{len(plan)} meetings")
+def test_a_syllabus_has_time_for_its_exercises(syllabus):
+    taught: set[int] = set()
+    for row in syllabus:
+        exercises = re.findall(r"`(\w+)`", row["exercises in class"])
+        assert sum(map(minutes, exercises)) <= 2 / 3 * int(row["minutes"]), row
+        chapters = {int(number) for number in re.findall(r"\d\d", row["chapters"])}
         assert {catalog.exercises()[name] for name in exercises} <= chapters
-        shown |= chapters
-    assert shown >= {3, 4, 5, 6, 8}, "the core"
+        taught |= chapters
+    assert taught >= {3, 4, 5, 6, 8}, "the core"
 
 
 def saved_content() -> dict:
@@ -186,11 +167,11 @@ def test_options_named_apart_from_a_command_exist():
 
 def test_the_fields_are_those_of_a_saved_file():
     content = saved_content()
-    table = PAGE.split("\n## Grading", 1)[1].split("Ten points", 1)[0]
+    (table,) = tables(PAGE, "field")
     named: dict[str, set[str]] = {"": set(), "exercises": set(), "predictions": set()}
-    for cells in rows(table)[1:]:
+    for row in table:
         kind = ""
-        for prefix, name in re.findall(r"`(?:(\w+)\[\]\.)?(\w+)`", cells[0]):
+        for prefix, name in re.findall(r"`(?:(\w+)\[\]\.)?(\w+)`", row["field"]):
             kind = prefix or kind
             named[kind].add(name)
     assert named[""] == content.keys() - {"exercises", "predictions"} | {"name"}
@@ -199,8 +180,8 @@ def test_the_fields_are_those_of_a_saved_file():
 
 
 def test_the_points_add_up():
-    table = PAGE.split("Ten points for a chapter:", 1)[1].split("Three rules", 1)[0]
-    assert sum(int(cells[0]) for cells in rows(table)[1:]) == 10
+    (table,) = tables(PAGE, "points")
+    assert sum(int(row["points"]) for row in table) == 10
 
 
 def test_a_notebook_without_solutions_keeps_hints_and_all_code_and_its_badge_leads_to_the_other():

@@ -1,4 +1,4 @@
-"""The trained files that lessons open: there, small, decodable, and made by their recipes."""
+"""Trained files: present, small, decodable, and made by their recipes."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ from coordflow_mini.config import Recipe
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.author import trained
 from coordflow_mini.course.author.trained import FILM, MOST_BYTES, TRAINED, expected_header
-from coordflow_mini.decoder import decode, read_model
+from coordflow_mini.decoder import decode_frames, read_model
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import data_file
 from coordflow_mini.video import read as clips
@@ -62,9 +62,10 @@ def test_it_is_what_the_recipe_makes(name):
 @with_source
 def test_it_decodes_to_the_clip(name, one_thread):
     video = TRAINED[name].source()
-    decoded = decode(data_file(name).read_bytes())
-    assert decoded.fps == video.fps
-    assert metrics.psnr_db(video.frames, decoded.frames) >= QUALITY[name]
+    data, some = data_file(name).read_bytes(), range(0, video.time, 8)
+    assert read_header(data).fps == video.fps
+    decoded = np.stack(list(decode_frames(data, some)))
+    assert metrics.psnr_db(video.frames[some], decoded) >= QUALITY[name]
 
 
 def test_the_flower_has_a_layer_of_its_own(one_thread):
@@ -93,7 +94,7 @@ def test_the_animal_has_a_layer_of_its_own(one_thread):
 def test_another_film_is_refused(tmp_path):
     (tmp_path / "other.mp4").write_bytes(b"no film")
     for film in (None, tmp_path / "other.mp4"):
-        with pytest.raises(ValueError, match="--film must be bbb.mp4 with SHA-256 475fbbf3"):
+        with pytest.raises(ValueError, match="--film"):
             TRAINED["squirrel.cfv"].source(film)
 
 
@@ -117,7 +118,7 @@ def test_an_unknown_name_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["trained", "hare.cfv"])
     with pytest.raises(SystemExit):
         trained.main()
-    assert "no recipe for hare.cfv; known are bunny.cfv, cutout.cfv, squirrel.cfv" in capsys.readouterr().err
+    assert "hare.cfv" in capsys.readouterr().err
 
 
 def test_a_file_is_written_where_it_is_asked_for(monkeypatch, capsys, tmp_path, short_fit, short_codec):

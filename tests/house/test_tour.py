@@ -1,5 +1,6 @@
 """The lines that the package shows first, run as they stand."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -12,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 def tour() -> str:
     """The code in the package's docstring."""
-    doc = cf.__doc__ or ""
-    return textwrap.dedent(doc[doc.index("    from pathlib") : doc.index("The modules in the order")])
+    (block,) = re.findall(r"(?m)^(?: {4}.*\n|\n)+^ {4}.*$", cf.__doc__ or "")
+    return textwrap.dedent(block)
 
 
 def test_the_readme_shows_the_same_lines():
