@@ -1,9 +1,9 @@
-"""From a video to a file's bytes: choose a width for the rate, fit, fine-tune, write, verify.
+"""Encoding: pick a width for the rate, fit, fine-tune, write bytes, and check that they decode.
 
-data = encode(video, bpp=0.1)      # bytes; open(path, "wb").write(data)
+    data = encode(video, bpp=0.1)  # bytes; Path("clip.cfv").write_bytes(data)
 
-A long clip can be cut into segments of equal shape that know nothing of each other: `plan` says which,
-`encode_segment` makes one of them, here or in another process, and `join` makes a file of them all.
+A long clip can be split into independent segments of equal shape. `plan` lists them, `encode_segment` encodes
+one, in this process or another, and `assembled` joins them into a file.
 """
 
 import time
@@ -22,7 +22,6 @@ from coordflow_mini.decoder import build_model, tensor_shapes
 from coordflow_mini.finetune import finetune
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
-from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.train import OnStep, Progress, default_model
@@ -50,20 +49,22 @@ __all__ = [
     "target_bytes",
 ]
 
+_BRIEF = 100  # steps of fine-tuning, at most, after Ctrl-C
+
 
 class EncodeError(ValueError):
-    """The clip cannot be encoded as asked; the message says why and what would work."""
+    """The clip cannot be encoded as requested; the message gives the reason and a request that works."""
 
 
 @dataclass(frozen=True)
 class EncodeResult:
-    """A finished file and the record of its making."""
+    """A finished file and how it was made."""
 
     data: bytes
     header: Header
     parameters: int  # of all segments
     target_bytes: int
-    unquantized_psnr_db: float  # of the model before fine-tuning [dB], on frames spread over the clip
+    unquantized_psnr_db: float  # of the model before fine-tuning [dB], on `checked_frames`
     psnr_db: float  # of the model decoded from `data`, on the same frames [dB]
     seconds: float
     history: tuple[Progress, ...]
@@ -71,7 +72,7 @@ class EncodeResult:
 
     @property
     def bits_per_weight(self) -> float:
-        """Bits of the whole file per weight: header, tables and checksums counted."""
+        """Bits of the whole file per weight, including header, tables and checksums."""
         return 8 * len(self.data) / self.parameters
 
 
@@ -83,10 +84,10 @@ def encode(
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
 ) -> bytes:
-    """A `.cfv` file of at most `bpp` bits per pixel, and not more than 5 % below.
+    """A `.cfv` file of at most `bpp` bits per pixel, and at most 5 % below.
 
-    recipe: rate, model, training and segments; `Recipe()` if not given.  bpp: takes the place of the
-    recipe's.  Raises `EncodeError`, `DivergenceError`.  Taught in chapters 00 and 08.
+    recipe: default `Recipe()`.  bpp: overrides the recipe's rate.
+    Raises `EncodeError`, `DivergenceError`.  Taught in chapters 00 and 08.
     """
     return compress(video, recipe, bpp=bpp, device=device, on_step=on_step).data
 
@@ -100,283 +101,148 @@ def compress(
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> EncodeResult:
-    """`encode`, with the record of what happened on the way.
+    """`encode`, with a record of how the file was made.
 
-    Ctrl-C ends the training of its segment; those that follow are trained briefly, so that the file is
-    whole, and each Ctrl-C more ends one of them, too.
-    checkpoint: go on from what it holds, and keep in it what is reached; the file is the same as without.
-    Remove it once the data is written.  After a Ctrl-C it still leads to the file that was asked for.
+    Ctrl-C during training ends it early and still returns a file, with `interrupted` set.  In a clip of
+    several segments it raises KeyboardInterrupt instead.
+    checkpoint: where to resume from and save to; the bytes are the same with and without one.  Remove it
+    once the file is written.  After Ctrl-C, it resumes the full training.
     """
     recipe = recipe or Recipe()
     recipe = recipe if bpp is None else replace(recipe, bpp=bpp)
     planned = plan(video, recipe)
-    header = header_of(video, planned.model, recipe.fit)
-    results = _encode_segments(video, planned, recipe, device, on_step, checkpoint)
-    return assembled(header, planned, results)
-
-
-def assembled(header: Header, plan: "Plan", results: "Sequence[SegmentResult]") -> EncodeResult:
-    """The file of all segments of a plan, and the record of their making.  Raises RuntimeError as `join`."""
-    return EncodeResult(
-        data=join(header, results),
-        header=header,
-        parameters=sum(result.parameters for result in results),
-        target_bytes=plan.target_bytes,
-        unquantized_psnr_db=_mean(results, lambda result: result.unquantized_psnr_db),
-        psnr_db=_mean(results, lambda result: result.psnr_db),
-        seconds=sum(result.seconds for result in results),
-        history=tuple(progress for result in results for progress in result.history),
-        interrupted=any(result.interrupted for result in results),
-    )
-
-
-def _encode_segments(
-    video: Video,
-    planned: "Plan",
-    recipe: Recipe,
-    device: torch.device | str,
-    on_step: OnStep | None,
-    checkpoint: Checkpoint | None,
-) -> "list[SegmentResult]":
-    """All segments of a plan, one after the other; briefly from a Ctrl-C on."""
-    results: list[SegmentResult] = []
-    lost = 0  # the segment that a Ctrl-C between two trainings took away; the first ends the whole
-    for index in range(len(planned.segments)):
-        while len(results) == index:
-            try:
-                results.append(
-                    encode_segment(
-                        video,
-                        planned,
-                        index,
-                        recipe,
-                        device=device,
-                        on_step=on_step,
-                        checkpoint=checkpoint and checkpoint.part(index),
-                    )
-                )
-            except KeyboardInterrupt:
-                if lost == index or distributed.world_size() > 1:
-                    raise
-                lost = index
-            if lost == index > 0 or results[-1].interrupted:
-                recipe, checkpoint = _brief(recipe), None
-    return results
-
-
-_BRIEF = 100  # steps of what is trained after a Ctrl-C, by somebody who does not want to wait
-
-
-def _brief(recipe: Recipe) -> Recipe:
-    """How the segments after an interrupted one are trained."""
-    fit, codec = recipe.fit, recipe.codec
-    fit = replace(fit, steps=min(fit.steps, _BRIEF), starts=1)
-    return replace(recipe, fit=fit, codec=replace(codec, steps=min(codec.steps, _BRIEF)))
-
-
-# --- one segment ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SegmentResult:
-    """A finished segment and the record of its making; goes from one process to another.
-
-    section: its bytes in the file.  Quality: as in `EncodeResult`, on frames of this segment.
-    """
-
-    frames: range
-    section: bytes
-    parameters: int
-    unquantized_psnr_db: float
-    psnr_db: float
-    seconds: float
-    history: tuple[Progress, ...]
-    interrupted: bool = False
-
-
-def encode_segment(
-    video: Video,
-    plan: "Plan",
-    index: int,
-    recipe: Recipe,
-    *,
-    device: torch.device | str = "cpu",
-    on_step: OnStep | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> SegmentResult:
-    """Segment number `index` of a plan, coded within its share of the file.
-
-    video: the whole clip, of which only the segment's frames are looked at.
-    Raises `EncodeError` if the bytes do not fit, `DivergenceError`.
-    """
-    began = time.perf_counter()
-    if recipe.minutes is not None:
-        raise EncodeError("minutes must become steps before an encode: see sweeps.budget.steps_within")
-    codec, fit, frames = recipe.codec, recipe.fit, plan.segments[index]
-    header = header_of(video, plan.model, fit)  # before training, because it refuses what no file can hold
-    clip, on_step = cut(video, frames), _named(on_step, plan, index)
-    fitted = fit_video(clip, plan.model, fit, device=device, on_step=on_step, checkpoint=checkpoint)
-    before = checkpoint.before if checkpoint else 0.0
-    if fitted.interrupted:  # by somebody who does not want to wait for all of what follows, either
-        checkpoint = None  # what follows is not what was asked for
-        part = fitted.history[-1].step / fit.steps if fitted.history else 0
-        codec = replace(codec, steps=max(1, min(codec.steps, _BRIEF), round(part * codec.steps)))
-    unquantized = _psnr_db(fitted.model, clip)
-    target, start = (
-        plan.share(index, plan.target_bytes),
-        plan.share(index, len(bitstream.header_bytes(header))),
-    )
-
-    def file_size(tensors: list[QuantizedTensor]) -> int:
-        return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
-
-    tuned = finetune(
-        fitted, clip, codec, target, file_size, device=device, on_step=on_step, checkpoint=checkpoint
-    )
-    section = bitstream.segment_bytes(frames.start, len(frames), tuned.tensors)
-    decoded = _verify(section, header, tuned.tensors).to(device)
-    if start + len(section) > target and not tuned.interrupted:
-        name, size = plan.name(index) or "the file", start + len(section)
-        raise EncodeError(
-            f"{name} has {size} bytes where {target} were asked for; "
-            f"use a smaller width than {plan.model.width}, or more bits per pixel"
+    results = [
+        encode_segment(
+            video,
+            planned,
+            index,
+            recipe,
+            device=device,
+            on_step=on_step,
+            checkpoint=checkpoint and checkpoint.part(index),
         )
-    return SegmentResult(
-        frames=frames,
-        section=section,
-        parameters=decoded.parameter_count,
-        unquantized_psnr_db=unquantized,
-        psnr_db=_psnr_db(decoded, clip),
-        seconds=time.perf_counter() - began + before,
-        history=tuple(_renamed(progress, plan, index) for progress in fitted.history + tuned.history),
-        interrupted=fitted.interrupted or tuned.interrupted,
-    )
+        for index in range(len(planned.segments))
+    ]
+    return assembled(header_of(video, planned.model, recipe.fit), planned, results)
 
 
-def join(header: Header, results: Sequence[SegmentResult]) -> bytes:
-    """The file of all segments, in the order of time.
-
-    Raises RuntimeError if they do not code every frame once.
-    """
-    ordered = sorted(results, key=lambda result: result.frames.start)
-    data = bitstream.header_bytes(header) + b"".join(result.section for result in ordered)
-    try:
-        bitstream.index(data)
-    except bitstream.BitstreamError as error:
-        given = ", ".join(f"{result.frames.start}:{result.frames.stop}" for result in ordered)
-        raise RuntimeError(
-            f"segments of frames {given or 'none'} make no file of {header.time} frames: {error}"
-        ) from None
-    return data
-
-
-def cuts(frames: int, longest: int | None = None) -> tuple[range, ...]:
-    """The frames of each segment: as few segments of at most `longest` frames as cover all, of equal length.
-
-    Lengths differ by one frame at most.  Raises `EncodeError` if `longest` is no positive integer.
-
-    >>> [len(segment) for segment in cuts(250, 120)]
-    [84, 83, 83]
-    """
-    if longest is None:
-        return (range(frames),)
-    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
-        raise EncodeError(f"segment_frames must be an integer of at least 1, got {longest!r}")
-    count = -(-frames // longest)
-    bounds = [-(-frames * number // count) for number in range(count + 1)]
-    return tuple(range(start, stop) for start, stop in pairwise(bounds))
-
-
-def cut(video: Video, frames: range) -> Video:
-    """Some frames in a row of a clip, without a copy; the clip itself if they are all."""
-    if len(frames) == video.time:
-        return video
-    whole = video.selection
-    start = whole.start + frames.start * whole.step
-    stop = whole.start + (frames.stop - 1) * whole.step + 1
-    selection = Selection(start, stop, whole.step, video.width, video.height)
-    return replace(video, frames=video.frames[frames.start : frames.stop], selection=selection)
-
-
-def _named(on_step: OnStep | None, plan: "Plan", index: int) -> OnStep | None:
-    """A listener that hears which segment it is about."""
-    return on_step and (lambda progress: on_step(_renamed(progress, plan, index)))
-
-
-def _renamed(progress: Progress, plan: "Plan", index: int) -> Progress:
-    """Progress whose stage says the segment, too: "segment 2 of 5, fit"."""
-    return replace(progress, stage=plan.name(index, "{}, ") + progress.stage)
-
-
-def _mean(results: Sequence[SegmentResult], figure: Callable[[SegmentResult], float]) -> float:
-    """The mean over all frames of a figure of each segment."""
-    frames = sum(len(result.frames) for result in results)
-    return sum(figure(result) * len(result.frames) for result in results) / frames
-
-
-# --- what is about to be done ---------------------------------------------------------------------
+# --- planning: the rate, the model, the segments ----------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an encode is about to do: the shape of each segment's model, and how large the file may be."""
+    """What an encode will do: the model of each segment, the size limit, the frames of each segment."""
 
     model: ModelConfig
-    target_bytes: int  # of the file
-    segments: tuple[range, ...]  # the frames of each
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights in the file, of all segments."""
-        return len(self.segments) * weight_count(self.model)
+    target_bytes: int  # of the whole file
+    segments: tuple[range, ...]
 
     def share(self, index: int, total: int) -> int:
-        """What segment `index` has of a total, in proportion to its frames; all shares sum to the total."""
+        """The part of a total that segment `index` gets for its frames; all shares sum to the total."""
         frames, time = self.segments[index], self.segments[-1].stop
         return total * frames.stop // time - total * frames.start // time
 
     def name(self, index: int, text: str = "{}") -> str:
-        """A text with the segment's name in it, such as "segment 2 of 5"; empty if it is the only one."""
+        """A text with the segment's name in it, such as "segment 2 of 5"; empty for an only segment."""
         count = len(self.segments)
         return "" if count == 1 else text.format(f"segment {index + 1} of {count}")
 
 
-def plan(
-    video: Video,
-    recipe: Recipe,
-) -> Plan:
-    """The model, the size of file and the segments that `compress` will choose, without training.
+def plan(video: Video, recipe: Recipe) -> Plan:
+    """The model, size and segments that `compress` will use, without training.
 
-    A given width (`codec.choose_width` off) without a rate sets the rate: `codec.bits_per_weight` for
-    each of its weights.  Raises `EncodeError`.
+    With `codec.choose_width` off and no rate, the width sets the rate: `codec.bits_per_weight` for each
+    weight.  Raises `EncodeError`.
     """
-    bpp, codec, model = recipe.bpp, recipe.codec, recipe.model or default_model(video)
+    codec, model = recipe.codec, recipe.model or default_model(video)
     segments = cuts(video.time, recipe.segment_frames)
     count = len(segments)
-    if bpp is None and not codec.choose_width:
+    if recipe.bpp is None and not codec.choose_width:
         target = round(count * weight_count(model) * codec.bits_per_weight / 8) + _framing(count)
     else:
-        target = target_bytes(video, default_bpp(video, count) if bpp is None else bpp)
-    model = model_for(video, target, model, codec, count)
+        target = target_bytes(video, default_bpp(video, count) if recipe.bpp is None else recipe.bpp)
+    planned = Plan(model_for(video, target, model, codec, count), target, segments)
+    _check_format(video, planned.model)
+    _check_bits(planned)
+    return planned
+
+
+def adapted(recipe: Recipe, video: Video) -> Recipe:
+    """The recipe with the model's highest frequency set for the video's resolution.
+
+    For presets and command-line options, which do not know the clip.
+    """
+    if recipe.model is None:
+        return recipe
+    highest = default_model(video).highest_frequency
+    return replace(recipe, model=replace(recipe.model, highest_frequency=highest))
+
+
+def default_bpp(video: Video, segments: int = 1) -> float:
+    """The rate if none is requested: 0.1, or more for short clips or segments, up to 0.8.
+
+    15 kB hold a network of about 25,000 weights; with much less, layers have no room to form.
+    """
+    return min(0.8, max(0.1, 8 * 15_000 * segments / video.pixels))
+
+
+def target_bytes(video: Video, bpp: float) -> int:
+    """The size of the largest file within a rate.  Raises `EncodeError` unless 0 < bpp <= 24."""
+    if not 0 < bpp <= 24:
+        raise EncodeError(f"bpp must lie above 0 and up to 24 (raw RGB), got {bpp:g}; 0.1 is usual")
+    return int(bpp * video.pixels / 8)
+
+
+def model_for(
+    video: Video, target: int, model: ModelConfig | None, codec: CodecConfig, segments: int = 1
+) -> ModelConfig:
+    """The widest model whose weights fit `target` bytes at `codec.bits_per_weight`, once per segment.
+
+    Raises `EncodeError` if even the narrowest model is too large.
+    """
+    model = model or default_model(video)
+    if not codec.choose_width:
+        return model
+    room = 8 * (target - _framing(segments)) / codec.bits_per_weight / segments
+    low, high = map(int, MODEL_LIMITS["width"])
+    if weight_count(replace(model, width=low)) > room:
+        raise EncodeError(_too_few_bytes(video, target, replace(model, width=low), codec, segments))
+    while low < high:  # bisect for the largest width that fits
+        middle = (low + high + 1) // 2
+        fits = weight_count(replace(model, width=middle)) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return replace(model, width=low)
+
+
+def _too_few_bytes(video: Video, target: int, least: ModelConfig, codec: CodecConfig, segments: int) -> str:
+    size = segments * weight_count(least) * codec.bits_per_weight / 8 + _framing(segments)
+    bpp, several = 8 * size / video.pixels, segments > 1
+    cure = f"ask for at least {bpp:.3g} bpp, or fewer {'segments or ' if several else ''}layers"
+    return (
+        f"{target} bytes are too few: the smallest model of {least.layers} layers"
+        f"{f', once for each of {segments} segments,' if several else ''} needs {size:.0f}; "
+        + (cure if bpp <= 24 else "give a width instead of a rate")
+    )
+
+
+def _framing(segments: int) -> int:
+    """Bytes that a small file needs besides its weights: header, steps, symbol models, checksums."""
+    return 50 + 70 * segments
+
+
+def _check_format(video: Video, model: ModelConfig) -> None:
+    """Raises `EncodeError` for a model or video that no file can hold or no decoder would accept."""
     if weight_count(model) > bitstream.MOST_WEIGHTS:
         raise EncodeError(
             f"a segment holds at most {bitstream.MOST_WEIGHTS:,} weights, this model has "
             f"{weight_count(model):,}; ask for fewer bits per pixel, or less width, depth or layers"
         )
-    _check_header(video, model)
-    planned = Plan(model, target, segments)
-    _check_bits(planned)
-    return planned
-
-
-def _check_header(video: Video, model: ModelConfig) -> None:
-    """Raises `EncodeError` if no file can hold a video of this shape, or nobody could show its frames."""
     try:
         header_of(video, model, FitConfig())
         bitstream.check_work(video.height, video.width, weight_count(model))
     except bitstream.BitstreamError as error:
         raise EncodeError(
-            f"{video!r} is no video for a .cfv file: {error}; select fewer frames or a smaller size"
+            f"{video!r} does not fit in a .cfv file: {error}; select fewer frames or a smaller size"
         ) from None
 
 
@@ -393,71 +259,129 @@ def _check_bits(plan: Plan) -> None:
             )
 
 
-def adapted(recipe: Recipe, video: Video) -> Recipe:
-    """The recipe with the highest frequency that suits this video's resolution.
+def cuts(frames: int, longest: int | None = None) -> tuple[range, ...]:
+    """The frames of each segment: the fewest segments of at most `longest` frames, of nearly equal length.
 
-    For presets and options, which are written without knowing the clip.
+    Raises `EncodeError` if `longest` is not a positive integer.
+
+    >>> [len(segment) for segment in cuts(250, 120)]
+    [84, 83, 83]
     """
-    if recipe.model is None:
-        return recipe
-    suitable = default_model(video).highest_frequency
-    return replace(recipe, model=replace(recipe.model, highest_frequency=suitable))
+    if longest is None:
+        return (range(frames),)
+    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
+        raise EncodeError(f"segment_frames must be an integer of at least 1, got {longest!r}")
+    count = -(-frames // longest)
+    bounds = [-(-frames * number // count) for number in range(count + 1)]
+    return tuple(range(start, stop) for start, stop in pairwise(bounds))
 
 
-def default_bpp(video: Video, segments: int = 1) -> float:
-    """The rate when none is asked for: 0.1, and more for short clips or segments, up to 0.8.
+def cut(video: Video, frames: range) -> Video:
+    """Consecutive frames of a clip, as a view."""
+    if len(frames) == video.time:
+        return video
+    whole = video.selection
+    start = whole.start + frames.start * whole.step
+    stop = whole.start + (frames.stop - 1) * whole.step + 1
+    selection = Selection(start, stop, whole.step, video.width, video.height)
+    return replace(video, frames=video.frames[frames.start : frames.stop], selection=selection)
 
-    15 kB hold a network of about 25,000 weights; much below, layers have no room to form.
+
+# --- one segment ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """A finished segment and how it was made.  Can be pickled and sent to another process."""
+
+    frames: range
+    section: bytes  # the segment's bytes in the file
+    parameters: int
+    unquantized_psnr_db: float  # as in `EncodeResult`, on frames of this segment [dB]
+    psnr_db: float
+    seconds: float
+    history: tuple[Progress, ...]
+    interrupted: bool = False
+
+
+def encode_segment(
+    video: Video,
+    plan: Plan,
+    index: int,
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+    on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> SegmentResult:
+    """Segment `index` of a plan, encoded within its share of the file.
+
+    video: the whole clip; only the segment's frames are read.
+    Raises `EncodeError` if the bytes do not fit, `DivergenceError`, and KeyboardInterrupt as `compress` does.
     """
-    return min(0.8, max(0.1, 8 * 15_000 * segments / video.pixels))
+    if recipe.minutes is not None:
+        raise EncodeError("a recipe with minutes needs steps first; see sweeps.budget.steps_within")
+    began, frames, codec = time.perf_counter(), plan.segments[index], recipe.codec
+    header = header_of(video, plan.model, recipe.fit)  # before training: it may refuse the recipe
+    clip, on_step = cut(video, frames), _named(on_step, plan, index)
+    fitted = fit_video(clip, plan.model, recipe.fit, device=device, on_step=on_step, checkpoint=checkpoint)
+    before = checkpoint.before if checkpoint else 0.0
+    if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume
+        _give_up_several(plan)
+        part = fitted.history[-1].step / recipe.fit.steps if fitted.history else 0
+        codec = replace(codec, steps=max(1, min(codec.steps, _BRIEF, round(part * codec.steps))))
+        checkpoint = None
+    unquantized = _psnr_db(fitted.model, clip)
+    target = plan.share(index, plan.target_bytes)
+    start = plan.share(index, len(bitstream.header_bytes(header)))
 
+    def file_size(tensors: list[QuantizedTensor]) -> int:
+        return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
 
-def target_bytes(video: Video, bpp: float) -> int:
-    """The largest file that a rate allows.  Raises `EncodeError` if no file can be that small."""
-    if not 0 < bpp <= 24:
-        raise EncodeError(f"bpp must lie above 0 and up to 24 (raw RGB), got {bpp:g}; 0.1 is usual")
-    return int(bpp * video.pixels / 8)
-
-
-def model_for(
-    video: Video, target: int, model: ModelConfig | None, codec: CodecConfig, segments: int = 1
-) -> ModelConfig:
-    """The widest model whose weights fit into `target` bytes at `codec.bits_per_weight`, once a segment.
-
-    Raises `EncodeError` if not even the narrowest model fits.
-    """
-    model = model or default_model(video)
-    if not codec.choose_width:
-        return model
-    room = 8 * (target - _framing(segments)) / codec.bits_per_weight / segments
-    low, high = map(int, MODEL_LIMITS["width"])
-    if weight_count(replace(model, width=low)) > room:
-        smallest = weight_count(replace(model, width=low)) * codec.bits_per_weight / 8
-        least, several = segments * smallest + _framing(segments), segments > 1
-        bpp, fewer = 8 * least / video.pixels, f"fewer {'segments or ' if several else ''}layers"
+    tuned = finetune(
+        fitted, clip, codec, target, file_size, device=device, on_step=on_step, checkpoint=checkpoint
+    )
+    if tuned.interrupted:
+        _give_up_several(plan)
+    elif (size := file_size(tuned.tensors)) > target:
         raise EncodeError(
-            f"{target} bytes are too few: the smallest model of {model.layers} layers"
-            f"{f', once for each of {segments} segments,' if several else ''} needs {least:.0f}; "
-            + (
-                f"ask for at least {bpp:.3g} bpp, or {fewer}"
-                if bpp <= 24
-                else "give a width instead of a rate"
-            )
+            f"{plan.name(index) or 'the file'} has {size} bytes where {target} were asked for; "
+            f"use a smaller width than {plan.model.width}, or more bits per pixel"
         )
-    while low < high:  # the largest width that fits
-        middle = (low + high + 1) // 2
-        fits = weight_count(replace(model, width=middle)) <= room
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return replace(model, width=low)
+    section = bitstream.segment_bytes(frames.start, len(frames), tuned.tensors)
+    decoded = _verified(section, header, tuned.tensors).to(device)
+    return SegmentResult(
+        frames=frames,
+        section=section,
+        parameters=decoded.parameter_count,
+        unquantized_psnr_db=unquantized,
+        psnr_db=_psnr_db(decoded, clip),
+        seconds=time.perf_counter() - began + before,
+        history=tuple(_renamed(progress, plan, index) for progress in fitted.history + tuned.history),
+        interrupted=fitted.interrupted or tuned.interrupted,
+    )
 
 
-def _framing(segments: int) -> int:
-    """Bytes of header, steps, symbol models and checksums of a small file."""
-    return 50 + 70 * segments
+def _give_up_several(plan: Plan) -> None:
+    """Raises KeyboardInterrupt if the plan has several segments: a file needs all of them."""
+    if len(plan.segments) > 1:
+        raise KeyboardInterrupt
+
+
+def _named(on_step: OnStep | None, plan: Plan, index: int) -> OnStep | None:
+    return on_step and (lambda progress: on_step(_renamed(progress, plan, index)))
+
+
+def _renamed(progress: Progress, plan: Plan, index: int) -> Progress:
+    """Progress with the segment in its stage: "segment 2 of 5, fit"."""
+    return replace(progress, stage=plan.name(index, "{}, ") + progress.stage)
+
+
+# --- the file ---------------------------------------------------------------------------------------
 
 
 def header_of(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
-    """What a file that this version writes says about itself."""
+    """The header of a file written by this version."""
     return Header(
         time=video.time,
         height=video.height,
@@ -472,8 +396,47 @@ def header_of(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
     )
 
 
+def assembled(header: Header, plan: Plan, results: Sequence[SegmentResult]) -> EncodeResult:
+    """The file of all segments, and how it was made.  Raises RuntimeError as `join` does."""
+
+    def mean(figure: Callable[[SegmentResult], float]) -> float:
+        return sum(figure(result) * len(result.frames) for result in results) / header.time
+
+    return EncodeResult(
+        data=join(header, results),
+        header=header,
+        parameters=sum(result.parameters for result in results),
+        target_bytes=plan.target_bytes,
+        unquantized_psnr_db=mean(lambda result: result.unquantized_psnr_db),
+        psnr_db=mean(lambda result: result.psnr_db),
+        seconds=sum(result.seconds for result in results),
+        history=tuple(progress for result in results for progress in result.history),
+        interrupted=any(result.interrupted for result in results),
+    )
+
+
+def join(header: Header, results: Sequence[SegmentResult]) -> bytes:
+    """The bytes of all segments in order of time.
+
+    Raises RuntimeError unless they cover every frame once.
+    """
+    ordered = sorted(results, key=lambda result: result.frames.start)
+    data = bitstream.header_bytes(header) + b"".join(result.section for result in ordered)
+    try:
+        bitstream.index(data)
+    except bitstream.BitstreamError as error:
+        given = ", ".join(f"{result.frames.start}:{result.frames.stop}" for result in ordered)
+        raise RuntimeError(
+            f"segments of frames {given or 'none'} make no file of {header.time} frames: {error}"
+        ) from None
+    return data
+
+
+# --- checking ---------------------------------------------------------------------------------------
+
+
 def checked_frames(video: Video) -> list[int]:
-    """Evenly spaced frames of at most 2^22 pixels in all: what quality is checked on while encoding."""
+    """Evenly spaced frames, 2^22 pixels at most in total, on which an encode measures its quality."""
     count = min(video.time, max(1, 2**22 // (video.height * video.width)))
     return [round(index) for index in np.linspace(0, video.time - 1, count)]
 
@@ -487,10 +450,10 @@ def _psnr_db(model: CoordFlow, video: Video) -> float:
     return sum(psnr_db(video.frames[[frame]], rendering.rgb) for rendering, frame in pairs) / len(chosen)
 
 
-def _verify(section: bytes, header: Header, tensors: list[QuantizedTensor]) -> CoordFlow:
-    """The model that a decoder reads from a segment's bytes just written.
+def _verified(section: bytes, header: Header, tensors: list[QuantizedTensor]) -> CoordFlow:
+    """The model that a decoder reads from the header and a segment just written.
 
-    Raises RuntimeError unless the header comes back, and every decoded integer is the one that was written.
+    Raises RuntimeError unless the header and every integer come back as they were written.
     """
     found = bitstream.read_header(bitstream.header_bytes(header))
     decoded = bitstream.segment_tensors(section, found, tensor_shapes)
@@ -499,7 +462,5 @@ def _verify(section: bytes, header: Header, tensors: list[QuantizedTensor]) -> C
         for a, b in zip(decoded, tensors, strict=True)
     )
     if found != header or not same:
-        raise RuntimeError(
-            "the written bytes do not decode to the weights they were made of; please report this"
-        )
+        raise RuntimeError("the written bytes do not decode to the encoded weights; please report this")
     return build_model(found, decoded)

@@ -252,14 +252,14 @@ def test_bytes_that_do_not_decode_are_never_returned(encoding, monkeypatch):
     _, tensors = bitstream.read(encoding.data, tensor_shapes)
     (segment,) = bitstream.segments(encoding.data)
     section = encoding.data[segment.at : segment.end]
-    encoder._verify(section, encoding.header, tensors)
+    encoder._verified(section, encoding.header, tensors)
     wrong = copy.deepcopy(tensors)
     wrong[3].integers[0] += 1
     with pytest.raises(RuntimeError, match="do not decode"):
-        encoder._verify(section, encoding.header, wrong)
+        encoder._verified(section, encoding.header, wrong)
     wrong = [QuantizedTensor(tensor.integers, tensor.step_index + 1) for tensor in tensors]
     with pytest.raises(RuntimeError, match="do not decode"):
-        encoder._verify(section, encoding.header, wrong)
+        encoder._verified(section, encoding.header, wrong)
 
 
 def test_checked_frames_are_spread_over_the_clip():

@@ -21,6 +21,7 @@ from coordflow_mini.finetune import quantize_model
 from coordflow_mini.measure import evaluate
 from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
+from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.train import Progress
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)
@@ -118,8 +119,7 @@ def test_the_plan_counts_all_segments(clip):
     plan = encoder.plan(clip, Recipe(bpp=4, model=SMALL, segment_frames=2))
     wider = 3 * weight_count(replace(plan.model, width=plan.model.width + 1))
     assert [len(frames) for frames in plan.segments] == [2, 2, 2] and plan.target_bytes == target
-    assert plan.parameters == 3 * weight_count(plan.model)
-    assert plan.parameters * codec.bits_per_weight / 8 <= target - encoder._framing(3)
+    assert 3 * weight_count(plan.model) * codec.bits_per_weight / 8 <= target - encoder._framing(3)
     assert wider * codec.bits_per_weight / 8 > target - encoder._framing(3)
     recipe = Recipe(model=SMALL, codec=CodecConfig(choose_width=False))
     given, alone = encoder.plan(clip, replace(recipe, segment_frames=2)), encoder.plan(clip, recipe)
@@ -263,13 +263,14 @@ def reported() -> list[Progress]:
 
 
 @pytest.fixture(scope="module")
-def segmented(clip, quick_fit, quick_codec, reported):
+def recipe(quick_fit, quick_codec) -> Recipe:
+    return Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=4)
+
+
+@pytest.fixture(scope="module")
+def segmented(clip, recipe, reported):
     """Six frames in two segments."""
-    return compress(
-        clip,
-        Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=4),
-        on_step=reported.append,
-    )
+    return compress(clip, recipe, on_step=reported.append)
 
 
 def test_the_file_meets_its_rate_and_tells_its_segments(segmented, clip):
@@ -293,15 +294,14 @@ def test_progress_says_which_segment(segmented, reported):
     assert list(dict.fromkeys(progress.stage for progress in reported)) == stages
 
 
-def test_other_processes_make_the_same_file(segmented, clip, quick_fit, quick_codec):
+def test_other_processes_make_the_same_file(segmented, clip, recipe):
     """Segments made one by one, in any order, sent as pickles: the file that compress makes."""
-    recipe = Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=4)
     plan = encoder.plan(clip, recipe)
     plan, results = pickle.loads(pickle.dumps(plan)), []
     for index in (1, 0):
         result = encode_segment(clip, plan, index, recipe)
         results.append(pickle.loads(pickle.dumps(result)))
-    assert join(encoder.header_of(clip, plan.model, quick_fit), results) == segmented.data
+    assert join(segmented.header, results) == segmented.data
     with pytest.raises(RuntimeError, match=r"segments of frames 3:6 make no file of 6 frames"):
         join(segmented.header, results[:1])
 
@@ -327,47 +327,20 @@ def test_segments_of_one_frame(name, longest, count, odd_clips, quick_fit, quick
     assert decode(result.data).frames.shape == video.frames.shape
 
 
-def steps_of(history: tuple[Progress, ...], stage: str) -> int:
-    return max(progress.step for progress in history if progress.stage == stage)
-
-
 @pytest.mark.parametrize("stage", ["fit", "fine-tune"])
-def test_ctrl_c_makes_the_other_segments_brief(stage, clip, quick_fit, quick_codec):
-    """Interrupted in the first segment, the file is whole; what follows is trained for a hundred steps."""
+def test_ctrl_c_in_one_of_several_segments_leaves_a_checkpoint(stage, segmented, clip, recipe, tmp_path):
+    """There is no file then; resumed, the encode ends with the bytes of one that nobody stopped."""
 
     def stop(progress: Progress) -> None:
-        if progress.stage == f"segment 1 of 2, {stage}":
+        if progress.stage == f"segment 2 of 2, {stage}":
             raise KeyboardInterrupt
 
-    fit = replace(quick_fit, steps=10**6 if stage == "fit" else 120)
-    codec = replace(quick_codec, steps=10**6 if stage == "fine-tune" else 120)
-    result = compress(clip, Recipe(bpp=3, model=SMALL, fit=fit, codec=codec, segment_frames=3), on_step=stop)
-    assert result.interrupted and decode(result.data).frames.shape == clip.frames.shape
-    assert len(bitstream.segments(result.data)) == 2 and len(result.data) <= result.target_bytes
-    assert steps_of(result.history, "segment 2 of 2, fit") == 100
-
-
-def test_ctrl_c_between_two_trainings_loses_no_segment(clip, quick_fit, quick_codec, monkeypatch):
-    """A segment that was lost is made again, briefly; only before the first is there nothing to keep."""
-    check, calls, bad = encoder._psnr_db, [], {3}
-
-    def checking(model: CoordFlow, video: object) -> float:
-        calls.append(video)
-        if len(calls) in bad:
-            raise KeyboardInterrupt
-        return check(model, video)
-
-    monkeypatch.setattr(encoder, "_psnr_db", checking)
-    recipe = Recipe(bpp=3, model=SMALL, fit=quick_fit, codec=quick_codec, segment_frames=3)
-    assert decode(compress(clip, recipe).data).time == 6
-    calls.clear()
-    bad.update({1, 3, 4})
     with pytest.raises(KeyboardInterrupt):
-        compress(clip, recipe)
-    calls.clear()
-    bad.discard(1)
-    with pytest.raises(KeyboardInterrupt):  # twice in the same segment: somebody means it
-        compress(clip, recipe)
+        compress(clip, recipe, on_step=stop, checkpoint=Checkpoint(tmp_path / "x"))
+    resumed = Checkpoint(tmp_path / "x")
+    assert len(resumed.files()) == 2
+    result = compress(clip, recipe, checkpoint=resumed)
+    assert result.data == segmented.data and not result.interrupted
 
 
 # --- figures --------------------------------------------------------------------------------------

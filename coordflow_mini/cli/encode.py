@@ -96,11 +96,11 @@ def encode(
     Fits layered networks to the clip, fine-tunes them for few bits, writes their weights.  The same
     steps, seed and threads give the same file.
 
-    Ctrl-C stops the fit and fine-tunes what there is; Ctrl-C again stops that, too.  Segments that are
-    still to come are then trained for 100 steps.  The file is written either way, with exit code 0, and
-    --resume still leads to the whole one.  What was trained is kept in OUT.cfv.checkpoint.N until the file
-    is done: after a kill or a power cut, the same command with --resume ends with the same file.  A
-    second encode into OUT.cfv is refused while the first one runs.
+    Ctrl-C stops the fit and fine-tunes briefly; Ctrl-C again stops that, too.  The file is written either
+    way, with exit code 0.  A clip in segments stops without a file.  What was trained is kept in
+    OUT.cfv.checkpoint.N until the file is complete: after Ctrl-C, a kill or a power cut, the same command
+    with --resume ends with the same file as without an interruption.  A second encode into OUT.cfv is
+    refused while the first one runs.
 
     \b
     coordflow encode clip:cutout cutout.cfv
