@@ -1,17 +1,16 @@
-"""What the everyday codecs do with the same frames at the same bytes: x264, x265, SVT-AV1.
+"""Conventional codecs on the same frames at the same bytes: x264, x265, SVT-AV1.
 
-Honest by construction.  The very frames that we code go in; what counts are the bytes of the raw stream
-alone, without a container (an mp4 adds 1.6 to 4.4 kB) and without the encoder's signature; the stream is
-decoded again from those bytes and scored in RGB as our own file is.  The rate is met by a search over
-CRF, quality "as it comes", so no rate control is in the way.
+The comparison is fair by construction.  The encoder gets exactly the frames that we encode.  Only the bytes
+of the raw stream count, without a container (an mp4 adds 1.6 to 4.4 kB) or the encoder's signature.  The
+stream is decoded from those bytes and scored in RGB like our own file.  The rate is met by a search over
+CRF (constant quality), so no rate control interferes.
 
-Frames become yuv420p and RGB again by BT.601, limited range, as ffmpeg's defaults do it: that is how the
-field's numbers are made.  Where the frames are raw yuv420p (`YuvFrames`, BT.601, even sides), the encoder
-gets the very planes of the file, as in the field: no way through RGB costs it anything; `settings` then says
-"source planes".  It is not the best these codecs can do in RGB PSNR, see `encode` (pix_fmt) and
-`decode` (accurate_rgb): quote those, too, before you claim to have passed them.  Odd or very small sides
-are padded by repeating the last row or column, and cropped after decoding.  One thread each: the streams
-do not depend on the machine's number of cores.
+Frames are converted to yuv420p and back by BT.601, limited range, which is FFmpeg's default and how the
+field's numbers are made.  Raw yuv420p in BT.601 with even sides (`YuvFrames`) skips the conversion, as in
+the field: the encoder gets the planes of the file, and `settings` says "source planes".  These codecs can
+do better in RGB PSNR: see pix_fmt of `encode` and accurate_rgb of `decode`, and quote both before you claim
+to beat them. Odd or very small sides are padded by repeating the last row or column, and cropped after
+decoding. Encoders run on one thread, so streams do not depend on the number of cores.
 """
 
 import math
@@ -27,9 +26,13 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from coordflow_mini.lazy import lazily
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.video.raw import YuvFrames
+
+with lazily():
+    import torch
 
 if TYPE_CHECKING:
     from coordflow_mini.video.clip import Frames, Video
@@ -39,19 +42,19 @@ __all__ = ["CODECS", "BaselineStream", "Codec", "available", "decode", "encode",
 
 @dataclass(frozen=True)
 class Codec:
-    """How one encoder is called; `encoder` and `decoder` are names in libavcodec."""
+    """Names and limits of a codec; `encoder` and `decoder` are names in libavcodec."""
 
     encoder: str
     decoder: str
-    preset: str  # where none is asked for
+    preset: str  # the default
     presets: tuple[str, ...]
     pix_fmts: tuple[str, ...]
     min_side: int  # smaller frames are padded to it
     max_crf: float
-    crf_step: float  # the finest that makes a difference
+    crf_step: float  # the smallest that makes a difference
 
 
-_NEW = int(av.__version__.split(".")[0]) >= 18  # older ones bring an SVT-AV1 without quarters of a CRF
+_NEW = int(av.__version__.split(".")[0]) >= 18  # older versions have an SVT-AV1 without quarter CRFs
 _FAST = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
 _WORDS = (*_FAST, "slow", "slower", "veryslow", "placebo")
 _DIGITS = tuple(str(preset) for preset in range(14))
@@ -60,16 +63,16 @@ CODECS = {
     "x265": Codec("libx265", "hevc", "medium", _WORDS, ("yuv420p", "yuv444p"), 64, 51, 0.02),
     "av1": Codec("libsvtav1", "libdav1d", "6", _DIGITS, ("yuv420p",), 16, 63, 0.25 if _NEW else 1),
 }
-"""The codecs by the names that the command line uses.
+"""Codecs by their names on the command line.
 
-x265's CU tree writes past its buffers, and Python dies, where frames are at most 48 pixels wide (seen in
-PyAV 18.1): hence 64.
+x265's CU tree writes past its buffers and crashes Python if frames are at most 48 pixels wide (PyAV 18.1):
+hence 64.
 """
 
 
 @dataclass(frozen=True)
 class BaselineStream:
-    """A raw elementary stream and what is needed to show it and to make it again.
+    """A raw elementary stream with the settings that made it.
 
     data: Annex B (x264, x265) or open bitstream units (AV1).  shape: (time, height, width).
     """
@@ -82,7 +85,7 @@ class BaselineStream:
     pix_fmt: str
     crf: float
     encode_seconds: float
-    source_planes: bool = False  # the encoder got the planes of a raw file, not RGB made of them
+    source_planes: bool = False  # the encoder got the planes of a raw file, not RGB
 
     def __repr__(self) -> str:
         return f"BaselineStream({self.codec}, {len(self.data)} bytes, {self.settings})"
@@ -97,7 +100,7 @@ class BaselineStream:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the codecs that the installed PyAV can both encode and decode."""
+    """Names of codecs that the installed PyAV can both encode and decode."""
     have = av.codec.codecs_available
     return tuple(name for name, codec in CODECS.items() if {codec.encoder, codec.decoder} <= have)
 
@@ -114,9 +117,9 @@ def measure(
     accurate_rgb: bool = False,
     on_try: "OnTry | None" = None,
 ) -> RatePoint:
-    """Rate and quality of `codec` on these frames, at the largest stream within the target.
+    """Rate and quality of `codec` on these frames, with the largest stream within the target.
 
-    Give either target_bytes or bpp; the rest is explained at `encode`, `encode_at` and `decode`.
+    Give either target_bytes or bpp; for the other arguments see `encode`, `encode_at` and `decode`.
     Raises ValueError as `encode_at` does.
     """
     if (target_bytes is None) == (bpp is None):
@@ -142,11 +145,11 @@ def measure(
     )
 
 
-# --- meeting a rate -----------------------------------------------------------------------------------
+# --- search for a rate --------------------------------------------------------------------------------
 
 OnTry = Callable[[BaselineStream], None]
-CLOSE_ENOUGH = 0.003  # of the target: 0.3 % of the rate is 0.01 to 0.02 dB
-MAX_TRIES = 8  # once one stream fits: by then x265's own jumps are larger than what is left
+CLOSE_ENOUGH = 0.003  # of the target; 0.3 % of the rate is 0.01 to 0.02 dB
+MAX_TRIES = 8  # by then, the jumps of x265's sizes exceed the remaining interval
 
 
 def encode_at(
@@ -159,12 +162,12 @@ def encode_at(
     pix_fmt: str = "yuv420p",
     on_try: OnTry | None = None,
 ) -> BaselineStream:
-    """The largest stream found that does not exceed the target; every try is a real encode.
+    """The largest stream found that does not exceed the target.
 
-    Bisection over CRF, guided by the rule that bytes fall exponentially with it, until a stream is
-    within 0.3 %, or after eight tries.  Sizes jump where an encoder changes its mind, so the largest
-    admissible stream of all tries is kept, not the last.  on_try: called with every stream.
-    Raises ValueError if even the coarsest stream exceeds the target, or a setting is unknown.
+    Interpolation over CRF, since bytes fall exponentially with it; ends within 0.3 % of the target or after
+    eight tries, each a complete encode.  Sizes jump with an encoder's decisions, so the largest admissible
+    stream of all tries is returned, not the last.  on_try: called with every stream.
+    Raises ValueError if even the smallest stream exceeds the target, or a setting is unknown.
     """
     limits = _codec(codec, preset, tune, pix_fmt)
     sizes: dict[float, int] = {}
@@ -189,7 +192,7 @@ def encode_at(
 
 
 def _next_crf(sizes: dict[float, int], target: int, limits: Codec) -> float | None:
-    """The CRF to try next, or None when no untried one promises more."""
+    """The CRF to try next, or None if it was tried already."""
 
     def allowed(crf: float) -> float:
         steps = round(min(limits.max_crf, max(0, crf)) / limits.crf_step)
@@ -197,13 +200,13 @@ def _next_crf(sizes: dict[float, int], target: int, limits: Codec) -> float | No
 
     coarse = min((crf for crf, size in sizes.items() if size <= target), default=math.inf)
     fine = max((crf for crf, size in sizes.items() if size > target and crf < coarse), default=-math.inf)
-    if math.isinf(coarse - fine):  # not bracketed yet: bytes halve every 6 CRF, about; go a little further
+    if math.isinf(coarse - fine):  # not bracketed yet: bytes halve about every 6 CRF; go a little further
         crf, beyond = (coarse, -1) if math.isinf(fine) else (fine, 1)
         guess = allowed(crf + 7 * math.log2(max(sizes[crf], 1) / max(target, 1)) + beyond)
     else:
         aim = (1 - CLOSE_ENOUGH / 2) * target
-        place = math.log(sizes[fine] / aim) / math.log(sizes[fine] / max(sizes[coarse], 1))
-        guess = allowed(fine + min(0.9, max(0.1, place)) * (coarse - fine))
+        share = math.log(sizes[fine] / aim) / math.log(sizes[fine] / max(sizes[coarse], 1))
+        guess = allowed(fine + min(0.9, max(0.1, share)) * (coarse - fine))
         if guess in sizes:
             guess = allowed((fine + coarse) / 2)
     return None if guess in sizes else guess
@@ -224,12 +227,12 @@ def encode(
     """The raw stream of these frames at one CRF.
 
     preset: "medium", "veryslow" ... for x264 and x265, "0" (slow) to "13" for av1; None: see `CODECS`.
-    tune: None, the encoder's own (x264 and x265 then spend bits on looks that PSNR does not see; for av1
-    it is PSNR anyway), or "psnr".
-    pix_fmt: "yuv420p" stores a quarter of the chroma samples, as nearly all video does and as the
-    field's numbers are made; small or saturated frames lose by it, whatever the rate: on `clip:cutout`
-    no 4:2:0 stream reaches 31 dB.  "yuv444p" (x264, x265) keeps them all.
-    encode_seconds includes the conversion to YUV, if there is one.
+    tune: "psnr", or None for the encoder's default (x264 and x265 then spend bits on visual quality that PSNR
+    does not measure; av1 tunes for PSNR anyway).
+    pix_fmt: "yuv420p" stores a quarter of the chroma samples, like nearly all video and the field's numbers;
+    small or saturated frames suffer at any rate: on `clip:cutout` no 4:2:0 stream reaches 31 dB.
+    "yuv444p" (x264, x265) keeps all samples.
+    encode_seconds includes any conversion to YUV.
     Raises ValueError if a setting is unknown or the encoder refuses the frames.
     """
     known = _codec(codec, preset, tune, pix_fmt)
@@ -253,17 +256,16 @@ def encode(
         data = _SIGNATURE.sub(b"", data)
     seconds = time.perf_counter() - start
     shape = (video.time, video.height, video.width)
-    return BaselineStream(
-        codec, data, shape, preset, tune, pix_fmt, crf, seconds, _has_planes(frames, pix_fmt, *size)
-    )
+    planes = _has_planes(frames, pix_fmt, *size)
+    return BaselineStream(codec, data, shape, preset, tune, pix_fmt, crf, seconds, planes)
 
 
 def decode(stream: BaselineStream, *, accurate_rgb: bool = False) -> "Frames":
     """The frames of a stream, uint8 [time, height, width, 3], from its bytes alone.
 
-    accurate_rgb: interpolate chroma and round.  ffmpeg's default, and so the field's, repeats chroma
-    samples and truncates, about 1 gray level too dark: that costs these codecs 0.15 to 0.3 dB of RGB PSNR
-    near 29 dB, and more at better quality.
+    accurate_rgb: interpolate chroma and round.  FFmpeg's default, used by the field, repeats chroma samples
+    and truncates, which is about 1 gray level too dark: it costs these codecs 0.15 to 0.3 dB of RGB PSNR near
+    29 dB, and more at higher quality.
     Raises ValueError if the bytes do not hold the declared number of frames.
     """
     frames = np.empty((*stream.shape, 3), np.uint8)
@@ -283,7 +285,6 @@ def decode(stream: BaselineStream, *, accurate_rgb: bool = False) -> "Frames":
 
 
 def _context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
-    """A new encoder ("w") or decoder ("r") with one thread."""
     context = av.CodecContext.create(name, mode)
     assert isinstance(context, VideoCodecContext), name
     context.thread_count = 1
@@ -291,7 +292,7 @@ def _context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
 
 
 def _codec(name: str, preset: str | None, tune: str | None, pix_fmt: str) -> Codec:
-    """The codec of that name, after a look at everything that can be asked for."""
+    """The codec of that name, after a check of all settings."""
     if name not in available():
         raise ValueError(f"codec must be one of {', '.join(available())}, got {name!r}")
     codec = CODECS[name]
@@ -305,36 +306,31 @@ def _codec(name: str, preset: str | None, tune: str | None, pix_fmt: str) -> Cod
 
 
 # An H.264 SEI message "user data, unregistered" (NAL type 6, payload type 5): x264 writes its name and
-# all its settings into one, 670 bytes that no decoder needs and that x265 leaves out with info=0.
+# settings into one, 670 bytes that no decoder needs and that x265 omits with info=0.
 _SIGNATURE = re.compile(rb"\x00?\x00\x00\x01\x06\x05.*?(?=\x00?\x00\x00\x01|\Z)", re.DOTALL)
 
 
 def _options(codec: str, crf: float, preset: str, tune: str | None) -> dict[str, str]:
-    """What libavcodec passes on to the encoder: its defaults but for the rate, and one thread."""
+    """Options of libavcodec: the encoder's defaults, but for the rate and a single thread."""
     options = {"preset": preset, "crf": f"{crf:g}"} | ({"tune": tune} if tune else {})
     if codec == "x264":
-        # Its macroblock tree in AVX-512 reads memory it never wrote (PyAV 18.1): the same frames then
-        # give streams that differ by up to 4 % from call to call.
-        return options | ({"x264-params": "asm=avx2"} if _has_avx512() else {})
+        # Its macroblock tree in AVX-512 reads uninitialized memory (PyAV 18.1): the same frames then give
+        # streams whose sizes differ by up to 4 % from call to call.
+        avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        return options | ({"x264-params": "asm=avx2"} if avx512 else {})
     if codec == "x265":
         return options | {"x265-params": "info=0:log-level=none:pools=none:frame-threads=1"}
     os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 has no other way to be quiet
     return {"preset": preset, "svtav1-params": f"crf={crf:g}:lp=1" + (":tune=1" if tune else "")}
 
 
-def _has_avx512() -> bool:
-    import torch
-
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
 def _coded(side: int, codec: Codec) -> int:
-    """The even number of pixels that are coded for a side."""
+    """The even number of pixels coded for a side."""
     return max(codec.min_side, side + side % 2)
 
 
 def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int) -> TypeGuard[YuvFrames]:
-    """Whether the frames lie on disk as an encoder takes them, with nothing to convert or to pad."""
+    """True if the encoder can take the frames as they are on disk, without conversion or padding."""
     return (
         isinstance(frames, YuvFrames)
         and (frames.raw.pix_fmt, frames.raw.matrix) == (pix_fmt, "bt601")
@@ -343,7 +339,7 @@ def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: 
 
 
 def _own_planes(frames: YuvFrames) -> Iterator[av.VideoFrame | None]:
-    """The planes of a raw file, frame by frame, and None at the end (which flushes the encoder)."""
+    """The planes of a raw file, frame by frame, then None, which flushes the encoder."""
     for index in range(len(frames)):
         planes = frames.planes(index)
         picture = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], frames.raw.pix_fmt)
@@ -358,7 +354,7 @@ def _own_planes(frames: YuvFrames) -> Iterator[av.VideoFrame | None]:
 def _yuv(
     frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int
 ) -> Iterator[av.VideoFrame | None]:
-    """The frames as an encoder takes them, padded, one by one, and None at the end (which flushes it)."""
+    """The frames padded and converted, one by one, then None, which flushes the encoder."""
     more = ((0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
     for index, frame in enumerate(frames):
         padded = np.pad(frame, more, mode="edge")
@@ -377,7 +373,7 @@ _ACCURATE = 0x2000 | 0x40000  # swscale's FULL_CHR_H_INT and ACCURATE_RND; named
 
 
 def _rgb(frame: av.VideoFrame, accurate_rgb: bool) -> "Frames":
-    """The decoded frame as uint8 RGB [height, width, 3]."""
+    """A decoded frame as uint8 RGB [height, width, 3]."""
     flags = int(Interpolation.BICUBIC) | (_ACCURATE if accurate_rgb else 0)
     picture = frame.reformat(
         format="rgb24",

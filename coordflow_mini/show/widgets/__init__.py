@@ -1,12 +1,11 @@
-"""Controls around pictures that are already drawn.  The one place that knows ipywidgets.
+"""Widgets for notebooks: players of clips and layers, a similarity to play with, a view of a fit.
 
-Only widgets that ipywidgets 7.7 has too (Colab ships 7.7.1): Play, sliders, Dropdown, Image, HTML, boxes.
+Made of what ipywidgets 7.7 has (Colab ships 7.7.1): Play, sliders, Dropdown, Image, HTML, boxes.
 
-Why not one piece of HTML with its own script?  It would play without a kernel, but Jupyter removes
-scripts from notebooks it does not trust, GitHub removes them always, every frame would be saved into the
-notebook (megabytes per cell), and an error inside would be seen by nobody, whereas nbval fails on an
-exception in a Python callback.  So the kernel hands over one small JPEG per step, encoded beforehand,
-and whoever has no kernel sees a contact sheet with alt text instead.
+Why not HTML with its own script, which would play without a kernel?  Jupyter removes scripts from untrusted
+notebooks and GitHub always, every frame would be saved into the notebook (megabytes per cell), and nobody
+would see an error in it, whereas nbval fails on an exception in a Python callback.  So the kernel sends one
+small JPEG per step, and readers without a kernel see a contact sheet with alt text.
 """
 
 from coordflow_mini.show.widgets.overlay import Overlay, overlay

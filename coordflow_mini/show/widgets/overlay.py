@@ -1,4 +1,4 @@
-"""Which layer is seen where: switch layers off, lay a layer's alpha over the picture as a color."""
+"""A player that switches layers off and tints the picture where a layer is seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from coordflow_mini.show.figure import PALETTE, Pixels, to_pixels
 from coordflow_mini.show.plots import Panel, panels_figure
-from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
+from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["Overlay", "blended", "overlay", "tinted"]
 
 COLORS = ("vermillion", "blue", "green", "purple", "orange", "sky")  # of layer 0, 1, ...
-HOLE = 128  # gray level where the layers that are on leave something to see through
+HOLE = 128  # gray level where a layer that is off would be seen
 
 
 class Overlay(Shown):
-    """A clip whose layers can be switched off and tinted; made by `overlay`.
+    """Player of a rendering, made by `overlay`.
 
-    slider, play: the frame.  switches: one per layer.  tint, opacity: of one layer's alpha.
-    image: the picture that they make.
+    slider, play: the frame.  switches: one per layer.  tint, opacity: the layer to tint.  image: the result.
     """
 
     def __init__(self, rendering: Rendering, *, fps: float, name: str) -> None:
@@ -45,7 +44,7 @@ class Overlay(Shown):
         tints = [("nothing", -1)] + [(f"layer {i}, {_color(i)}", i) for i in everything]
         self.tint = ipywidgets.Dropdown(options=tints, value=-1, description="tint")
         self.opacity = ipywidgets.FloatSlider(value=0.6, min=0, max=1, step=0.1, description="opacity")
-        self.image = picture_widget(to_jpeg(self._drawn(0, everything, -1, 0.0)))
+        self.image = picture_widget(preview(self._drawn(0, everything, -1, 0.0)))
         for control in (self.slider, self.tint, self.opacity, *self.switches):
             control.observe(self._move, names="value")
         rows = [[self.play, self.slider], self.switches, [self.tint, self.opacity]]
@@ -54,37 +53,34 @@ class Overlay(Shown):
         self.box = ipywidgets.VBox([ipywidgets.VBox([self.image], layout={"max_width": "560px"}), *controls])
 
     def _panel(self, layer: int) -> Panel:
-        """All frames, tinted where one layer is seen."""
         layers, time = self._alpha.shape[:2]
         return Panel(
             f"layer {layer} in {_color(layer)}", time, lambda i: self._drawn(i, range(layers), layer, 0.6)
         )
 
     def _drawn(self, frame: int, on: Sequence[int], tint: int, opacity: float) -> Pixels:
-        """One frame of the layers that are on, with one layer tinted (-1: none)."""
+        """A frame of the layers that are on, with one of them tinted (-1: none)."""
         picture = blended(self._colors[:, frame], self._alpha[:, frame], on)
         return picture if tint < 0 else tinted(picture, self._alpha[tint, frame], _color(tint), opacity)
 
     def _move(self, change: Any) -> None:
-        """Draw what the controls say."""
         on = [layer for layer, switch in enumerate(self.switches) if switch.value]
         picture = self._drawn(self.slider.value, on, self.tint.value, self.opacity.value)
-        self.image.value = to_jpeg(picture)
+        self.image.value = preview(picture)
 
     def __repr__(self) -> str:
-        """How much there is to see."""
         return f"Overlay({len(self._alpha)} layers, {self._alpha.shape[1]} frames)"
 
 
 def overlay(rendering: Rendering, *, fps: float = 25.0, name: str = "the clip") -> Overlay:
-    """A player of a rendering: switch layers off, or tint the frames where a layer is seen."""
+    """A player of a rendering: switch layers off, or tint the picture where a layer is seen."""
     return Overlay(rendering, fps=fps, name=name)
 
 
 def blended(colors: Any, alpha: Any, on: Sequence[int]) -> Pixels:
-    """Some layers over middle gray, uint8 [height, width, 3]: Σ αᵢ cᵢ over the layers that are on.
+    """Σ αᵢ cᵢ of the layers that are on, over medium gray: uint8 [height, width, 3].
 
-    colors: uint8 [layers, height, width, 3].  alpha: [layers, height, width], sums to 1 over the layers.
+    colors: uint8 [layers, height, width, 3].  alpha: [layers, height, width], with sum 1 over the layers.
     """
     weights = np.asarray(alpha)[list(on), ..., None]
     seen = (weights * np.asarray(colors)[list(on)]).sum(axis=0) + HOLE * (1 - weights.sum(axis=0))
@@ -92,7 +88,7 @@ def blended(colors: Any, alpha: Any, on: Sequence[int]) -> Pixels:
 
 
 def tinted(picture: Pixels, alpha: Any, color: str, opacity: float) -> Pixels:
-    """The picture with a color of the palette laid over it by alpha times opacity, [height, width, 3]."""
+    """The picture under a color of the palette, mixed in by alpha times opacity: uint8 [height, width, 3]."""
     rgb = np.array([int(PALETTE[color][i : i + 2], 16) for i in (1, 3, 5)])
     cover = opacity * np.asarray(alpha, np.float32)[..., None]
     return to_pixels((picture * (1 - cover) + rgb * cover) / 255)

@@ -1,4 +1,4 @@
-"""A similarity to play with: scale, angle, shift -> the warped picture and the matrix."""
+"""Sliders for a similarity: scale, angle and shift give the warped picture and the matrix."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import ipywidgets
 from coordflow_mini import similarity
 from coordflow_mini.show.figure import to_pixels
 from coordflow_mini.show.plots import pictures
-from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
+from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Playground", "playground"]
 
-EXAMPLES = {  # of the static picture: scale, angle [degrees], shift right, shift down
+EXAMPLES = {  # in the static figure: scale, angle [degrees], shift right, shift down
     "no change": (1.0, 0.0, 0.0, 0.0),
     "scale 2": (2.0, 0.0, 0.0, 0.0),
     "angle 30°": (1.0, 30.0, 0.0, 0.0),
@@ -27,9 +27,9 @@ EXAMPLES = {  # of the static picture: scale, angle [degrees], shift right, shif
 
 
 class Playground(Shown):
-    """Four sliders, the picture they make and their matrix; made by `playground`.
+    """Four sliders, the warped picture and the matrix, made by `playground`.
 
-    scale, angle, right, down: the sliders.  image, matrix: what they change.
+    scale, angle, right, down: the sliders.  image, matrix: the results.
     """
 
     def __init__(self, warp: Callable[[Tensor], Any], *, name: str) -> None:
@@ -42,7 +42,7 @@ class Playground(Shown):
         self.right = ipywidgets.FloatSlider(value=0, min=-1, max=1, step=0.05, description="right dx")
         self.down = ipywidgets.FloatSlider(value=0, min=-1, max=1, step=0.05, description="down dy")
         self.sliders = [self.scale, self.angle, self.right, self.down]
-        self.image = picture_widget(to_jpeg(to_pixels(warp(_motion(1.0, 0.0, 0.0, 0.0)))))
+        self.image = picture_widget(preview(to_pixels(warp(_motion(1.0, 0.0, 0.0, 0.0)))))
         self.matrix = ipywidgets.HTML(_matrix_html(self.motion))
         for slider in self.sliders:
             slider.layout = wide
@@ -54,30 +54,27 @@ class Playground(Shown):
 
     @property
     def motion(self) -> Tensor:
-        """What the sliders say, as a transform [4]."""
+        """The transform [4] set by the sliders."""
         return _motion(*(float(slider.value) for slider in self.sliders))
 
     def _move(self, change: Any) -> None:
-        """Draw the picture and write the matrix of the sliders' motion."""
-        self.image.value = to_jpeg(to_pixels(self._warp(self.motion)))
+        self.image.value = preview(to_pixels(self._warp(self.motion)))
         self.matrix.value = _matrix_html(self.motion)
 
     def __repr__(self) -> str:
-        """Where the sliders stand."""
         return f"Playground({', '.join(f'{slider.value:g}' for slider in self.sliders)})"
 
 
 def playground(warp: Callable[[Tensor], Any], *, name: str = "A picture") -> Playground:
-    """Sliders for the four numbers of a similarity, the picture under it, and its matrix.
+    """Sliders for the four numbers of a similarity, with the warped picture and the matrix.
 
-    warp: from a transform [4] = (log s, θ, dx, dy) to a picture, uint8 or float in [0, 1]; it runs at
-    every step of a slider.  name: what the picture shows, the beginning of a sentence.
+    warp: transform [4] = (log s, θ, dx, dy) -> picture, uint8 or float in [0, 1]; runs at every step of a
+    slider.  name: what the picture shows, to begin a sentence with.
     """
     return Playground(warp, name=name)
 
 
 def _motion(scale: float, degrees: float, right: float, down: float) -> Tensor:
-    """The transform [4] of numbers that people understand."""
     motion = similarity.identity()
     for index, value in enumerate((math.log(scale), math.radians(degrees), right, down)):
         motion[index] = value
@@ -85,6 +82,5 @@ def _motion(scale: float, degrees: float, right: float, down: float) -> Tensor:
 
 
 def _matrix_html(motion: Tensor) -> str:
-    """The 3x3 matrix as preformatted text."""
     rows = (similarity.matrix(motion).round(decimals=2) + 0.0).tolist()  # + 0: no -0.00
     return f"<pre>{chr(10).join('  '.join(f'{value:6.2f}' for value in row) for row in rows)}</pre>"

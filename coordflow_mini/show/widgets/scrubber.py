@@ -1,4 +1,4 @@
-"""A player: pictures side by side that one slider moves."""
+"""A player of pictures side by side, moved by one slider."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from coordflow_mini.show.plots import Panel, panels, panels_figure
-from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
+from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from coordflow_mini.model import Rendering
@@ -19,15 +19,15 @@ __all__ = ["Scrubber", "compare", "scrub"]
 
 
 class Scrubber(Shown):
-    """Pictures side by side that one slider moves; made by `scrub`, shown as the last line of a cell.
+    """Pictures side by side, moved by one slider; made by `scrub`.
 
-    play, slider, images: the widgets.
+    play, slider, images, now: the widgets.
     """
 
     def __init__(
         self, shown: Sequence[Panel], *, fps: float, name: str, captions: Sequence[str] | None = None
     ) -> None:
-        self._frames = [[to_jpeg(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
+        self._frames = [[preview(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
         self.figure = panels_figure(shown, fps=fps, name=name, captions=captions)
         self._captions = captions or [f"frame {i}, {i / fps:.2f} s" for i in range(len(self._frames))]
         last = len(self._frames) - 1
@@ -47,18 +47,16 @@ class Scrubber(Shown):
         wide = {"max_width": "480px", "margin": "0 8px 0 0"}
         columns = [ipywidgets.VBox(list(pair), layout=wide) for pair in zip(titles, self.images, strict=True)]
         controls = ipywidgets.HBox([self.play, self.slider, self.now], layout={"align_items": "center"})
-        # a grid, so that the pictures of a row that is not full are no larger than the others
+        # a grid, so that pictures of an incomplete row are no larger than the others
         grid = {"display": "grid", "grid_template_columns": "repeat(auto-fit, minmax(160px, 1fr))"}
         self.box = ipywidgets.VBox([ipywidgets.Box(columns, layout=grid), controls])
 
     def _move(self, change: Any) -> None:
-        """Hand over the pictures of the slider's frame."""
         for image, data in zip(self.images, self._frames[change["new"]], strict=True):
             image.value = data
         self.now.value = html.escape(self._captions[change["new"]])
 
     def __repr__(self) -> str:
-        """How much there is to see."""
         return f"Scrubber({len(self.images)} pictures, {len(self._frames)} frames)"
 
 
@@ -70,10 +68,10 @@ def scrub(
 ) -> Scrubber:
     """A player for one clip or several side by side: play button, slider, arrow keys.
 
-    videos: clips, or the panels that `plots.panels(original, decoded, rendering)` makes, of one length.
+    videos: clips of one length, or panels as from `plots.panels(original, decoded, rendering)`.
     titles: one per picture; by default the clip's name or the panel's title.
-    captions: one per frame, for pictures that some setting tells apart, not time.
-    Every frame is encoded now, so a step only hands over bytes.  Sizes may differ.
+    captions: one per frame, for pictures that differ by some setting instead of time.
+    All frames are compressed at the call, so a step only sends bytes.  Sizes may differ.
     Raises ValueError if there is nothing to show, or if lengths, titles or captions do not match.
     """
     sources = list(videos) if isinstance(videos, Sequence) else [videos]
@@ -94,22 +92,21 @@ def scrub(
     return Scrubber(shown, fps=fps, name=" and ".join(dict.fromkeys(names)), captions=captions)
 
 
-_SETTINGS_PER_SECOND = 2.0  # when played: there is a caption to be read
+_SETTINGS_PER_SECOND = 2.0  # slow enough to read the captions
 
 
 def compare(
     original: Video, decoded: Video, rendering: Rendering | None = None, *, gain: float = 5
 ) -> Scrubber:
-    """A player of original, decoded clip and their error, then each layer's color and alpha if given.
+    """A player of original, decoded clip and error, then color and alpha of each layer if given.
 
-    Raises ValueError if the parts have different numbers of frames or sizes.
+    Raises ValueError if the parts differ in size or number of frames.
     """
     shown = panels(original, decoded, rendering, gain=gain)
     return Scrubber(shown, fps=float(original.fps), name=original.name)
 
 
 def _titled(source: Video | Panel, title: str) -> Panel:
-    """Any source as a panel of this title."""
     if isinstance(source, Panel):
         return Panel(title, source.time, source.picture)
     frames = source.frames

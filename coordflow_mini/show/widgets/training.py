@@ -1,4 +1,4 @@
-"""A fit to look at while it runs: one frame, its alpha maps, and the curve."""
+"""A view of a fit while it runs: one frame, its alpha maps, and the training curve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from coordflow_mini.coords import frame_times
 from coordflow_mini.show.figure import to_pixels, to_png
 from coordflow_mini.show.plots import pictures, training_curve
-from coordflow_mini.show.widgets.shown import Shown, picture_widget, to_jpeg
+from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from coordflow_mini.model import CoordFlow
@@ -23,22 +23,22 @@ ALPHAS_SHOWN = 4
 
 
 class TrainingView(Shown):
-    """Shown before a fit and given to it as `on_step`: redraws the frame, its alpha maps and the curve.
+    """View of a fit, made by `watch` and passed to the fit as `on_step`.
 
-    images: the original, the model's frame, the alpha maps.  curve: PSNR over steps.  now: a line of text.
+    images: original, model's frame, alpha maps.  curve: PSNR over steps.  now: a line of text.
     """
 
     def __init__(self, video: Video, *, layers: int, frame: int) -> None:
         self._video, self._frame = video, frame
         self._history: list[Any] = []
-        self._rested = 0.0  # when drawing again costs a tenth of the time at most [s]
+        self._next = 0.0  # earliest time of the next redraw [s]
         shown = video.frames[frame]
         titles = ["original", "model", *(f"alpha of layer {i}" for i in range(min(layers, ALPHAS_SHOWN)))]
-        alt = f"Frame {frame} of {video.name}, which a model learns; a running notebook shows how far it is."
+        alt = f"Frame {frame} of {video.name}, which a model learns; a running notebook shows its progress."
         self.figure = pictures({"original": shown}, alt=alt)
-        waiting = to_jpeg(np.full_like(shown, 128))
+        waiting = preview(np.full_like(shown, 128))
         self.images = [picture_widget(waiting) for _ in titles]
-        self.images[0].value = to_jpeg(shown)
+        self.images[0].value = preview(shown)
         self.curve = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": "560px"})
         self.now = ipywidgets.HTML("waiting for the first steps")
         wide = {"flex": "1 1 0", "min_width": "140px", "max_width": "320px", "margin": "0 8px 0 0"}
@@ -50,16 +50,15 @@ class TrainingView(Shown):
         self.box = ipywidgets.VBox([self.now, row, self.curve])
 
     def __call__(self, progress: Any) -> None:
-        """Redraw, but spend no more than a tenth of the time on it; `progress` is a `fit.Progress`."""
+        """Redraw, in at most about a tenth of the time; progress: a `train.Progress`."""
         self._history.append(progress)
         began = time.perf_counter()
-        if progress.step < progress.steps and began < self._rested:
+        if progress.step < progress.steps and began < self._next:
             return
         self._draw(progress)
-        self._rested = began + 10 * (time.perf_counter() - began)
+        self._next = began + 10 * (time.perf_counter() - began)
 
     def _draw(self, progress: Any) -> None:
-        """The line, the curve and, if the progress carries a model, its pictures."""
         self.now.value = (
             f"{progress.stage}: step {progress.step} of {progress.steps}, {progress.psnr_db:.1f} dB, "
             f"{progress.seconds:.0f} s, about {progress.seconds_left:.0f} s left"
@@ -69,21 +68,19 @@ class TrainingView(Shown):
             self._show(progress.model)
 
     def _show(self, model: CoordFlow) -> None:
-        """Render the frame with the model as it is now."""
         now = frame_times(self._video.time)[self._frame : self._frame + 1]
         seen = model.render(now, self._video.height, self._video.width)
         shown = [seen.rgb[0], *(alpha[0] for alpha in seen.alpha)]
         for image, picture in zip(self.images[1:], shown, strict=False):
-            image.value = to_jpeg(to_pixels(picture))
+            image.value = preview(to_pixels(picture))
 
     def __repr__(self) -> str:
-        """How far the fit is."""
         return f"TrainingView({self._video.name!r}, {len(self._history)} reports)"
 
 
 def watch(video: Video, *, layers: int = 2, frame: int | None = None) -> TrainingView:
-    """A view of a fit: show it in one cell, then `fit(video, ..., on_step=view)` keeps it up to date.
+    """A view of a fit: show it in one cell, then run `fit(video, ..., on_step=view)` in the next.
 
-    layers: of the model that will be fitted.  frame: which one is shown, the middle one by default.
+    layers: of the model to fit.  frame: the one to show, by default the middle one.
     """
     return TrainingView(video, layers=layers, frame=video.time // 2 if frame is None else frame)
