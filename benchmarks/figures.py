@@ -28,8 +28,9 @@ from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.sweeps.demo import Demo
 from coordflow_mini.train import default_model
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 BUNNY_BYTES = 18_662
 SEEDS = range(5)
@@ -65,7 +66,7 @@ def encoded(video: Video, seed: int = 0, **changes: object) -> EncodeResult:
 def bunny() -> Iterator[Figure]:
     """The real clip at the demo's rate and training, then one layer and no motion at equal bytes."""
     demo = Demo()
-    video = clips.load(demo.clip, demo.selection)
+    video = load(demo.clip, demo.selection)
     began = time.perf_counter()
     ours = _bunny(video, demo)
     yield Figure("bunny: seconds to encode", time.perf_counter() - began, 150, must=False, at_most=True)
@@ -90,7 +91,7 @@ def _bunny(video: Video, demo: Demo, **changes: object) -> EncodeResult:
 
 def cutout() -> Iterator[Figure]:
     """The generated scene over five seeds with default settings, and its simpler rivals at equal bytes."""
-    scene = clips.cutout()
+    scene = scenes.cutout()
     quality = []
     for seed in SEEDS:
         encoding = encoded(scene.video, seed)
@@ -109,7 +110,7 @@ def _decoded_psnr(video: Video, result: EncodeResult) -> float:
     return metrics.psnr_db(video.frames, decode(result.data).frames)
 
 
-def _mask_iou(scene: clips.Scene, result: EncodeResult) -> float:
+def _mask_iou(scene: scenes.Scene, result: EncodeResult) -> float:
     header, model = read_model(result.data)
     top = model.render(frame_times(header.time), header.height, header.width).alpha.argmax(dim=0)
     masks = np.stack([(top == layer).numpy() for layer in range(header.model.layers)])
@@ -118,7 +119,7 @@ def _mask_iou(scene: clips.Scene, result: EncodeResult) -> float:
 
 def motion() -> Iterator[Figure]:
     """How near the recovered motion of `clip:cutout` comes to the truth, after one alignment a layer."""
-    scene = clips.cutout()
+    scene = scenes.cutout()
     _, model = read_model(encoded(scene.video).data)
     for layer, limits, must in (("background", (2, 1, 1), True), ("foreground", (5, 5, 2), False)):
         errors = motion_errors(model, scene, layer)
@@ -129,7 +130,7 @@ def motion() -> Iterator[Figure]:
 
 def repeat() -> Iterator[Figure]:
     """The same seed gives the same bytes; threads change no decoded pixel by more than one level."""
-    video = clips.load("clip:cutout")
+    video = load("clip:cutout")
     recipe = Recipe(bpp=0.8, fit=FitConfig(steps=200), codec=CodecConfig(steps=100))
     first, second = (compress(video, recipe).data for _ in range(2))
     yield Figure("two encodes with one seed: differing bytes", float(first != second), 0, at_most=True)
@@ -146,9 +147,10 @@ _CHILD = """
 import resource, sys
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini import config, decoder, encoder
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
+from coordflow_mini.video.read import load
 if sys.argv[1] == "encode":
-    video = clips.load("clip:bunny", config.Selection(0, 60, 1, 1920, 1080))
+    video = load("clip:bunny", config.Selection(0, 60, 1, 1920, 1080))
     model = ModelConfig(width=64, highest_frequency=96.0)
     codec = CodecConfig(choose_width=False, steps=20)
     made = encoder.compress(video, Recipe(model=model, fit=FitConfig(steps=20), codec=codec))

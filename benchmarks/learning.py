@@ -31,8 +31,9 @@ from coordflow_mini.encoder import plan
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 DEFAULT = Recipe()
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -87,16 +88,16 @@ class Task:
 def task_named(name: str) -> Task:
     """`clip:cutout`, `clip:bunny` at 192x108, or PATH[@first frame]: 48 frames of 160 pixels width."""
     if name == "clip:bunny":
-        video = clips.load(name, Selection(0, 96, 1, 192, 108))
+        video = load(name, Selection(0, 96, 1, 192, 108))
         return Task(name, video, plan(video, config.Recipe(bpp=0.075)).model)
     if name.startswith("clip:"):
-        scene = clips.scene(name)
+        scene = scenes.scene(name)
         return Task(name, scene.video, plan(scene.video, config.Recipe()).model, scene.masks)
     path, _, first = name.partition("@")
     start = int(first or 0)
-    source = clips.load(path, Selection(start, start + 1, 1))
+    source = load(path, Selection(start, start + 1, 1))
     height = round(160 * source.height / source.width)
-    video = clips.load(path, Selection(start, start + 48, 1, 160, height))
+    video = load(path, Selection(start, start + 48, 1, 160, height))
     return Task(Path(path).stem, video, plan(video, config.Recipe()).model)
 
 

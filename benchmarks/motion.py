@@ -9,7 +9,7 @@ from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, half_side
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.video.read import Scene
+from coordflow_mini.video.scenes import Scene
 
 __all__ = ["aligned", "motion_errors"]
 

@@ -33,8 +33,8 @@ from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import to_uint8, weight_count
 from coordflow_mini.train import FitResult, fit
-from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 OURS = "CoordFlow"
 RUNS = Path("runs/quality.jsonl")
@@ -73,9 +73,9 @@ class Task:
 def task_named(name: str) -> Task:
     """The generated scene at its default rate, or bunny, 96 frames of 192x108 at 0.075 bpp."""
     if name == "cutout":
-        video, bpp = clips.load("clip:cutout"), None
+        video, bpp = load("clip:cutout"), None
     else:
-        video, bpp = clips.load("clip:bunny", Selection(0, 96, 1, 192, 108)), 0.075
+        video, bpp = load("clip:bunny", Selection(0, 96, 1, 192, 108)), 0.075
     planned = plan(video, Recipe(bpp=bpp))
     return Task(name, video, planned.model, planned.target_bytes)
 

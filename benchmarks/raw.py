@@ -26,9 +26,9 @@ from coordflow_mini.coords import random_pixels
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.sampling import Clip, clip_on
 from coordflow_mini.train import fit
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.raw import RawFormat
+from coordflow_mini.video.read import load
 
 RAW = RawFormat(1920, 1080)
 RGB_FRAMES = 60  # 373 MB
@@ -39,7 +39,7 @@ def write_file(path: Path, frames: int) -> None:
     """A moving pattern with noise, as planes; ten pictures in turn, since only reading is measured."""
     random, pictures = np.random.default_rng(0), []
     for shift in range(10):
-        picture = clips.pan(135, 240, frames=1).video.frames[0][..., 1].repeat(8, 0).repeat(8, 1)
+        picture = scenes.pan(135, 240, frames=1).video.frames[0][..., 1].repeat(8, 0).repeat(8, 1)
         y = np.roll(picture, 4 * shift, 1) // 2 + random.integers(0, 8, picture.shape, np.uint8) + 16
         chroma = random.integers(118, 138, RAW.frame_bytes - y.size, np.uint8)
         pictures.append(y.astype(np.uint8).tobytes() + chroma.tobytes())
@@ -68,7 +68,7 @@ def child(path: str) -> None:
     def mapped() -> float:
         return status()["RssFile"] - others
 
-    clip = video.read(path, raw=RAW)
+    clip = load(path, raw=RAW)
     data, source = clip_on(clip.frames, "cpu"), torch.Generator().manual_seed(0)
     one = random_pixels(data, 8192, source, torch.arange(clip.time))
     one_batch = mapped()
@@ -96,9 +96,9 @@ def seconds(clip: Clip, batch: int, source: torch.Generator) -> float:
 def timed(path: Path) -> None:
     """Batches from the file and from RGB in memory, in turns."""
     source = torch.Generator().manual_seed(0)
-    few = video.read(path, Selection(0, RGB_FRAMES), RAW)
+    few = load(path, Selection(0, RGB_FRAMES), RAW)
     mapped, rgb = clip_on(few.frames, "cpu"), clip_on(np.asarray(few.frames), "cpu")
-    everything = clip_on(video.read(path, raw=RAW).frames, "cpu")
+    everything = clip_on(load(path, raw=RAW).frames, "cpu")
     for batch in (8192, 65536):
         runs = [[seconds(clip, batch, source) for clip in (rgb, mapped, everything)] for _ in range(TURNS)]
         first, second, third = (1000 * statistics.median(times) for times in zip(*runs[5:], strict=True))

@@ -24,7 +24,7 @@ from coordflow_mini.model import weight_count
 from coordflow_mini.sweeps import budget, sweep
 from coordflow_mini.sweeps import job as jobs
 from coordflow_mini.sweeps.job import Job
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 HEIGHT, WIDTH, FPS = 1080, 1920, 30
 RAW_BYTES = HEIGHT * WIDTH * 3 // 2  # of a frame, 4:2:0
@@ -73,7 +73,7 @@ def arithmetic(hours: float, teraflops: float, segment_frames: int) -> None:
 def measured(names: list[str]) -> None:
     """Steps of the presets on this machine, on two frames of the generated scene in 1080p."""
     print(hardware())
-    video = cut(clips.cutout(HEIGHT, WIDTH, 2).video, range(2))
+    video = cut(scenes.cutout(HEIGHT, WIDTH, 2).video, range(2))
     for name in names:
         preset = PRESETS[name]
         model = preset.model or ModelConfig()

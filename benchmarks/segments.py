@@ -23,7 +23,7 @@ from coordflow_mini.config import CodecConfig, FitConfig, Recipe
 from coordflow_mini.decoder import decode_frames
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import weight_count
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
 TARGET = 0.05  # of the time of a full decode
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
     options = parser.parse_args()
-    video = clips.cutout(64, 96, 600).video
+    video = scenes.cutout(64, 96, 600).video
     if not options.json:
         print(f"{hardware()}; {torch.get_num_threads()} threads; torch {torch.__version__}")
     found = accesses(video, options.longest, WANTED, options.steps, options.rounds)

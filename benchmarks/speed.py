@@ -30,14 +30,14 @@ from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import make_optimizer
 from coordflow_mini.train import Sampler, default_model, fit
-from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 BATCH, ROUNDS, STEPS, FRAMES = 8192, 7, 10, 4  # pixels a step; rounds; steps and frames in a round
 TARGET_DB, SEEDS = 36.0, (0, 1, 2)
 CLIPS: dict[str, Callable[[], Video]] = {
-    "cutout": lambda: clips.load("clip:cutout"),
-    "bunny": lambda: clips.load("clip:bunny", Selection(0, 96, 1, 192, 108)),
+    "cutout": lambda: load("clip:cutout"),
+    "bunny": lambda: load("clip:bunny", Selection(0, 96, 1, 192, 108)),
 }
 
 

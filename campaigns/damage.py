@@ -146,7 +146,7 @@ def encode_originals() -> None:
     """Makes them anew: a minute."""
     from coordflow_mini import encoder
     from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-    from coordflow_mini.video import read as clips
+    from coordflow_mini.video import scenes
 
     tiny = ModelConfig(width=4, depth=1, space_frequencies=2, time_frequencies=1, flow_width=2)
     models = (
@@ -157,7 +157,7 @@ def encode_originals() -> None:
     )
     files = [
         encoder.compress(
-            clips.cutout(6, 8, 6).video,
+            scenes.cutout(6, 8, 6).video,
             Recipe(
                 model=model,
                 fit=FitConfig(steps=20, batch=64, warm_up=2, grow=2, static=2),

@@ -338,7 +338,7 @@ BAD = (
     # damaged
     Bad("blocks.mp4", wrong("blocks.mp4", b"mdat", 1500, GARBAGE), DAMAGED),
     Bad("blocks.mkv", wrong("blocks.mkv", b"\x1f\x43\xb6\x75", 300, GARBAGE), DAMAGED + "|cut off"),
-    Bad("codec.mp4", wrong("codec.mp4", b"stsd", 16, b"zzzz"), "a way that PyAV does not know|" + NOT_READ),
+    Bad("codec.mp4", wrong("codec.mp4", b"stsd", 16, b"zzzz"), "PyAV does not know|" + NOT_READ),
     Bad("fast.mp4", wrong("fast.mp4", b"mdhd", 16, b"\x7f\xff\xff\xff"), "claims 4.* frames per second"),
     Bad("many.mp4", wrong("many.mp4", b"stsz", 8, b"\0\0\0\1\x20\0\0\0"), DAMAGED + "|holds no frames"),
     Bad("text.mp4", data("text.mp4", "hello\n" * 200), NOT_READ),
@@ -791,9 +791,9 @@ def findings(
 
 def written(folder: Path) -> tuple[int, ...]:
     """The shape of what `export` wrote."""
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video.read import load
 
-    return video.read(folder / "new" / "frames").frames.shape
+    return load(folder / "new" / "frames").frames.shape
 
 
 def alone(case: Case, folder: Path, bare: float = 0.0) -> Outcome:

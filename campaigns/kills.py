@@ -415,9 +415,10 @@ def _fetching(port: int) -> Callable[[Path], None]:
 def _fetch_archive(port: int) -> Callable[[Path], None]:
     def run(folder: Path) -> None:
         from coordflow_mini import fetch
+        from coordflow_mini.video import catalog
 
-        table = (fetch.Sequence1080p("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", 32, 16),)
-        (source,) = fetch.uvg(table=table, site=f"http://127.0.0.1:{port}/")
+        table = (catalog.Sequence1080p("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", 32, 16),)
+        (source,) = catalog.uvg(table=table, site=f"http://127.0.0.1:{port}/")
         fetch.fetch(source, folder)
 
     return run
@@ -612,9 +613,9 @@ def _sources(root: Path) -> None:
     import numpy as np
 
     from coordflow_mini.course.lesson.logbook import Summary
-    from coordflow_mini.video import read as clips
+    from coordflow_mini.video import scenes
 
-    np.save(root / "scene.npy", clips.cutout(12, 16, 5).video.frames)
+    np.save(root / "scene.npy", scenes.cutout(12, 16, 5).video.frames)
     (root / "class").mkdir()
     for name in ("ada", "bob"):
         Summary((), (), {}).save(root / "class" / f"{name}.json", name)

@@ -26,8 +26,9 @@ from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.decoder import decode
 from coordflow_mini.encoder import encode
 from coordflow_mini.measure.evaluate import hardware
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
+from coordflow_mini.video.read import load
+from coordflow_mini.video.write import write
 
 KINDS = (".npy", ".y4m", ".mp4", "")
 TURN = 10
@@ -60,17 +61,17 @@ def there_and_back(number: int, folder: Path) -> None:
     random = np.random.default_rng(number)
     time_, height, width = (int(random.integers(low, high)) for low, high in ((1, 9), (8, 40), (8, 56)))
     source, result = folder / f"source{KINDS[number % 4]}", folder / f"result{KINDS[number // 4 % 4]}"
-    video.write(source, clips.cutout(height, width, time_).video.frames)
+    write(source, scenes.cutout(height, width, time_).video.frames)
     recipe = Recipe(
         model=ModelConfig(layers=1 + number % 3, width=4 + number % 5, depth=2),
         fit=FitConfig(steps=10, batch=512, starts=1),
         codec=CodecConfig(steps=10, choose_width=False),
         segment_frames=[None, 3][number % 2],
     )
-    data = encode(video.read(source), recipe)
+    data = encode(load(source), recipe)
     decoded = decode(data)
     assert decoded.frames.shape == (time_, height, width, 3)
-    video.write(result, decoded.frames)
+    write(result, decoded.frames)
 
 
 def soaked(turns: int) -> Iterator[Gauges]:
@@ -115,7 +116,7 @@ def crowded(count: int, *options: str) -> list[str]:
     """What differs between one process alone and `count` at once, one line each."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "source.npy", clips.cutout(24, 32, 6).video.frames)
+        np.save(folder / "source.npy", scenes.cutout(24, 32, 6).video.frames)
         (alone,) = encoded_at_once(folder / "source.npy", folder, 1, *options)
         made = encoded_at_once(folder / "source.npy", folder, count, *options)
     return [f"process {number} made another file" for number, data in enumerate(made) if data != alone]

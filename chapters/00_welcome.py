@@ -27,7 +27,8 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.measure import results
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
+from coordflow_mini.video.read import load
 
 here = setup(chapter=0)
 
@@ -95,7 +96,7 @@ def jpeg(picture, quality=75):
     return file.getvalue()
 
 
-original = clips.load("clip:bunny", header.selection)
+original = load("clip:bunny", header.selection)
 files = [jpeg(frame) for frame in original.frames]
 from_jpegs = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
 
@@ -419,7 +420,7 @@ plots.pictures(
 # could learn there what is hidden here. The scene's truth tells how well.
 
 # %%
-scene = clips.cutout()
+scene = scenes.cutout()
 hidden = scene.masks  # true where the flower is, [time, height, width]
 flower = int(cutout.alpha[:, hidden].mean(dim=1).argmax())
 truth = scene.layers[0][hidden].astype(float)  # layer 0 of the scene is its ground

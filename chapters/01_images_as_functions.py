@@ -36,7 +36,7 @@ from coordflow_mini.course.lesson import figures, images
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 here = setup(chapter=1)
 
@@ -70,7 +70,7 @@ best_between = predict(
 # as a third input. The field calls them *implicit neural representations*, INRs for short.
 
 # %%
-tiny = clips.cutout(8, 12, frames=1).video.frames[0]
+tiny = scenes.cutout(8, 12, frames=1).video.frames[0]
 x, y = pixel_grid(8, 12).T
 figure, axes = figures.axes(
     size=(6, 4.2),
@@ -119,7 +119,7 @@ plots.pictures(
 # stay hidden: they are the truth about what is *between*.
 
 # %%
-picture = clips.cutout(128, 192, frames=1).video.frames[0]  # uint8 [height, width, 3]
+picture = scenes.cutout(128, 192, frames=1).video.frames[0]  # uint8 [height, width, 3]
 places = pixel_grid(128, 192).view(128, 192, 2)
 known = torch.zeros(128, 192, dtype=torch.bool)
 known[::2, ::2] = True
@@ -777,7 +777,7 @@ def enlarged(small, times=4):
 
 left = [enlarged(draw(dial[highest], places[::2, ::2])) for highest in HIGHEST]
 middle = [plots.to_pixels(draw(dial[highest], close)) for highest in HIGHEST]
-truth = clips.cutout(512, 768, frames=1).video.frames[0][80:208, 320:512]
+truth = scenes.cutout(512, 768, frames=1).video.frames[0][80:208, 320:512]
 widgets.scrub(
     [
         plots.Panel("at the known pixels", len(HIGHEST), left.__getitem__),

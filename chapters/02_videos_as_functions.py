@@ -36,7 +36,7 @@ from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import CoordFlow, Sine, to_uint8
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
 here = setup(chapter=2)
@@ -48,7 +48,7 @@ here = setup(chapter=2)
 # frame of it, 24 times: a video in which nothing ever happens.
 
 # %%
-pan = clips.pan().video
+pan = scenes.pan().video
 still = Video(np.repeat(pan.frames[:1], 24, axis=0), pan.fps, name="still")
 plots.frames_strip(pan)
 
@@ -98,7 +98,7 @@ still_or_pan = predict(
 # Here are the 24 pixels of a picture of 4 rows and 6 columns. The dots are their points $(x, y)$.
 
 # %%
-tiny = clips.pan(height=4, width=6).video
+tiny = scenes.pan(height=4, width=6).video
 x, y = pixel_grid(4, 6).T
 figure, place = figures.axes(
     alt="A picture of 4 by 6 pixels on axes: x from -1 to 1 to the right, y from -0.67 "

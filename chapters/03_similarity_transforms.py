@@ -27,7 +27,7 @@ from coordflow_mini.coords import pixel_grid, point_pixels
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, warping
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 here = setup(chapter=3)
 
@@ -245,7 +245,7 @@ def sample_naive(picture, point):
     return color
 
 
-scene = clips.cutout()
+scene = scenes.cutout()
 source = torch.from_numpy(scene.video.frames[12]).float() / 255  # [height, width, 3]
 naive = torch.stack([sample_naive(source, point) for point in points])
 assert torch.allclose(naive, warping.sample(source, points), atol=1e-5)
@@ -351,7 +351,7 @@ widgets.playground(lambda motion: warp(source, motion), name="A flower")
 # from a place in the last frame to the place of the same content in the first.
 
 # %%
-pan = clips.pan()
+pan = scenes.pan()
 frames = torch.from_numpy(pan.video.frames).float() / 255  # [time, height, width, 3]
 first, last = frames[0], frames[-1]
 motions = pan.motion[0].float()  # [time, 4], frame -> canonical

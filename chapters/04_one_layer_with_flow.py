@@ -38,7 +38,7 @@ from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, Sine, to_uint8
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 here = setup(chapter=4)
 
@@ -49,7 +49,7 @@ here = setup(chapter=4)
 # is known.
 
 # %%
-pan = clips.pan(frames=50)
+pan = scenes.pan(frames=50)
 video = pan.video
 time, height, width = video.frames.shape[:3]
 plots.frames_strip(video)
@@ -634,7 +634,7 @@ player
 # is the pan of 24 frames. The colors do not see the time, so that only motion can explain a change.
 
 # %%
-short = clips.pan()
+short = scenes.pan()
 short_clip = torch.from_numpy(short.video.frames)
 short_times = frame_times(len(short_clip))
 every_frame = torch.arange(len(short_clip))
@@ -932,7 +932,7 @@ which_motion = {
 # and the background does the opposite.
 
 # %%
-scene = clips.cutout(frames=50)
+scene = scenes.cutout(frames=50)
 print(f"the flower covers {scene.masks.mean():.0%} of the pixels")
 plots.frames_strip(scene.video)
 

@@ -31,7 +31,7 @@ from coordflow_mini.model import Blend, CoordFlow, to_uint8
 from coordflow_mini.muon import make_optimizer
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 here = setup(chapter=5)
 
@@ -42,7 +42,7 @@ here = setup(chapter=5)
 # truth is known, but training will not see it.
 
 # %%
-scene = clips.cutout()
+scene = scenes.cutout()
 video = scene.video
 time, height, width = video.frames.shape[:3]
 times = frame_times(time)

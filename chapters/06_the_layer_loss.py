@@ -34,7 +34,7 @@ from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video.scenes import cutout
 
 here = setup(chapter=6)
 
@@ -45,7 +45,7 @@ here = setup(chapter=6)
 # will get a second term, weighted by a number γ (gamma). The paper takes γ = 0.1.
 
 # %%
-scene = clips.cutout(32, 48)
+scene = cutout(32, 48)
 video = scene.video
 time, height, width = video.frames.shape[:3]
 plots.frames_strip(video)

@@ -34,8 +34,9 @@ from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import to_uint8, weight_count
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 here = setup(chapter=7)
 
@@ -59,7 +60,7 @@ here = setup(chapter=7)
 # Which ones? Put your answer in place of the three dots.
 
 # %%
-plots.frames_strip(clips.load("clip:bunny", Selection(0, 97, 24, 96, 54)))
+plots.frames_strip(load("clip:bunny", Selection(0, 97, 24, 96, 54)))
 
 # %% [markdown]
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
@@ -106,7 +107,7 @@ film_winners = predict(
 # frames to learn from.
 
 # %%
-scene = clips.cutout(frames=25)
+scene = scenes.cutout(frames=25)
 video = scene.video
 time, height, width = video.frames.shape[:3]
 learned, hidden = range(0, time, 2), range(1, time, 2)
@@ -445,7 +446,7 @@ print(f"one frame of {2 * width}×{2 * height} pixels, by hand and by the librar
 # is the error or the size that decides.
 
 # %%
-true_large = clips.cutout(2 * height, 2 * width, frames=time).video.frames
+true_large = scenes.cutout(2 * height, 2 * width, frames=time).video.frames
 bicubic = alternatives.enlarged(video.frames)
 upsampled = {
     "layers": large,

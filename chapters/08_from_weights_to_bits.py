@@ -41,7 +41,7 @@ from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.quantize import QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import default_model, fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video.read import load
 
 here = setup(chapter=8)
 
@@ -212,7 +212,7 @@ figure
 # weights. Watch them learn.
 
 # %%
-clip = clips.load("clip:cutout", Selection(width=48, height=32))
+clip = load("clip:cutout", Selection(width=48, height=32))
 view = widgets.watch(clip)
 view
 
@@ -970,7 +970,7 @@ for name, size in vars(parts).items():
     print(f"{name:10} {size:6,} bytes")
 assert parts.total == len(bunny) and parts.total - parts.weights < 0.02 * len(bunny)
 rate = 8 * len(bunny) / (header.time * header.height * header.width)
-assert rate == bits_per_pixel(len(bunny), clips.load("clip:bunny", header.selection))
+assert rate == bits_per_pixel(len(bunny), load("clip:bunny", header.selection))
 print(f"{len(bunny):,} bytes are {rate:.4f} bits per pixel")
 
 # %% [markdown]

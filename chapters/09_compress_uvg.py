@@ -36,9 +36,9 @@ from coordflow_mini.encoder import compress
 from coordflow_mini.measure import baselines, metrics, results
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import catalog, scenes
 from coordflow_mini.video.raw import RawFormat
+from coordflow_mini.video.read import load
 
 here = setup(chapter=9)
 folder = Path(tempfile.mkdtemp())  # for the files of this chapter
@@ -48,7 +48,7 @@ folder = Path(tempfile.mkdtemp())  # for the files of this chapter
 
 # %%
 have_uvg = all(
-    clip.available for clip in clips.downloadable() if clip.name.startswith("uvg:")
+    clip.available for clip in catalog.downloadable() if clip.name.startswith("uvg:")
 )
 if here.scale == "gpu" and have_uvg:
     here = replace(here, scale="full")
@@ -143,7 +143,7 @@ def planes_of(frame, matrix="bt601"):
 
 
 # %%
-scene = clips.cutout(height=144, width=256, frames=12).video
+scene = scenes.cutout(height=144, width=256, frames=12).video
 raw_file = folder / "Flower_256x144_24fps_420_8bit_YUV.yuv"
 with raw_file.open("wb") as file:
     for frame in scene.frames:
@@ -178,7 +178,7 @@ def rgb_of(planes, matrix="bt601"):
     return np.stack([red, green, blue], axis=-1).round().clip(0, 255).astype(np.uint8)
 
 
-film = video.read(raw_file)  # size, rate and layout come from the name
+film = load(raw_file)  # size, rate and layout come from the name
 by_hand = np.stack([rgb_of(planes_of(frame)) for frame in scene.frames])
 apart = np.abs(by_hand.astype(int) - np.asarray(film.frames)).max()
 print(film)
@@ -202,7 +202,7 @@ matrix_db = predict(
 
 # %%
 other = np.stack([rgb_of(planes_of(frame), "bt709") for frame in scene.frames])
-misread = video.read(raw_file, raw=replace(RawFormat.from_name(raw_file), matrix="bt709"))
+misread = load(raw_file, raw=replace(RawFormat.from_name(raw_file), matrix="bt709"))
 assert np.abs(other.astype(int) - np.asarray(misread.frames)).max() <= 3
 chroma_db = metrics.psnr_db(scene.frames, by_hand)
 wrong_db = metrics.psnr_db(by_hand, other)
@@ -374,7 +374,7 @@ def training(steps):
     return FitConfig(steps, batch=here.pick(cpu=2048, gpu=16_384), seed=here.seed, **parts)
 
 
-clip = clips.load(FILM, PART)
+clip = load(FILM, PART)
 frames = np.asarray(clip.frames)
 middle = clip.time // 2  # the frame to look at
 plots.frames_strip(clip)
@@ -630,7 +630,7 @@ assert saved["x265 veryslow tune=psnr"] < saved["av1 6"] < saved["av1 2"]
 
 # %%
 data = results.data_file("bunny.cfv").read_bytes()
-whole = clips.load("clip:bunny", decoder.read_model(data)[0].selection)
+whole = load("clip:bunny", decoder.read_model(data)[0].selection)
 began = perf_counter()
 decoded = np.stack(list(decoder.decode_frames(data, range(whole.time))))
 decode_seconds = perf_counter() - began
@@ -783,7 +783,7 @@ def mp4_size(clip, crf):
     return path.stat().st_size
 
 
-tiny = clips.load("clip:bunny", Selection(0, 48, 2, 96, 54))
+tiny = load("clip:bunny", Selection(0, 48, 2, 96, 54))
 crfs = (42, 36, 30, 24)
 streams = [baselines.encode(tiny, "x264", crf) for crf in crfs]
 raw_sizes = [len(stream.data) for stream in streams]

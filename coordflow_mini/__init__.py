@@ -40,8 +40,8 @@ with lazily():
     from coordflow_mini.measure.metrics import psnr_db as psnr_db
     from coordflow_mini.show.widgets import scrub as scrub
     from coordflow_mini.video.clip import Video as Video
-    from coordflow_mini.video.clip import write as write
     from coordflow_mini.video.read import load as load
+    from coordflow_mini.video.write import write as write
 
 __version__ = "0.1.0"
 

@@ -22,7 +22,8 @@ from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_grid, point_pixels, scaled_size
 from coordflow_mini.model import CoordFlow, Rendering, to_uint8
 from coordflow_mini.train import OnStep, default_model, fit
-from coordflow_mini.video.clip import Frames, Video
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.raw import Frames
 from coordflow_mini.video.timeline import timeline
 
 __all__ = [

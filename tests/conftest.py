@@ -24,18 +24,18 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def clip() -> Video:
     """Six frames of 32x24 of the generated scene: texture, two motions, all that a codec meets."""
-    from coordflow_mini.video import read as clips
+    from coordflow_mini.video import scenes
 
-    return clips.cutout(24, 32, 6).video
+    return scenes.cutout(24, 32, 6).video
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory, one_thread) -> Path:
     """Five frames of 16x12, as a file in a folder of its own."""
-    from coordflow_mini.video import read as clips
+    from coordflow_mini.video import scenes
 
     path = tmp_path_factory.mktemp("source") / "scene.npy"
-    np.save(path, clips.cutout(12, 16, 5).video.frames)
+    np.save(path, scenes.cutout(12, 16, 5).video.frames)
     return path
 
 

@@ -13,7 +13,7 @@ from coordflow_mini.coords import frame_times, pixel_points
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, Rendering
 from coordflow_mini.train import fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
 
@@ -85,13 +85,13 @@ QUICK = FitConfig(steps=500, batch=2048)
 
 
 @pytest.fixture(scope="module")
-def scene(one_thread) -> clips.Scene:
-    return clips.cutout(32, 48, 12)
+def scene(one_thread) -> scenes.Scene:
+    return scenes.cutout(32, 48, 12)
 
 
 @pytest.fixture(scope="module")
-def panning(one_thread) -> tuple[clips.Scene, CoordFlow]:
-    scene = clips.pan(32, 48, 12)
+def panning(one_thread) -> tuple[scenes.Scene, CoordFlow]:
+    scene = scenes.pan(32, 48, 12)
     return scene, fit(scene.video, ModelConfig(layers=1, width=24, highest_frequency=6.0), QUICK).model
 
 

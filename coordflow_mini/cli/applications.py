@@ -93,31 +93,30 @@ def segment(
     coordflow segment bunny.cfv masks/
     """
     from coordflow_mini.cli import arguments
-    from coordflow_mini.video import export
+    from coordflow_mini.video import write
 
     recipe = recipe_for(layers=layers, width=width, steps=steps, minutes=minutes, seed=seed)
     if output.suffix:
         arguments.check_video_output(output, Path(source))
     else:
-        arguments.check_folder(output, source, export.LAYERS)
+        arguments.check_folder(output, source, write.LAYERS)
     subject = open_input(source, frames, size, raw, matrix, recipe)
     if isinstance(subject, arguments.Coded):  # masks of all layers, and frames to tint
         arguments.check_held(subject.header, subject.header.model.layers + (3 if output.suffix else 0))
 
     from coordflow_mini import applications, decoder
-    from coordflow_mini.video import clip as video
 
     work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     found = applications.segment(model, like, counted=work.counted("masks"))
     if not output.suffix:
-        export.write_masks(output, found)
+        write.write_masks(output, found)
     else:
         clip = subject
         if isinstance(clip, arguments.Coded):
             clip = decoder.decode(clip.data, device=work.place)
-        tinted = export.tinted(clip.frames, found)
-        video.write(output, work.counted("write")(tinted, like.time), like.fps)
+        tinted = write.tinted(clip.frames, found)
+        write.write(output, work.counted("write")(tinted, like.time), like.fps)
     shares = [float(share) for share in found.mean(axis=(1, 2, 3))]
     text = ", ".join(f"layer {layer} {share:.1%}" for layer, share in enumerate(shares)) + " of the picture"
     work.report(output, like, text, {"shares": shares}, as_json, "" if output.suffix else "masks of ")
@@ -192,7 +191,7 @@ def inpaint(
     holes = None if mask is None else arguments.holes(mask, clip)
 
     from coordflow_mini import applications
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video import write
 
     work = Work(recipe, Console(quiet=quiet), device_for(device, threads), fits=1 if remove is None else 2)
     shape = work.shape(clip)
@@ -204,7 +203,7 @@ def inpaint(
         filled = applications.inpaint(
             clip, holes, shape, config, device=work.place, on_step=on_step, counted=work.counted("render")
         )
-    video.write(output, filled.frames, filled.fps)
+    write.write(output, filled.frames, filled.fps)
     share = float(holes.mean())
     work.report(output, filled, f"{share:.1%} of the picture filled", {"filled": share}, as_json)
 
@@ -278,12 +277,12 @@ def upscale(
         arguments.check_held(subject.header, 3 * scale**2)
 
     from coordflow_mini import applications
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video import write
 
     work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     large = applications.upscale(model, scale, like, counted=work.counted("render"))
-    video.write(output, large.frames, large.fps)
+    write.write(output, large.frames, large.fps)
     work.report(output, large, f"{like.width}x{like.height} before", {"scale": scale}, as_json)
 
 
@@ -326,12 +325,12 @@ def interpolate(
         arguments.check_factor("--factor", factor, subject.time)
 
     from coordflow_mini import applications
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video import write
 
     work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
     smooth = applications.interpolate(model, factor, like, counted=work.counted("render"))
-    video.write(output, smooth.frames, smooth.fps)
+    write.write(output, smooth.frames, smooth.fps)
     text = f"{like.time} at {float(like.fps):g} fps before"
     work.report(output, smooth, text, {"factor": factor}, as_json)
 
@@ -387,7 +386,7 @@ def stabilize(
         arguments.check_layer("--layer", layer, layers)
 
     from coordflow_mini import applications
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video import write
 
     work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     model, like = work.model(subject)
@@ -395,7 +394,7 @@ def stabilize(
         layer = applications.background(applications.segment(model, like, counted=work.counted("masks")))
     steady = applications.stabilize(model, layer, like, counted=work.counted("render"))
     shown = _cropped(steady) if crop else steady.video
-    video.write(output, shown.frames, shown.fps)
+    write.write(output, shown.frames, shown.fps)
     moved, seen = _movement(model, layer, like), float(steady.seen.mean())
     text = f"layer {layer} stands still, the camera moved by up to {moved:.1f} pixels"
     if crop and shown is steady.video:
@@ -476,7 +475,7 @@ def denoise(
 
     from coordflow_mini import applications
     from coordflow_mini.measure import metrics
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video import write
 
     work = Work(recipe, Console(quiet=quiet), device_for(device, threads))
     with work.fit("fit", clip, work.shape(clip)) as (config, on_step):
@@ -488,6 +487,6 @@ def denoise(
             on_step=on_step,
             counted=work.counted("render"),
         )
-    video.write(output, clean.frames, clean.fps)
+    write.write(output, clean.frames, clean.fps)
     change = metrics.psnr_db(clip.frames, clean.frames)
     work.report(output, clean, f"{change:.2f} dB from the input", {"input_psnr_db": change}, as_json)

@@ -19,8 +19,7 @@ from coordflow_mini import bitstream
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import Selection
 from coordflow_mini.ops import files
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import catalog, clip, read, write
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import RawFormat
 
@@ -66,7 +65,7 @@ def raw_format(source: str, text: str | None, matrix: str | None = None) -> RawF
     if source.startswith("clip:") and (text or matrix):
         raise ValueError(f"{source} is no raw YUV; leave out --raw and --matrix")
     raw = None if text is None else RawFormat.parse(text)
-    return clips.layout(source, raw, matrix)
+    return catalog.layout(source, raw, matrix)
 
 
 def check_rate(bpp: float | None) -> None:
@@ -134,13 +133,13 @@ def check_held(header: Header, bytes_per_pixel: float = 3) -> None:
 
 def check_source(source: str) -> None:
     """Refuses what is no clip and no path that exists; what is in it shows when it is read."""
-    if clips.check_name(source):
+    if catalog.check_name(source):
         return
     path = Path(source)
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        known = ", ".join(info.name for info in clips.catalog())
+        known = ", ".join(info.name for info in catalog.builtin())
         raise ValueError(
             f"{source} does not exist; give a file, a folder of PNGs, or one of {known}"
         ) from None
@@ -171,7 +170,7 @@ def coded_output(output: Path, source: str) -> Path:
 
 def check_video_output(output: Path, source: Path) -> None:
     """Refuses what `video.write` cannot write, and the source."""
-    video.check_output(output)
+    write.check_output(output)
     _check_free(output, source)
 
 
@@ -261,7 +260,7 @@ def holes(mask: str, clip: Video) -> "np.ndarray[Any, np.dtype[np.bool_]]":
     One picture counts for all frames.  Raises ValueError if it has another size or number of pictures, or
     marks nothing.
     """
-    given = video.read(mask)
+    given = read.load(mask)
     size, pictures = f"{clip.width}x{clip.height}", f"1 or {clip.time} pictures"
     if given.frames.shape[1:3] != clip.frames.shape[1:3]:
         raise ValueError(
@@ -284,5 +283,5 @@ def holes(mask: str, clip: Video) -> "np.ndarray[Any, np.dtype[np.bool_]]":
 def selected(header: Header, frames: str | None) -> range:
     """The frames of a file that `--frames` selects, counted from its first."""
     chosen = Selection.parse(frames)
-    video.check_range(chosen, header.time, "the file")
+    clip.check_range(chosen, header.time, "the file")
     return range(header.time)[chosen.start : chosen.stop : chosen.step]

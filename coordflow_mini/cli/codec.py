@@ -53,8 +53,7 @@ def decode(
     """
     from coordflow_mini.cli import arguments
     from coordflow_mini.measure import evaluate as evaluation
-    from coordflow_mini.video import clip as video
-    from coordflow_mini.video import export
+    from coordflow_mini.video import write
 
     coded = arguments.read_coded(source)
     chosen = arguments.selected(coded.header, frames)
@@ -63,7 +62,7 @@ def decode(
     arguments.check_factor("--fps-scale", fps_scale, len(chosen))
     layers = arguments.chosen_layers(coded.header, layer)
     if alpha:
-        arguments.check_folder(output, source, export.LAYERS)
+        arguments.check_folder(output, source, write.LAYERS)
     else:
         arguments.check_video_output(output, source)
 
@@ -84,10 +83,10 @@ def decode(
         )
     if alpha:
         renderings = decoder.decode_renderings(coded.data, **wanted)
-        export.write_alpha(output, shown(renderings, len(line.positions)), layers)
+        write.write_alpha(output, shown(renderings, len(line.positions)), layers)
     else:
         pictures = decoder.decode_frames(coded.data, layer=layer, **wanted)
-        video.write(output, shown(pictures, len(line.positions)), line.fps)
+        write.write(output, shown(pictures, len(line.positions)), line.fps)
     if not quiet:
         say(f"{output}: {len(line.positions)} frames, {float(line.fps):g} fps")
         if fast:

@@ -13,7 +13,8 @@ from coordflow_mini.cli.options import Json, Quiet
 from coordflow_mini.ops.console import Console
 
 if TYPE_CHECKING:
-    from coordflow_mini.fetch import Fetched, Source
+    from coordflow_mini.fetch import Fetched
+    from coordflow_mini.video.catalog import Source
 
 __all__ = ["fetch"]
 
@@ -54,8 +55,9 @@ def fetch(
     coordflow fetch https://example.org/boat.mp4 --to films
     """
     from coordflow_mini import fetch as library
+    from coordflow_mini.video import catalog
 
-    sources, folder = _sources(name, sequences, sha256), to or library.data_folder()
+    sources, folder = _sources(name, sequences, sha256), to or catalog.data_folder()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a folder by --to")
     library.check_space(sources, folder)
@@ -78,18 +80,19 @@ def fetch(
 def _sources(name: str, sequences: str | None, sha256: str | None) -> "tuple[Source, ...]":
     """What a name means to `fetch`."""
     from coordflow_mini import fetch as library
+    from coordflow_mini.video import catalog
 
     if sequences is not None and name != "uvg":
         raise ValueError(f"--sequences are parts of uvg, got {name}")
     if sha256 is not None and "://" not in name:
         raise ValueError(f"--sha256 is for an address; that of {name} is known or recorded")
     if name == "uvg":
-        return library.uvg([part.strip() for part in sequences.split(",")] if sequences is not None else ())
+        return catalog.uvg([part.strip() for part in sequences.split(",")] if sequences is not None else ())
     if "://" in name:
         return (library.address(name, sha256),)
-    source = library.named(name if ":" in name else f"clip:{name}")
+    source = catalog.named(name if ":" in name else f"clip:{name}")
     if source is None:
-        known = ", ".join(source.name.removeprefix("clip:") for source in library.footage())
+        known = ", ".join(source.name.removeprefix("clip:") for source in catalog.footage())
         raise ValueError(f"there is no clip {name!r} to fetch; expected uvg, {known}, or an address")
     return (source,)
 

@@ -78,9 +78,9 @@ class Work:
         from coordflow_mini import decoder
         from coordflow_mini import train as fit
         from coordflow_mini.applications import Extent
-        from coordflow_mini.video import clip as video
+        from coordflow_mini.video.clip import Video
 
-        if isinstance(subject, video.Video):
+        if isinstance(subject, Video):
             with self.fit("fit", subject, self.shape(subject)) as (config, on_step):
                 shape = self.shape(subject)
                 result = fit.fit(subject, shape, config, device=self.place, on_step=on_step)

@@ -15,9 +15,9 @@ def clips(as_json: Json = False) -> None:
     \b
     coordflow clips
     """
-    from coordflow_mini.video.read import catalog, downloadable
+    from coordflow_mini.video import catalog
 
-    listed = (*catalog(), *downloadable())
+    listed = (*catalog.builtin(), *catalog.downloadable())
     if as_json:
         print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in listed])
         return
@@ -55,17 +55,16 @@ def export(
     coordflow export clip:bunny bunny/ --frames 0:96 --size 192x108
     """
     from coordflow_mini.cli import arguments
-    from coordflow_mini.video import export as folders
-    from coordflow_mini.video import read as library
+    from coordflow_mini.video import scenes, write
 
-    arguments.check_folder(output, source, folders.PARTS)
+    arguments.check_folder(output, source, write.PARTS)
     if source.startswith(("clip:cutout", "clip:pan")):
         arguments.raw_format(source, raw, matrix)  # refuses them
-        scene = library.scene(source, arguments.selection(frames, size))
-        folders.write_scene(output, scene)
+        scene = scenes.scene(source, arguments.selection(frames, size))
+        write.write_scene(output, scene)
         video = scene.video
     else:
         video = load(source, frames, size, raw, matrix)
-        folders.write_clip(output, video)
+        write.write_clip(output, video)
     if not quiet:
         say(f"{output}: {video.time} frames of {video.width}x{video.height}")

@@ -122,7 +122,7 @@ def demo(
     coordflow demo --quick --out /tmp/demo
     """
     from coordflow_mini.cli import arguments
-    from coordflow_mini.video.read import bunny_path
+    from coordflow_mini.video.catalog import bunny_path
 
     if quick and minutes is not None:
         raise ValueError("give --quick or --minutes, not both")

@@ -149,11 +149,11 @@ def load(
 ) -> "Video":
     """The frames that the arguments select."""
     from coordflow_mini.cli import arguments
-    from coordflow_mini.video import read as library
+    from coordflow_mini.video import read
 
     selection = arguments.selection(frames, size)
     arguments.check_source(source)
-    return library.load(source, selection, arguments.raw_format(source, raw, matrix))
+    return read.load(source, selection, arguments.raw_format(source, raw, matrix))
 
 
 def recipe_for(

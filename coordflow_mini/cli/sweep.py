@@ -163,7 +163,7 @@ def _check_out(out: Path) -> None:
 
 def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, workers: int) -> None:
     """How long our own jobs take: each rate is timed on the first clip, the others are taken to be alike."""
-    from coordflow_mini.video import read as clips
+    from coordflow_mini.video.read import load
 
     ours = [(job, job.coder) for job in wanted if isinstance(job.coder, Recipe)]
     if not ours:
@@ -171,7 +171,7 @@ def _say_estimate(console: Console, wanted: "Sequence[Job]", device: str, worker
     first, recipe = ours[0]
     seconds = 0.0
     try:
-        video = clips.load(first.clip, first.selection, first.raw_format())
+        video = load(first.clip, first.selection, first.raw_format())
         for rate, same in sorted(Counter(job.bpp for job, _ in ours).items()):
             found = estimate(video, replace(recipe, bpp=rate), device)
             console.say(f"{count(same, 'encode')} at {rate:g} bpp, each at most {found.text}")

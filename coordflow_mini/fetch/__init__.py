@@ -12,35 +12,20 @@ from pathlib import Path
 from coordflow_mini.fetch import downloading, records, unpacking
 from coordflow_mini.fetch.downloading import Patience
 from coordflow_mini.fetch.records import Fetched, OnBytes, OnRetry, Record
-from coordflow_mini.fetch.sources import (
-    UVG,
-    FetchError,
-    Sequence1080p,
-    Source,
-    address,
-    footage,
-    named,
-    uvg,
-)
-from coordflow_mini.fetch.storage import Place, check_space, data_folder, find, missing
+from coordflow_mini.fetch.sources import FetchError, address
+from coordflow_mini.fetch.storage import Place, check_space, missing
+from coordflow_mini.video.catalog import Source, data_folder
 
 __all__ = [
-    "UVG",
     "FetchError",
     "Fetched",
     "OnBytes",
+    "OnRetry",
     "Patience",
-    "Sequence1080p",
-    "Source",
     "address",
     "check_space",
-    "data_folder",
     "fetch",
-    "find",
-    "footage",
     "missing",
-    "named",
-    "uvg",
 ]
 
 _PACKAGES = ("pooch", "py7zr", "requests")

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from coordflow_mini.fetch.sources import FetchError, Source
+from coordflow_mini.fetch.sources import FetchError
 from coordflow_mini.fetch.storage import Place
 from coordflow_mini.ops.files import replacing
-from coordflow_mini.video.clip import RawFormat
+from coordflow_mini.video.catalog import Source
+from coordflow_mini.video.raw import RawFormat
 
 __all__ = [
     "Fetched",

@@ -8,36 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coordflow_mini.fetch.sources import FetchError, Source
+from coordflow_mini.fetch.sources import FetchError
 from coordflow_mini.ops.occupation import OccupiedError, lock_file, occupied
+from coordflow_mini.video.catalog import Source
 
-__all__ = ["SPARE", "Place", "check_free", "check_space", "data_folder", "find", "free_space", "missing"]
+__all__ = ["SPARE", "Place", "check_free", "check_space", "free_space", "missing"]
 
 SPARE = 1 << 24  # bytes: what an archive may hold beside its clip, and what stays free on the disk
-
-
-def data_folder() -> Path:
-    """Where clips are fetched to and looked for: COORDFLOW_DATA, or a folder of the user's cache."""
-    return Path(os.environ.get("COORDFLOW_DATA") or "~/.cache/coordflow_mini").expanduser()
-
-
-def find(source: Source, folder: Path | None = None) -> Path:
-    """The file of a clip that was fetched.
-
-    Raises FetchError, with the command that brings it, if it is not there or has another size.
-    """
-    path = (folder or data_folder()) / source.file
-    if not path.is_file():
-        raise FetchError(
-            f"{source.name} is not in {path.parent}; say by COORDFLOW_DATA where it is, "
-            f"or get it with: {source.command}"
-        )
-    size = path.stat().st_size
-    if size != (source.size or size):
-        raise FetchError(
-            f"{path} has {size:,} bytes, expected {source.size:,}; remove it, then: {source.command}"
-        )
-    return path
 
 
 def missing(sources: Iterable[Source], folder: Path) -> list[Source]:

@@ -35,7 +35,8 @@ with lazily():
     import torch
 
 if TYPE_CHECKING:
-    from coordflow_mini.video.clip import Frames, Video
+    from coordflow_mini.video.clip import Video
+    from coordflow_mini.video.raw import Frames
 
 __all__ = ["CODECS", "BaselineStream", "Codec", "available", "decode", "encode", "encode_at", "measure"]
 

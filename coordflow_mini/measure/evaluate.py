@@ -21,9 +21,10 @@ from coordflow_mini import __version__, applications, bitstream, decoder
 from coordflow_mini.bitstream import BitstreamError, Header, Section
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
-from coordflow_mini.video import read as clips
-from coordflow_mini.video.clip import Video, VideoError
-from coordflow_mini.video.raw import RawFormat, format_of
+from coordflow_mini.video import catalog, scenes
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.raw import RawFormat, VideoError, format_of
+from coordflow_mini.video.read import load
 
 __all__ = [
     "Evaluation",
@@ -125,14 +126,14 @@ def _load(header: Header, name: str | Path, raw: RawFormat | None) -> tuple[Vide
     """The frames of a source that a file holds, and the foreground mask of `clip:cutout`."""
     if str(name).startswith("clip:cutout"):
         _check_memory(header)
-        scene = clips.scene(str(name), header.selection)
+        scene = scenes.scene(str(name), header.selection)
         return scene.video, scene.masks
-    raw = format_of(clips.place(name), raw)
+    raw = format_of(catalog.path_of(str(name)) or name, raw)
     if raw is None or (raw.width, raw.height) != (header.width, header.height):
         _check_memory(header)
     if raw is not None and header.matrix != "rgb":
         raw = replace(raw, matrix=header.matrix)
-    video = clips.load(name, header.selection, raw)
+    video = load(name, header.selection, raw)
     if {video.matrix, header.matrix} == {"bt601", "bt709"}:
         raise VideoError(
             f"{name} is tagged {video.matrix}, but the file was made from {header.matrix} video; "

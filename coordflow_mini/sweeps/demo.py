@@ -24,9 +24,9 @@ from coordflow_mini.ops.console import Console, duration, table
 from coordflow_mini.ops.files import replacing
 from coordflow_mini.show.demo_page import write_demo_page
 from coordflow_mini.sweeps import budget
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
+from coordflow_mini.video.write import write
 
 __all__ = ["DECODED", "FILE", "REPORT", "RESULTS", "Demo", "comparison", "run"]
 
@@ -65,7 +65,7 @@ def run(
     Raises VideoError if the clip is not there, with the cure.
     """
     demo, console = demo or Demo(), console or Console(quiet=True)
-    original = clips.load(demo.clip, demo.selection)
+    original = load(demo.clip, demo.selection)
     planned = encoder.plan(original, demo.recipe)
     recipe = budget.steps_within(demo.recipe, original, planned.model, device=device)
     console.say(
@@ -79,7 +79,7 @@ def run(
         temporary.write_bytes(encoding.data)
     decoded = _decode_in_fresh_process(out / FILE, original)
     console.say(f"decoded in a fresh process: {decoded.time} frames, from {FILE} alone")
-    video.write(out / DECODED, decoded.frames, decoded.fps)
+    write(out / DECODED, decoded.frames, decoded.fps)
     clock = evaluate.Stopwatch(decoder.decode_renderings(encoding.data, device=device))
     rendering = _joined(list(clock))
     point = evaluate.rate_point(

@@ -99,7 +99,7 @@ class Reference:
 class Job:
     """What is wanted: a clip, a codec, a rate.
 
-    clip: for `clips.load`; a path is absolute, as workers have folders of their own.  title: what tables
+    clip: for `load`; a path is absolute, as workers have folders of their own.  title: what tables
     call it.  raw: as `RawFormat.parse` takes it.  matrix: see `RawFormat`.
 
     >>> Job("clip:cutout", "clip:cutout", 0.1, Reference("x265", "veryslow")).name
@@ -134,10 +134,10 @@ class Job:
 
     def raw_format(self) -> "RawFormat | None":
         """How its clip is read as raw YUV; None if that is left to the clip."""
-        from coordflow_mini.video import read as clips
+        from coordflow_mini.video import catalog
         from coordflow_mini.video.raw import RawFormat
 
-        return clips.layout(self.clip, RawFormat.parse(self.raw) if self.raw else None, self.matrix)
+        return catalog.layout(self.clip, RawFormat.parse(self.raw) if self.raw else None, self.matrix)
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values."""

@@ -17,13 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coordflow_mini import fetch
 from coordflow_mini.config import Recipe, Selection
 from coordflow_mini.measure.results import Experiment, FailedJob, RatePoint, RunResult
 from coordflow_mini.sweeps import job as jobs
 from coordflow_mini.sweeps import worker
 from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Outcome, Task
+from coordflow_mini.video.catalog import uvg
 
 __all__ = ["OnJob", "OnNews", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
 
@@ -61,7 +61,7 @@ def plan(
 ) -> tuple[Job, ...]:
     """The jobs of a sweep: of each clip, at each rate [bits per pixel], CoordFlow and the references.
 
-    clips: for `clips.load`; "uvg" is its seven sequences.  raw, matrix: see `Job`.
+    clips: for `load`; "uvg" is its seven sequences.  raw, matrix: see `Job`.
     Raises ValueError if there is nothing to do, or something twice.
 
     >>> [job.name for job in plan(["clip:pan"], [0.5], [Reference("x264")])]
@@ -87,8 +87,8 @@ def plan(
 
 def clips_of(inputs: Sequence[str]) -> list[str]:
     """The clips that are meant: "uvg" is its seven sequences."""
-    uvg = [source.name for source in fetch.uvg()]
-    return [clip for name in inputs for clip in (uvg if name == "uvg" else [name])]
+    every = [source.name for source in uvg()]
+    return [clip for name in inputs for clip in (every if name == "uvg" else [name])]
 
 
 def run(

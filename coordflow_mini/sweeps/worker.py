@@ -194,13 +194,13 @@ def _done(task: Task, say: Tell) -> Outcome:
 
     from coordflow_mini.measure import evaluate
     from coordflow_mini.ops import compiling as machine
-    from coordflow_mini.video import read as clips
+    from coordflow_mini.video.read import load
 
     job = task.job
     if task.threads is not None:
         torch.set_num_threads(task.threads)
     device = machine.device_named(task.device)
-    video = clips.load(job.clip, job.selection, job.raw_format())
+    video = load(job.clip, job.selection, job.raw_format())
     say(f"{job.title}: {video.time} frames of {video.width}x{video.height}")
     result: RunResult | RatePoint
     if isinstance(job.coder, Reference):

@@ -1,13 +1,13 @@
-"""Raw YUV files: how their frames lie in them, and `YuvFrames`, their RGB without a copy of it.
+"""Headerless YUV files: the layout of their frames, and `YuvFrames`, which converts them to RGB on demand.
 
-A UVG sequence has 1.9 GB as planes and 3.7 GB as RGB.  So the file is mapped into memory, not read: the
-system fetches the pages that are looked at, and a frame becomes RGB when it is asked for.
+A UVG sequence takes 1.9 GB as planes and 3.7 GB as RGB.  The file is therefore memory-mapped, and a frame
+is converted each time it is indexed.
 
-Colors are those of ffmpeg (swscale) with its defaults on a PC, to the bit where chroma is subsampled:
-samples of chroma are repeated, each sample's share of a color is cut to whole gray levels by 13-bit
-arithmetic, and the shares are added.  That is up to 2 levels darker than the formula, and the field's
-scores are made that way.  Planes of one size (4:4:4) go through exact arithmetic and rounding, there and
-here; but colors above 512 levels, which no camera makes, overflow there and are cut to 255 here.
+With subsampled chroma, colors match the default of ffmpeg's swscale on x86 to the bit: chroma samples are
+repeated, each sample's contribution is truncated to whole gray levels in 13-bit arithmetic, and the
+contributions are added.  The result is up to 2 levels darker than the formula; published scores are
+computed this way.  4:4:4 uses exact arithmetic and rounding in both programs, except that swscale overflows
+above 512 levels, which no camera produces; here such colors are clipped to 255.
 """
 
 import operator
@@ -27,7 +27,7 @@ Frames = np.ndarray[Any, np.dtype[np.uint8]]  # [time, height, width, 3], or one
 
 _SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue
-_RAW = re.compile(  # bounded, since Fraction("1e300000000") would be computed
+_RAW = re.compile(  # bounded: Fraction("1e300000000") would be evaluated
     r"(?P<width>[0-9]{1,6})[xX](?P<height>[0-9]{1,6})"
     r"(:(?P<pix_fmt>[a-z0-9]{1,20})(:(?P<fps>[0-9]{1,9}(\.[0-9]{1,9})?)(/(?P<over>[0-9]{1,9}))?)?)?"
 )
@@ -35,14 +35,14 @@ _EXPECTED = "expected WIDTHxHEIGHT:LAYOUT:FPS with yuv420p, yuv422p or yuv444p (
 
 
 class VideoError(ValueError):
-    """A clip cannot be read or written; the message is one line: what came, what was expected."""
+    """A clip cannot be read or written; the message is one line with a cure."""
 
 
 @dataclass(frozen=True)
 class RawFormat:
-    """What a headerless .yuv file does not say: size and layout of its frames, and how they become RGB.
+    """Frame size, layout, rate and color matrix of a headerless .yuv file.
 
-    matrix: "bt601", as ffmpeg takes untagged video to be, or "bt709"; limited range either way.
+    matrix: "bt601", ffmpeg's choice for untagged video, or "bt709"; limited range in both cases.
     """
 
     width: int
@@ -61,7 +61,7 @@ class RawFormat:
 
     @classmethod
     def parse(cls, text: str) -> "RawFormat":
-        """The format that the command line's `--raw WxH:yuv420p:FPS` means; layout and rate are optional.
+        """Parses the command line's `--raw WxH:yuv420p:FPS`; layout and rate are optional.
 
         >>> RawFormat.parse("1920x1080:yuv420p:120")
         RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1), matrix='bt601')
@@ -74,7 +74,7 @@ class RawFormat:
 
     @classmethod
     def from_name(cls, name: str | Path) -> "RawFormat | None":
-        """The format that a UVG-style file name states, or None.
+        """Parses a UVG-style file name; None if it gives no size, or a bit depth that is not supported.
 
         >>> RawFormat.from_name("Beauty_1920x1080_120fps_420_8bit_YUV.yuv")
         RawFormat(width=1920, height=1080, pix_fmt='yuv420p', fps=Fraction(120, 1), matrix='bt601')
@@ -91,12 +91,12 @@ class RawFormat:
 
     @property
     def subsampling(self) -> tuple[int, int]:
-        """Columns and rows of luma that share one sample of chroma."""
+        """Luma (columns, rows) per chroma sample."""
         return _SUBSAMPLING[self.pix_fmt[:7]]
 
     @property
     def plane_shapes(self) -> list[tuple[int, int]]:
-        """(rows, bytes per row) of the Y, U and V plane."""
+        """(rows, bytes per row) of the Y, U and V planes."""
         columns, rows = self.subsampling
         sample = 2 if self.pix_fmt[7:] else 1
         chroma = (-(-self.height // rows), -(-self.width // columns) * sample)
@@ -104,20 +104,19 @@ class RawFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame in the file."""
+        """Size of one frame in the file."""
         return sum(rows * row_bytes for rows, row_bytes in self.plane_shapes)
 
     @property
     def pixelwise(self) -> bool:
-        """Whether each pixel's color follows from one sample of each plane, as `YuvFrames` needs it.
+        """True if one sample of each plane determines a pixel's color, as `YuvFrames` requires.
 
-        Not with more than 8 bits, and not for subsampled frames of odd height, whose chroma ffmpeg
-        interpolates.
+        False above 8 bits, and for subsampled frames of odd height, where ffmpeg interpolates chroma.
         """
         return self.pix_fmt in _SUBSAMPLING and (self.height % 2 == 0 or self.pix_fmt == "yuv444p")
 
     def mapped(self, path: str | Path) -> Frames:
-        """The file as uint8 [frames, bytes of a frame], read where it is looked at, and only then.
+        """The memory-mapped file, uint8 [frames, frame_bytes].
 
         Raises VideoError if it does not hold a whole number of frames, OSError if it cannot be opened.
         """
@@ -131,10 +130,10 @@ class RawFormat:
 
 
 def format_of(path: str | Path, raw: RawFormat | None = None, matrix: str | None = None) -> RawFormat | None:
-    """How a path is read as raw YUV: as given, else as a .yuv file's name says; None if it is not raw.
+    """The raw format of a path: `raw`, else what a .yuv file's name states; None for other files.
 
-    matrix: takes the place of the format's own.
-    Raises VideoError if a .yuv file does not say its size, or a matrix is given for what is not raw.
+    matrix: overrides the format's own.
+    Raises VideoError if a .yuv file's name gives no size, or a matrix is given for a file that is not raw.
     """
     if raw is None and Path(path).suffix.lower() == ".yuv":
         raw = RawFormat.from_name(path)
@@ -143,15 +142,15 @@ def format_of(path: str | Path, raw: RawFormat | None = None, matrix: str | None
     if matrix is None:
         return raw
     if raw is None:
-        raise VideoError(f"{path} is not raw YUV, whose matrix {matrix} could be; leave out --matrix")
+        raise VideoError(f"{path} is not raw YUV, so {matrix} does not apply; leave out --matrix")
     return replace(raw, matrix=matrix)
 
 
 def color_tables(raw: RawFormat) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """What a sample adds to a color: int32 [5, 256] in 1/65536 gray levels.
+    """Contribution of each sample value to a color, int32 [5, 256] in 1/65536 gray levels.
 
-    Rows: Y to every color, V to red, U to green, V to green, U to blue.  The sum, shifted down by 16 bits
-    and cut to 0 to 255, is the color.
+    Rows: Y to every color, V to red, U to green, V to green, U to blue.  A color is the sum, shifted right
+    by 16 bits and clipped to 0..255.
     """
     red, blue = _LUMA_WEIGHTS[raw.matrix]
     green = 1 - red - blue
@@ -160,20 +159,20 @@ def color_tables(raw: RawFormat) -> np.ndarray[Any, np.dtype[np.int32]]:
     gains = np.array([65536 * 255 // 219, *np.round(chroma)], np.int64)[:, None]
     levels = np.arange(256) - np.array([16, 128, 128, 128, 128])[:, None]
     if raw.subsampling == (1, 1):
-        shares = levels * gains
-        shares[0] += 1 << 15
+        table = levels * gains
+        table[0] += 1 << 15
     else:
-        shares = (levels * 8 * ((gains + 4) >> 3)) >> 16 << 16
-    return shares.astype(np.int32)
+        table = (levels * 8 * ((gains + 4) >> 3)) >> 16 << 16
+    return table.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class YuvFrames:
-    """RGB frames of a raw 8-bit YUV file, like uint8 [time, height, width, 3], made one at a time.
+    """RGB frames of a raw 8-bit YUV file: behaves like uint8 [time, height, width, 3], converts on demand.
 
-    An index gives a frame [height, width, 3], a list of them an array, a slice another `YuvFrames`, which
-    costs nothing.  For all frames at once, as RGB in memory, call `np.asarray`.
-    span: which frames of the file.  Raises VideoError if the file or its layout does not allow it.
+    An index gives a frame [height, width, 3], a list of indices an array, and a slice another `YuvFrames`
+    on the same map.  `np.asarray` converts all frames.
+    span: indices into the file's frames.
     """
 
     path: Path
@@ -182,33 +181,33 @@ class YuvFrames:
 
     @classmethod
     def open(cls, path: str | Path, raw: RawFormat) -> "YuvFrames":
-        """All frames of a file."""
+        """Maps all frames of a file.  Raises VideoError if its layout is not `pixelwise`."""
         if not raw.pixelwise:
-            raise VideoError(f"{raw.pix_fmt} of height {raw.height} is not read by pixels; use video.read")
+            raise VideoError(f"cannot map {raw.pix_fmt} of height {raw.height}; read it with `load`")
         return cls(Path(path).absolute(), raw, range(len(raw.mapped(path))))
 
     def __repr__(self) -> str:
         return f"YuvFrames({self.path.name!r}, {self.span}, {self.shape})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return YuvFrames, (self.path, self.raw, self.span)  # not the bytes: a worker maps the file itself
+        return YuvFrames, (self.path, self.raw, self.span)  # a worker maps the file itself
 
     dtype = np.dtype(np.uint8)
     ndim = 4
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """time, height, width, 3."""
+        """(time, height, width, 3)."""
         return len(self.span), self.raw.height, self.raw.width, 3
 
     @property
     def size(self) -> int:
-        """Number of all values: bytes that the frames would take as RGB."""
+        """Number of values, and bytes if converted to RGB."""
         return 3 * len(self.span) * self.raw.height * self.raw.width
 
     @cached_property
     def file(self) -> Frames:
-        """The bytes of the whole file, [frames of the file, bytes of a frame]."""
+        """The whole file, uint8 [frames of the file, frame_bytes]."""
         return self.raw.mapped(self.path)
 
     @cached_property
@@ -236,23 +235,23 @@ class YuvFrames:
             chosen = [self[index] for index in key]
             return np.stack(chosen) if chosen else np.empty((0, *self.shape[1:]), np.uint8)
         if not hasattr(key, "__index__"):
-            raise TypeError(f"frames are chosen by a number, a slice or a list of numbers, got {key!r}")
+            raise TypeError(f"index frames with a number, a slice or a list of numbers, got {key!r}")
         return self._rgb(self.planes(operator.index(key)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
-            raise ValueError("RGB of raw YUV is made when it is asked for; it cannot be had without a copy")
+            raise ValueError("raw YUV cannot become RGB without a copy")
         result = np.empty(self.shape, np.uint8)
         for frame, target in zip(self, result, strict=True):
             target[...] = frame
         return result if dtype is None else result.astype(dtype, copy=False)
 
     def source(self, index: int) -> Frames:
-        """The bytes of a frame as they are in the file, uint8 [bytes of a frame]."""
+        """A frame's bytes as stored, uint8 [frame_bytes]."""
         return self.file[self.span[index]]
 
     def planes(self, index: int) -> list[Frames]:
-        """Y, U and V of a frame as they are in the file, each uint8 [rows, columns]."""
+        """Y, U and V of a frame as stored, each uint8 [rows, columns]."""
         data, planes = self.source(index), []
         for rows, columns in self.raw.plane_shapes:
             planes.append(data[: rows * columns].reshape(rows, columns))
@@ -260,13 +259,13 @@ class YuvFrames:
         return planes
 
     def _rgb(self, planes: list[Frames]) -> Frames:
-        """The planes of a frame as RGB [height, width, 3]."""
+        """Converts the planes of a frame to RGB [height, width, 3]."""
         (y, u, v), (columns, rows) = planes, self.raw.subsampling
         to_all, red, green_u, green_v, blue = self.tables
         luma, (height, width) = to_all[y], y.shape
         result = np.empty((height, width, 3), np.uint8)
-        for color, share in enumerate((red[v], green_u[u] + green_v[v], blue[u])):
-            total = share.repeat(rows, 0).repeat(columns, 1)[:height, :width] + luma
+        for color, chroma in enumerate((red[v], green_u[u] + green_v[v], blue[u])):
+            total = chroma.repeat(rows, 0).repeat(columns, 1)[:height, :width] + luma
             total >>= 16
             result[..., color] = np.clip(total, 0, 255, out=total)
         return result

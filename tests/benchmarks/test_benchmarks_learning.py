@@ -101,9 +101,9 @@ def test_runs_are_kept_and_tabulated(task, tmp_path, monkeypatch, capsys):
 
 
 def test_clips_of_ones_own_are_scaled(clip, tmp_path):
-    from coordflow_mini.video import clip as video
+    from coordflow_mini.video.write import write
 
     source = Video(np.repeat(clip.frames, 10, axis=0)[:55].copy())
-    video.write(tmp_path / "own.y4m", source.frames, source.fps)
+    write(tmp_path / "own.y4m", source.frames, source.fps)
     task = learning.task_named(f"{tmp_path / 'own.y4m'}@3")
     assert task.name == "own" and task.video.frames.shape == (48, 120, 160, 3)

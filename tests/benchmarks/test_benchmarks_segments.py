@@ -4,13 +4,13 @@ import pytest
 
 from benchmarks import segments
 from coordflow_mini.encoder import cuts
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_share_is_that_of_the_wanted_frames():
-    video = clips.cutout(48, 64, 8).video
+    video = scenes.cutout(48, 64, 8).video
     (access,) = segments.accesses(video, [4], range(4, 6), steps=2, rounds=1)
     assert (access.segments, access.segment_frames) == (2, 4)
     assert 0 < access.some_seconds < access.all_seconds and 0 < access.share < 1

@@ -20,8 +20,8 @@ from coordflow_mini.config import FitConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
 from coordflow_mini.train import DivergenceError, Progress
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import catalog, read, scenes
+from coordflow_mini.video.clip import Video
 
 COMMANDS = [
     "encode",
@@ -150,7 +150,7 @@ def test_minutes_are_kept_roughly(source, tmp_path):
 def test_decode_writes_every_kind(coded, tmp_path, suffix):
     out = tmp_path / f"decoded{suffix}"
     good("decode", coded, out)
-    written, decoded = video.read(out), decoder.decode(coded.read_bytes())
+    written, decoded = read.load(out), decoder.decode(coded.read_bytes())
     assert written.frames.shape == (3, 8, 12, 3)
     if suffix in (".npy", ""):
         np.testing.assert_array_equal(written.frames, decoded.frames)
@@ -169,7 +169,7 @@ def test_decode_scales_in_space_and_time(coded, tmp_path):
     expected = decoder.decode_frames(coded.read_bytes(), [1, 1.5, 2], scale=2.0)
     np.testing.assert_array_equal(np.load(out), np.stack(list(expected)))
     good("decode", coded, tmp_path / "large.mp4", "--fps-scale", 2)
-    assert video.read(tmp_path / "large.mp4").fps == 50
+    assert read.load(tmp_path / "large.mp4").fps == 50
 
 
 def test_alpha_maps_of_all_layers_make_one_whole(coded, tmp_path):
@@ -203,7 +203,7 @@ def test_info_accounts_for_every_byte(coded):
 
 def test_evaluate_finds_the_frames_by_itself(source, coded):
     figures = json.loads(good("evaluate", source, coded, "--json").stdout)
-    original = video.read(source, Selection.parse("1:4", "12x8"))
+    original = read.load(source, Selection.parse("1:4", "12x8"))
     decoded = decoder.decode(coded.read_bytes())
     assert figures["psnr_db"] == pytest.approx(psnr_db(original.frames, decoded.frames))
     assert figures["bytes"] == coded.stat().st_size and figures["decode_seconds"] > 0
@@ -220,8 +220,8 @@ def test_evaluate_knows_the_truth_about_cutout(tmp_path, one_thread):
 
 def test_evaluate_refuses_another_matrix(coded, monkeypatch, tmp_path):
     header = bitstream.read_header(coded.read_bytes())
-    tagged = video.Video(np.zeros((3, 8, 12, 3), np.uint8), matrix="bt709")
-    monkeypatch.setattr(clips, "load", lambda *_: tagged)
+    tagged = Video(np.zeros((3, 8, 12, 3), np.uint8), matrix="bt709")
+    monkeypatch.setattr("coordflow_mini.measure.evaluate.load", lambda *_: tagged)
     assert header.matrix == "rgb"
     good("evaluate", coded.with_suffix(".npy"), coded)  # RGB is compared with anything
     monkeypatch.setattr(bitstream, "read_header", lambda _: replace(header, matrix="bt601"))
@@ -249,10 +249,10 @@ def test_raw_yuv_is_read_by_the_matrix_that_is_asked_for(tmp_path, one_thread):
 
 def test_clips_are_listed_with_their_license():
     text = good("clips").stdout
-    assert all(info.name in text and info.license in text for info in clips.catalog())
+    assert all(info.name in text and info.license in text for info in catalog.builtin())
     listed = json.loads(good("clips", "--json").stdout)
     assert [clip["name"] for clip in listed] == [
-        info.name for info in (*clips.catalog(), *clips.downloadable())
+        info.name for info in (*catalog.builtin(), *catalog.downloadable())
     ]
 
 
@@ -274,7 +274,7 @@ def pictures(folder: Path) -> np.ndarray:
 def test_export_of_a_scene_has_its_truth(tmp_path):
     out = tmp_path / "scene"
     good("export", "clip:cutout", out, "--size", "24x16", "--frames", "2:8:3")
-    scene = clips.scene("clip:cutout", Selection.parse("2:8:3", "24x16"))
+    scene = scenes.scene("clip:cutout", Selection.parse("2:8:3", "24x16"))
     np.testing.assert_array_equal(pictures(out / "frames"), scene.video.frames)
     np.testing.assert_array_equal(pictures(out / "masks"), scene.masks * 255)
     for layer in range(2):
@@ -478,7 +478,7 @@ def test_errors_of_our_own_are_not_hidden(source, tmp_path, monkeypatch):
     def bug(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(clips, "load", bug)
+    monkeypatch.setattr(read, "load", bug)
     result = run("encode", source, tmp_path / "x.cfv")
     assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)
 
@@ -498,7 +498,7 @@ def test_scarce_memory_and_a_full_disk_are_no_tracebacks(source, tmp_path, monke
         def fail(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(clips, "load", fail)
+        monkeypatch.setattr(read, "load", fail)
         assert words in bad("encode", source, tmp_path / "x.cfv")
 
 
@@ -580,7 +580,7 @@ def test_an_interrupt_before_training_writes_nothing(source, tmp_path, monkeypat
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(clips, "load", interrupt)
+    monkeypatch.setattr(read, "load", interrupt)
     result = run("encode", source, tmp_path / "x.cfv")
     assert result.exit_code == 130 and "nothing is left half written" in result.stderr
     assert not list(tmp_path.iterdir())

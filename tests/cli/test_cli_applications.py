@@ -20,9 +20,9 @@ from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
 from coordflow_mini.train import default_model, fit
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import export
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import read, write
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 COMMANDS = ["segment", "inpaint", "upscale", "interpolate", "stabilize", "denoise"]
 CLIP = ["--frames", "0:6", "--size", "24x16"]
@@ -37,8 +37,8 @@ def _small_batches(one_thread):
 
 
 @pytest.fixture(scope="module")
-def scene() -> video.Video:
-    return clips.load("clip:cutout", Selection.parse("0:6", "24x16"))
+def scene() -> Video:
+    return load("clip:cutout", Selection.parse("0:6", "24x16"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def config() -> FitConfig:
     return Recipe(fit=SmallBatch()).with_steps(20).fit
 
 
-def shape(scene: video.Video, layers: int = 2, width: int = 8) -> ModelConfig:
+def shape(scene: Video, layers: int = 2, width: int = 8) -> ModelConfig:
     return replace(default_model(scene), layers=layers, width=width)
 
 
@@ -104,17 +104,17 @@ def test_segment_says_how_much_each_layer_has(tmp_path, found):
 def test_segment_tints_the_frames(tmp_path, scene, found):
     good("segment", "clip:cutout", tmp_path / "tinted.npy", *CLIP, *BRIEF)
     written = np.load(tmp_path / "tinted.npy")
-    np.testing.assert_array_equal(written, np.stack(list(export.tinted(scene.frames, found))))
+    np.testing.assert_array_equal(written, np.stack(list(write.tinted(scene.frames, found))))
 
 
 def test_a_tint_is_half_the_color_of_the_layer_on_top():
     from coordflow_mini.show.figure import PALETTE
     from coordflow_mini.show.widgets.overlay import COLORS
 
-    assert tuple(PALETTE[color] for color in COLORS) == export.LAYER_COLORS
+    assert tuple(PALETTE[color] for color in COLORS) == write.LAYER_COLORS
     tops = np.arange(8).reshape(1, 2, 4)  # eight layers, a pixel each; after six the colors come again
     frames = np.full((1, 2, 4, 3), 100, np.uint8)
-    (tinted,) = export.tinted(frames, np.arange(8)[:, None, None, None] == tops)
+    (tinted,) = write.tinted(frames, np.arange(8)[:, None, None, None] == tops)
     np.testing.assert_array_equal(tinted[0, 0], [(100 + 0xD5) // 2, (100 + 0x5E) // 2, 50])
     np.testing.assert_array_equal(tinted[1, 2:], tinted[0, :2])
 
@@ -127,7 +127,7 @@ def test_a_file_is_asked_without_training(coded, tmp_path):
     assert "fit" not in result.output, "nothing was"
     np.testing.assert_array_equal(pictures(tmp_path / "masks" / "layer_1"), found[1] * 255)
     good("segment", coded, tmp_path / "tinted.npy")
-    expected = np.stack(list(export.tinted(like.frames, found)))
+    expected = np.stack(list(write.tinted(like.frames, found)))
     np.testing.assert_array_equal(np.load(tmp_path / "tinted.npy"), expected)
     good("stabilize", coded, tmp_path / "still.npy", "--layer", 1)
     np.testing.assert_array_equal(
@@ -149,7 +149,7 @@ def test_upscale_and_interpolate_of_a_clip(scene, config, tmp_path):
     assert "6 frames of 36x24, 24 fps" in out and "24x16 before" in out
     out = good("interpolate", "clip:cutout", tmp_path / "a.mp4", "--factor", 3, *CLIP, *BRIEF).stdout
     assert "16 frames of 24x16, 72 fps" in out and "6 at 24 fps before" in out
-    assert video.read(tmp_path / "a.mp4").time == 16
+    assert read.load(tmp_path / "a.mp4").time == 16
 
 
 def test_stabilize_holds_the_background(scene, config, tmp_path):
@@ -170,7 +170,7 @@ def test_stabilize_holds_the_background(scene, config, tmp_path):
 def test_the_camera_moved_as_far_as_it_moved():
     """A quarter of the larger half side, to the right, at one end of the scene."""
     model = type("Moving", (), {})()
-    like = video.Video(np.zeros((3, 16, 24, 3), np.uint8))
+    like = Video(np.zeros((3, 16, 24, 3), np.uint8))
     transforms = torch.zeros(1, 3, 4)
     transforms[0, 0, 2] = 0.25
     model.config, model.transforms = ModelConfig(layers=1), lambda times: transforms

@@ -9,13 +9,13 @@ import torch
 from coordflow_mini.course.author import film
 from coordflow_mini.course.lesson import alternatives, gains
 from coordflow_mini.measure.metrics import psnr_db
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
 
 @pytest.fixture(scope="module")
 def video() -> Video:
-    return clips.pan(16, 24, frames=3).video
+    return scenes.pan(16, 24, frames=3).video
 
 
 def test_what_changes_is_marked_in_both_frames():
@@ -48,7 +48,7 @@ def test_means_do_not_wrap():
 
 def test_a_shift_is_found():
     pytest.importorskip("skimage")
-    large = clips.pan(48, 64, frames=1).video.frames[0]
+    large = scenes.pan(48, 64, frames=1).video.frames[0]
     frames = np.stack([large[8:40, 8 + right : 40 + right] for right in (0, 2, 5)])
     shifts = 16 * alternatives.phase_correlation(frames)[:, 2]
     assert shifts.tolist() == pytest.approx([2, 0, -3], abs=0.3)

@@ -10,9 +10,9 @@ from torch import nn
 from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course.lesson import canonical
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
-TRUTH = clips.pan(height=8, width=12, frames=9).motion[0]
+TRUTH = scenes.pan(height=8, width=12, frames=9).motion[0]
 ANYWHERE = torch.tensor([0.4, 2.0, -0.7, 0.3], dtype=torch.float64)
 
 

@@ -10,7 +10,7 @@ from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.course.lesson import gains
 from coordflow_mini.loss import squared_error
 from coordflow_mini.model import Blend, CoordFlow
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 
 def test_the_masked_error_is_the_weighted_one():
@@ -54,7 +54,7 @@ def test_only_the_hole_counts_in_its_psnr():
 
 
 def test_a_perfectly_held_camera_does_not_drift():
-    motion = clips.cutout(frames=7).motion[0]
+    motion = scenes.cutout(frames=7).motion[0]
     assert gains.drift(gains.still_camera(motion), motion, 64, 96) == pytest.approx(0, abs=1e-9)
     elsewhere = torch.tensor([0.1, 0.3, 0.2, -0.1], dtype=torch.float64).expand_as(motion)
     again = gains.still_camera(similarity.compose(elsewhere, motion))

@@ -17,7 +17,7 @@ from coordflow_mini.encoder import header_of
 from coordflow_mini.measure import results
 from coordflow_mini.show.figure import alt_text
 from coordflow_mini.train import default_model, fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video.read import load
 
 BUNNY = results.data_file("bunny.cfv").read_bytes()
 FREQUENCIES = [3, 9, 3, 1]
@@ -25,7 +25,7 @@ FREQUENCIES = [3, 9, 3, 1]
 
 @pytest.fixture(scope="module")
 def fitted():
-    clip = clips.load("clip:cutout", Selection(0, 4, 1, 16, 12))
+    clip = load("clip:cutout", Selection(0, 4, 1, 16, 12))
     config, how = replace(default_model(clip), width=4), FitConfig(steps=5, batch=64)
     return clip, header_of(clip, config, how), fit(clip, config, how)
 

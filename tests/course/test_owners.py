@@ -6,7 +6,7 @@ import torch
 from coordflow_mini import loss
 from coordflow_mini.course.lesson import figures, owners, scenes
 from coordflow_mini.model import Blend
-from coordflow_mini.video import read as clips
+from coordflow_mini.video.scenes import cutout
 
 
 def _pixels():
@@ -56,7 +56,7 @@ def test_a_pixel_is_decided_or_not():
 
 
 def test_displacements_are_those_of_the_motions():
-    scene = clips.cutout(32, 48)
+    scene = cutout(32, 48)
     moved, mask = owners.displacements(scene, 12, 8), torch.from_numpy(scene.masks[12]).flatten()
     assert moved.shape == (32 * 48, 2)
     assert (
@@ -71,7 +71,7 @@ def test_the_trio_has_three_owners():
     assert video.frames.shape == (24, 32, 48, 3) and truth.shape == (3, 24, 32, 48)
     assert (truth.sum(0) == 1).all()
     assert (truth.mean((2, 3)) > 0.03).all()  # each one is seen in every frame
-    background = clips.cutout(64, 96).layers[0].astype(float).reshape(24, 32, 2, 48, 2, 3).mean((2, 4))
+    background = cutout(64, 96).layers[0].astype(float).reshape(24, 32, 2, 48, 2, 3).mean((2, 4))
     away = np.abs(video.frames - background).max(-1) > 30
     assert (away & ~truth[0]).sum() / (~truth[0]).sum() > 0.7
 

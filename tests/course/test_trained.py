@@ -11,14 +11,14 @@ import torch
 
 from coordflow_mini import applications, encoder, similarity
 from coordflow_mini.bitstream import read_header
-from coordflow_mini.config import Recipe
+from coordflow_mini.config import Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.author import trained
 from coordflow_mini.course.author.trained import FILM, MOST_BYTES, TRAINED, expected_header
 from coordflow_mini.decoder import decode_frames, read_model
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import data_file
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import catalog, scenes
 from coordflow_mini.video.clip import Video
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_the_flower_has_a_layer_of_its_own(one_thread):
     header, model = read_model(data_file("cutout.cfv").read_bytes())
     alpha = model.render(frame_times(header.time), header.height, header.width).alpha
     masks = np.stack([(alpha.argmax(dim=0) == layer).numpy() for layer in range(2)])
-    assert metrics.match_layers(masks, clips.cutout().masks[None]).iou >= 0.95
+    assert metrics.match_layers(masks, scenes.cutout().masks[None]).iou >= 0.95
 
 
 def test_the_animal_has_a_layer_of_its_own(one_thread):
@@ -103,7 +103,7 @@ def test_its_license_lies_beside_it(name):
     page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     page = " ".join(page.split())
     clip = "clip:bunny" if name in FILMED else TRAINED[name].clip  # of the same film
-    (info,) = (info for info in clips.catalog() if info.name == clip)
+    (info,) = (info for info in catalog.builtin() if info.name == clip)
     assert f"`{name}`" in page
     assert all(url in page for url in re.findall(r"https://\S+", info.license))
     assert info.attribution in page or info.attribution == "none needed"
@@ -123,7 +123,7 @@ def test_an_unknown_name_is_refused(monkeypatch, capsys):
 
 def test_a_file_is_written_where_it_is_asked_for(monkeypatch, capsys, tmp_path, short_fit, short_codec):
     recipe = trained.TrainedFile(
-        "clip:cutout", Recipe(bpp=4, fit=short_fit, codec=short_codec), clips.Selection(0, 3, 1, 32, 24)
+        "clip:cutout", Recipe(bpp=4, fit=short_fit, codec=short_codec), Selection(0, 3, 1, 32, 24)
     )
     monkeypatch.setitem(trained.TRAINED, "small.cfv", recipe)
     monkeypatch.setattr("sys.argv", ["trained", "small.cfv", "--out", str(tmp_path)])

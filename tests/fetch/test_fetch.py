@@ -22,11 +22,13 @@ from typer.testing import CliRunner
 
 from coordflow_mini import cli, fetch
 from coordflow_mini.config import Selection
-from coordflow_mini.fetch import FetchError, Patience, Sequence1080p, Source
+from coordflow_mini.fetch import FetchError, Patience
 from coordflow_mini.fetch.storage import SPARE, Place
 from coordflow_mini.ops.occupation import lock_file
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import catalog
+from coordflow_mini.video.catalog import Sequence1080p, Source
+from coordflow_mini.video.raw import VideoError
+from coordflow_mini.video.read import load
 
 HASTE = Patience(attempts=3, pause=0.001, timeout=30.0, slowest=300.0)  # 9,000 bytes are progress
 INNER = "ReadySteadyGo_32x16_120fps_420_8bit_YUV.yuv"
@@ -132,7 +134,7 @@ TABLE = (Sequence1080p("ReadySetGo", 5000, FRAMES, "ReadySteadyGo", 32, 16),)
 @pytest.fixture
 def sequence(server, archive) -> Source:
     """A UVG sequence in small, and its page."""
-    (source,) = fetch.uvg(table=TABLE, site=f"{server.origin}/")
+    (source,) = catalog.uvg(table=TABLE, site=f"{server.origin}/")
     server.pages[page_of(source)] = Page(archive)
     return source
 
@@ -175,7 +177,7 @@ def test_a_sequence_is_downloaded_unpacked_and_read(server, sequence, frames, tm
     assert sorted(path.name for path in done.path.parent.iterdir()) == [INNER, f"{INNER}.json"]
     assert list(dict.fromkeys(stage for stage, *_ in seen)) == ["download", "check", "unpack"]
     assert all(done == total for _, done, total in (seen[-1],))
-    assert video.read(done.path).frames.shape == (FRAMES, 16, 32, 3)
+    assert load(done.path).frames.shape == (FRAMES, 16, 32, 3)
 
 
 def test_the_second_time_it_is_checked_and_not_downloaded(server, sequence, tmp_path):
@@ -487,7 +489,8 @@ def killed(source: Source, folder: Path, stage: str, after: int) -> None:
     code = f"""
 import os, pathlib, signal
 from fractions import Fraction
-from coordflow_mini.fetch import Source, fetch
+from coordflow_mini.fetch import fetch
+from coordflow_mini.video.catalog import Source
 def on_bytes(stage, done, total):
     if stage == {stage!r} and done >= {after}:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -577,38 +580,38 @@ def test_many_at_the_same_time_bring_one_file(server, clip, tmp_path):
 
 
 def test_the_table_is_that_of_uvg():
-    sources = fetch.uvg()
+    sources = catalog.uvg()
     assert sum(source.size for source in sources) == 12_130_560_000
     assert sum(source.download for source in sources) == 5_300_014_449
     assert sum(source.frames for source in sources) == 3900
     assert sources[0].url == "https://ultravideo.fi/video/Beauty_1920x1080_120fps_420_8bit_YUV_RAW.7z"
-    assert [source.name for source in fetch.uvg(["jockey", "Beauty"])] == ["uvg:Jockey", "uvg:Beauty"]
-    with pytest.raises(FetchError, match="no sequence 'Boat'; there are Beauty, "):
-        fetch.uvg(["Boat"])
+    assert [source.name for source in catalog.uvg(["jockey", "Beauty"])] == ["uvg:Jockey", "uvg:Beauty"]
+    with pytest.raises(VideoError, match="no sequence 'Boat'; there are Beauty, "):
+        catalog.uvg(["Boat"])
 
 
 def test_what_was_fetched_has_a_name(tmp_path, monkeypatch):
     monkeypatch.setenv("COORDFLOW_DATA", str(tmp_path))
-    with pytest.raises(video.VideoError, match="get it with: coordflow fetch uvg --sequences Beauty"):
-        clips.load("uvg:Beauty")
-    with pytest.raises(video.VideoError, match="no sequence 'Boat'"):
-        clips.load("uvg:Boat")
-    assert not any(clip.available for clip in clips.downloadable())
-    (source,) = fetch.uvg(["ShakeNDry"])
+    with pytest.raises(VideoError, match="get it with: coordflow fetch uvg --sequences Beauty"):
+        load("uvg:Beauty")
+    with pytest.raises(VideoError, match="no sequence 'Boat'"):
+        load("uvg:Boat")
+    assert not any(clip.available for clip in catalog.downloadable())
+    (source,) = catalog.uvg(["ShakeNDry"])
     with (tmp_path / source.file).open("wb") as file:
         file.truncate(source.size - 1)  # takes no room
-        with pytest.raises(video.VideoError, match="has 933,119,999 bytes, expected 933,120,000; remove it"):
-            clips.load("uvg:ShakeNDry")
+        with pytest.raises(VideoError, match="has 933,119,999 bytes, expected 933,120,000; remove it"):
+            load("uvg:ShakeNDry")
         file.truncate(source.size)
-    raw = clips.layout("uvg:ShakeNDry", None, "bt709")
+    raw = catalog.layout("uvg:ShakeNDry", None, "bt709")
     assert raw and (raw.width, raw.pix_fmt, raw.fps, raw.matrix) == (1920, "yuv420p", 120, "bt709")
-    loaded = clips.load("uvg:ShakeNDry", Selection(299, 300, 1, 32, 18))
+    loaded = load("uvg:ShakeNDry", Selection(299, 300, 1, 32, 18))
     assert (loaded.name, loaded.fps, loaded.frames.shape) == ("uvg:ShakeNDry", 120, (1, 18, 32, 3))
-    assert [clip.name for clip in clips.downloadable() if clip.available] == ["uvg:ShakeNDry"]
+    assert [clip.name for clip in catalog.downloadable() if clip.available] == ["uvg:ShakeNDry"]
 
 
 def test_the_manifest_is_sound():
-    for source in fetch.footage():
+    for source in catalog.footage():
         assert source.url.startswith("https://") and re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.license.startswith("CC") and source.attribution and source.size
 
@@ -636,7 +639,7 @@ def run(*words):
 
 
 def test_the_command_shows_the_license_before_it_downloads(server, sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "uvg", lambda names: (sequence,))
+    monkeypatch.setattr(catalog, "uvg", lambda names: (sequence,))
     result = run("uvg", "--to", tmp_path / "clips")
     assert result.exit_code == 0, result.output
     assert result.stderr.index("CC BY-NC") < result.stderr.index("download uvg:ReadySetGo")
@@ -647,7 +650,7 @@ def test_the_command_shows_the_license_before_it_downloads(server, sequence, tmp
 
 def test_if_one_fails_the_others_still_come(server, sequence, clip, tmp_path, monkeypatch):
     lost = replace(clip, name="uvg:Lost", url=f"{server.origin}/lost.mp4", file="lost.mp4")
-    monkeypatch.setattr(fetch, "uvg", lambda names: (lost, sequence, replace(lost, name="uvg:Too"), clip))
+    monkeypatch.setattr(catalog, "uvg", lambda names: (lost, sequence, replace(lost, name="uvg:Too"), clip))
     result = run("uvg", "--to", tmp_path, "--json", "-q")
     assert result.exit_code == 2
     assert [Path(one["path"]).name for one in json.loads(result.stdout)] == [INNER, "boat.mp4"]

@@ -30,7 +30,8 @@ from test_fetch import (
 from typer.testing import CliRunner
 
 from coordflow_mini import cli, fetch
-from coordflow_mini.fetch import FetchError, Patience, Source, downloading, storage, unpacking
+from coordflow_mini.fetch import FetchError, Patience, downloading, storage, unpacking
+from coordflow_mini.video.catalog import Source
 
 __all__ = ["archive", "clip", "frames", "listening", "sequence", "server"]  # fixtures
 
@@ -496,8 +497,9 @@ def test_no_archive_takes_more_memory_than_is_stated(frames, tmp_path):
 import resource, time
 from pathlib import Path
 import py7zr
-from coordflow_mini.fetch import FetchError, Source, unpacking
+from coordflow_mini.fetch import FetchError, unpacking
 from coordflow_mini.fetch.storage import Place
+from coordflow_mini.video.catalog import Source
 folder = Path({str(tmp_path)!r})
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 500_000_000,) * 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 RANKS = """config lazy ops.text ops.interrupts ops.files ops.occupation
-< video fetch measure.metrics measure.results
-< coords < similarity < model < render < loss < sampling < muon < train
+< coords < similarity < video fetch measure.metrics measure.results
+< model < render < loss < sampling < muon < train
 < quantize < entropy < finetune < bitstream < ops < decoder < encoder applications
 < measure < show < sweeps < cli course __init__ __main__"""
 RANK = {name: rank for rank, names in enumerate(RANKS.split("<")) for name in names.split()}

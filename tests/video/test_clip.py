@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from coordflow_mini.config import Selection
-from coordflow_mini.video import clip as video
-from coordflow_mini.video.clip import RawFormat, Video, VideoError
+from coordflow_mini.video.clip import Video, area_resize
+from coordflow_mini.video.raw import RawFormat, VideoError
+from coordflow_mini.video.read import load
+from coordflow_mini.video.write import write
 
 
 def smooth_clip(time: int, height: int, width: int) -> np.ndarray:
@@ -95,16 +97,16 @@ def test_select_of_a_selection_speaks_of_the_source() -> None:
 def test_area_resize_is_the_mean_over_each_area() -> None:
     frame = noise(6, 9, 3)
     blocks = frame.reshape(3, 2, 3, 3, 3).mean((1, 3))
-    assert np.abs(video.area_resize(frame, 3, 3) - blocks).max() <= 0.5
+    assert np.abs(area_resize(frame, 3, 3) - blocks).max() <= 0.5
     for height, width in [(4, 5), (5, 2), (13, 20), (1, 1)]:  # repeat each pixel so that blocks come out even
         fine = frame.repeat(height, 0).repeat(width, 1).reshape(height, 6, width, 9, 3)
-        assert np.abs(video.area_resize(frame, height, width) - fine.mean((1, 3))).max() <= 0.5
+        assert np.abs(area_resize(frame, height, width) - fine.mean((1, 3))).max() <= 0.5
 
 
 def test_area_resize_keeps_flat_colors_of_any_size() -> None:
     flat = np.full((1, 5000, 1), 255, np.uint8)
-    assert (video.area_resize(flat, 3, 777) == 255).all()
-    assert (video.area_resize(np.full((2200, 4000, 1), 254, np.uint8), 7, 3) == 254).all()  # beyond int32
+    assert (area_resize(flat, 3, 777) == 255).all()
+    assert (area_resize(np.full((2200, 4000, 1), 254, np.uint8), 7, 3) == 254).all()  # beyond int32
 
 
 # --- round trips --------------------------------------------------------------------------------------
@@ -115,8 +117,8 @@ def test_area_resize_keeps_flat_colors_of_any_size() -> None:
 def test_what_is_written_is_read(tmp_path: Path, size: tuple[int, int, int], suffix: str, bound: int) -> None:
     clip = smooth_clip(*size)
     path = tmp_path / f"clip{suffix}"
-    video.write(path, clip, Fraction(30000, 1001))
-    back = video.read(path)
+    write(path, clip, Fraction(30000, 1001))
+    back = load(path)
     assert largest_difference(back.frames, clip) <= bound
     assert back.name == "clip" and back.selection == Selection(0, size[0], 1, size[2], size[1])
     if suffix in (".y4m", ".mp4"):
@@ -126,20 +128,20 @@ def test_what_is_written_is_read(tmp_path: Path, size: tuple[int, int, int], suf
 
 def test_gray_frames_stay_gray_in_a_folder_and_become_rgb_elsewhere(tmp_path: Path) -> None:
     masks = (noise(2, 5, 7) > 127) * np.uint8(255)
-    video.write(tmp_path / "masks", masks)
+    write(tmp_path / "masks", masks)
     with av.open(str(tmp_path / "masks" / "frame_00001.png")) as container:
         assert next(container.decode(video=0)).format.name == "gray"
-    video.write(tmp_path / "masks.npy", masks)
+    write(tmp_path / "masks.npy", masks)
     for path in (tmp_path / "masks", tmp_path / "masks.npy"):
-        assert np.array_equal(video.read(path).frames, masks[..., None].repeat(3, 3))
+        assert np.array_equal(load(path).frames, masks[..., None].repeat(3, 3))
 
 
 def test_npy_is_what_numpy_writes(tmp_path: Path) -> None:
     frames = noise(3, 4, 5, 3)
-    video.write(tmp_path / "ours.npy", frames[:, :, ::-1])
+    write(tmp_path / "ours.npy", frames[:, :, ::-1])
     np.save(tmp_path / "theirs.npy", np.ascontiguousarray(frames[:, :, ::-1]))
     assert np.array_equal(np.load(tmp_path / "ours.npy"), np.load(tmp_path / "theirs.npy"))
-    assert np.array_equal(video.read(tmp_path / "theirs.npy").frames, frames[:, :, ::-1])
+    assert np.array_equal(load(tmp_path / "theirs.npy").frames, frames[:, :, ::-1])
 
 
 # --- color --------------------------------------------------------------------------------------------
@@ -171,24 +173,24 @@ def flat_yuv(matrix_tag: int | None, path: Path, yuv: tuple[int, int, int] = (12
 def test_yuv_becomes_rgb_by_the_tag_and_by_bt601_without_one(
     tmp_path: Path, tag: int | None, matrix: str, rgb: tuple[int, int, int]
 ) -> None:
-    clip = video.read(flat_yuv(tag, tmp_path / "flat.mkv"))
+    clip = load(flat_yuv(tag, tmp_path / "flat.mkv"))
     assert clip.matrix == matrix
     assert largest_difference(clip.frames, np.broadcast_to(np.array(rgb), clip.frames.shape)) <= 1
 
 
 def test_bt2020_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"flat\.mkv .*convert it to BT\.709"):
-        video.read(flat_yuv(9, tmp_path / "flat.mkv"))
+        load(flat_yuv(9, tmp_path / "flat.mkv"))
 
 
 def test_raw_yuv_is_bt601(tmp_path: Path) -> None:
     path = tmp_path / "Flat_6x4_50fps_420_8bit_YUV.yuv"
     frame = bytes([120] * 24 + [90] * 6 + [180] * 6)
     path.write_bytes(frame * 3)
-    clip = video.read(path, Selection(1, 3))
+    clip = load(path, Selection(1, 3))
     assert (np.asarray(clip.frames) == (203, 92, 44)).all()
     assert (clip.matrix, clip.fps, clip.frames.shape) == ("bt601", 50, (2, 4, 6, 3))
-    by_bt709 = video.read(path, raw=RawFormat(6, 4, matrix="bt709"))
+    by_bt709 = load(path, raw=RawFormat(6, 4, matrix="bt709"))
     assert by_bt709.matrix == "bt709"
     assert largest_difference(np.asarray(by_bt709.frames), np.full((3, 4, 6, 3), (214, 101, 40))) <= 1
 
@@ -215,7 +217,7 @@ def test_raw_frames_are_what_pyav_makes_of_the_same_planes(
     path = tmp_path / "clip.yuv"
     path.write_bytes(data)
     assert len(data) == 3 * raw.frame_bytes
-    assert largest_difference(np.asarray(video.read(path, raw=raw).frames), np.stack(frames)) <= 1
+    assert largest_difference(np.asarray(load(path, raw=raw).frames), np.stack(frames)) <= 1
 
 
 def test_raw_formats_are_parsed() -> None:
@@ -245,29 +247,29 @@ def test_raw_formats_are_parsed() -> None:
 @pytest.mark.parametrize("suffix", [".npy", "", ".y4m", ".mp4"])
 def test_reading_a_part_is_reading_all_and_selecting(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
-    video.write(path, smooth_clip(11, 30, 44), 24)
-    whole = video.read(path)
+    write(path, smooth_clip(11, 30, 44), 24)
+    whole = load(path)
     for selection in [
         Selection(3, 4),
         Selection(2, None, 3),
         Selection(0, 11, 5, 16, 9),
         Selection(10, None, 2, 60, 40),
     ]:
-        part = video.read(path, selection)
+        part = load(path, selection)
         assert np.array_equal(part.frames, whole.select(selection).frames)
         assert part.selection == whole.select(selection).selection and part.fps == whole.fps / selection.step
     for selection in [Selection(0, 12), Selection(11, None), Selection(40, 50)]:
         with pytest.raises(VideoError, match=f"frames {selection.start}:.* it has 11 frames"):
-            video.read(path, selection)
+            load(path, selection)
 
 
 def test_decoding_stops_after_the_last_wanted_frame(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
-    video.write(folder, noise(4, 6, 6, 3))
+    write(folder, noise(4, 6, 6, 3))
     (folder / "frame_00003.png").write_bytes(b"not a picture")
-    assert video.read(folder, Selection(0, 3)).time == 3
+    assert load(folder, Selection(0, 3)).time == 3
     with pytest.raises(VideoError, match=r"frame_00003\.png is not a readable PNG"):
-        video.read(folder)
+        load(folder)
 
 
 def test_rotation_tags_are_applied(tmp_path: Path) -> None:
@@ -281,7 +283,7 @@ def test_rotation_tags_are_applied(tmp_path: Path) -> None:
             for frame in upright:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode(None))
-        assert largest_difference(video.read(path).frames, np.rot90(upright, turns, (1, 2))) <= 14
+        assert largest_difference(load(path).frames, np.rot90(upright, turns, (1, 2))) <= 14
 
 
 # --- pictures -----------------------------------------------------------------------------------------
@@ -299,17 +301,14 @@ def save_png(path: Path, pixels: np.ndarray, layout: str) -> None:
 def test_deep_gray_and_transparent_pngs(tmp_path: Path) -> None:
     deep = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
     save_png(tmp_path / "deep" / "a.png", deep, "gray16be")
-    assert (
-        largest_difference(video.read(tmp_path / "deep").frames[0], (deep // 257)[..., None].repeat(3, 2))
-        <= 1
-    )
+    assert largest_difference(load(tmp_path / "deep").frames[0], (deep // 257)[..., None].repeat(3, 2)) <= 1
     save_png(tmp_path / "gray" / "a.png", noise(5, 6), "gray")
-    assert np.array_equal(video.read(tmp_path / "gray").frames[0, ..., 1], noise(5, 6))
+    assert np.array_equal(load(tmp_path / "gray").frames[0, ..., 1], noise(5, 6))
     clear = noise(5, 6, 4)
     save_png(tmp_path / "clear" / "a.png", clear, "rgba")
     on_black = clear[..., :3] * (clear[..., 3:] / 255)
-    assert np.abs(video.read(tmp_path / "clear").frames[0] - on_black).max() <= 0.51
-    assert video.read(tmp_path / "clear" / "a.png").matrix == "rgb"  # one picture is a video of one frame
+    assert np.abs(load(tmp_path / "clear").frames[0] - on_black).max() <= 0.51
+    assert load(tmp_path / "clear" / "a.png").matrix == "rgb"  # one picture is a video of one frame
 
 
 def test_pngs_come_in_natural_order_and_in_one_size(tmp_path: Path) -> None:
@@ -317,10 +316,10 @@ def test_pngs_come_in_natural_order_and_in_one_size(tmp_path: Path) -> None:
     for number in (10, 2, 1):
         save_png(folder / f"shot_{number}.PNG", np.full((4, 4), number, np.uint8), "gray")
     (folder / "notes.txt").write_text("not a frame")
-    assert video.read(folder).frames[:, 0, 0, 0].tolist() == [1, 2, 10]
+    assert load(folder).frames[:, 0, 0, 0].tolist() == [1, 2, 10]
     save_png(folder / "shot_3.png", noise(5, 4), "gray")
     with pytest.raises(VideoError, match=r"frame 2 of frames is 4x5, those before it are 4x4"):
-        video.read(folder)
+        load(folder)
 
 
 # --- refusals -----------------------------------------------------------------------------------------
@@ -337,12 +336,12 @@ def test_unreadable_sources_get_one_line(tmp_path: Path) -> None:
     np.save(tmp_path / "float.npy", np.zeros((2, 2, 2, 3)))
     np.save(tmp_path / "pickle.npy", np.array([{}]), allow_pickle=True)
     np.save(tmp_path / "none.npy", noise(0, 2, 2, 3))
-    video.write(tmp_path / "whole.mp4", smooth_clip(9, 32, 32))
+    write(tmp_path / "whole.mp4", smooth_clip(9, 32, 32))
     (tmp_path / "half.mp4").write_bytes((tmp_path / "whole.mp4").read_bytes()[:900])
     (tmp_path / "whole.mp4").unlink()
     for path in [*tmp_path.iterdir(), tmp_path / "missing.mp4", tmp_path / "missing" / "frames"]:
         with pytest.raises(VideoError) as caught:
-            video.read(path)
+            load(path)
         assert "\n" not in str(caught.value) and path.name in str(caught.value)
 
 
@@ -354,19 +353,19 @@ def test_a_failing_write_leaves_what_was_there(tmp_path: Path, suffix: str) -> N
 
     path = tmp_path / f"clip{suffix}"
     with pytest.raises(KeyboardInterrupt):
-        video.write(path, breaks_off())  # type: ignore[arg-type]
+        write(path, breaks_off())  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
-    video.write(path, noise(5, 16, 16, 3))
-    before = video.read(path).frames
+    write(path, noise(5, 16, 16, 3))
+    before = load(path).frames
     with pytest.raises(KeyboardInterrupt):
-        video.write(path, breaks_off())  # type: ignore[arg-type]
+        write(path, breaks_off())  # type: ignore[arg-type]
     with pytest.raises(VideoError, match="all of one size"):
-        video.write(path, [noise(4, 4, 3), noise(4, 5, 3)])
+        write(path, [noise(4, 4, 3), noise(4, 5, 3)])
     with pytest.raises(VideoError, match="there are no frames"):
-        video.write(path, [])
-    assert np.array_equal(video.read(path).frames, before)
-    video.write(path, noise(2, 16, 16, 3))  # and a good one replaces it
-    assert video.read(path).time == 2
+        write(path, [])
+    assert np.array_equal(load(path).frames, before)
+    write(path, noise(2, 16, 16, 3))  # and a good one replaces it
+    assert load(path).time == 2
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
@@ -389,7 +388,7 @@ def test_unwritable_outputs_are_named_before_any_frame_is_asked_for(tmp_path: Pa
         "file/clip.npy",
     ]:
         with pytest.raises(VideoError) as caught:
-            video.write(tmp_path / name, never())  # type: ignore[arg-type]
+            write(tmp_path / name, never())  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_text() == (tmp_path / "photos" / "holiday.png").read_text() == "precious"
 
@@ -397,7 +396,7 @@ def test_unwritable_outputs_are_named_before_any_frame_is_asked_for(tmp_path: Pa
 def test_frames_of_another_kind_are_not_written(tmp_path: Path) -> None:
     for wrong in [noise(4, 4, 4), noise(4), np.zeros((4, 4, 3))]:
         with pytest.raises(VideoError, match="must be uint8"):
-            video.write(tmp_path / "clip.npy", [wrong])
+            write(tmp_path / "clip.npy", [wrong])
 
 
 def test_importing_video_does_not_import_torch() -> None:
@@ -410,5 +409,5 @@ def test_importing_video_does_not_import_torch() -> None:
 def test_nothing_warns(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        video.write(tmp_path / "clip.mp4", smooth_clip(3, 16, 16))
-        video.read(tmp_path / "clip.mp4")
+        write(tmp_path / "clip.mp4", smooth_clip(3, 16, 16))
+        load(tmp_path / "clip.mp4")

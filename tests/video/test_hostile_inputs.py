@@ -22,10 +22,12 @@ from typer.testing import CliRunner
 from campaigns import inputs
 from campaigns.inputs import Case, film, picture, pictures
 from coordflow_mini import cli
+from coordflow_mini.config import Selection
 from coordflow_mini.ops.files import destination, replacing
-from coordflow_mini.video import clip as video
-from coordflow_mini.video import read as clips
-from coordflow_mini.video.clip import Video, VideoError
+from coordflow_mini.video import read, scenes
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.raw import RawFormat, VideoError
+from coordflow_mini.video.read import load
 from coordflow_mini.video.truncation import bytes_missing
 
 QUICK = [case for case in inputs.cases() if not case.alone]  # every input with encode and one other command
@@ -120,18 +122,18 @@ def test_every_shorter_file_is_refused_or_has_its_frames(name: str, tmp_path: Pa
     """A file that was cut anywhere never passes for a shorter one."""
     path = tmp_path / name
     KINDS[name][0](path)
-    whole, data = video.read(path).frames, path.read_bytes()
+    whole, data = load(path).frames, path.read_bytes()
     for length in np.random.default_rng(inputs.SEED).integers(0, len(data), 40):
         path.write_bytes(data[:length])
         with contextlib.suppress(VideoError):
-            np.testing.assert_array_equal(video.read(path).frames, whole, f"first {length} bytes")
+            np.testing.assert_array_equal(load(path).frames, whole, f"first {length} bytes")
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_changed_file_is_refused_or_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     KINDS[name][0](path)
-    whole, data = video.read(path).frames, path.read_bytes()
+    whole, data = load(path).frames, path.read_bytes()
 
     @settings(max_examples=40, deadline=None, derandomize=True, database=None)
     @given(place=st.integers(0, len(data) - 1), content=st.binary(min_size=1, max_size=40))
@@ -141,7 +143,7 @@ def test_every_changed_file_is_refused_or_read(name: str, tmp_path: Path) -> Non
         changed[place : place + len(content)] = content
         path.write_bytes(changed[: len(data)])
         try:
-            found = video.read(path)
+            found = load(path)
         except VideoError as error:
             assert "\n" not in str(error)
             return
@@ -156,9 +158,9 @@ def test_every_changed_file_is_refused_or_read(name: str, tmp_path: Path) -> Non
 @given(text=st.text(max_size=30) | st.from_regex(r"\A[0-9eE.:x/-]{1,20}\Z"))
 def test_any_text_for_numbers_is_understood_or_refused(text: str) -> None:
     for parse in (
-        video.RawFormat.parse,
-        lambda size: video.Selection.parse(None, size),
-        lambda frames: video.Selection.parse(frames, None),
+        RawFormat.parse,
+        lambda size: Selection.parse(None, size),
+        lambda frames: Selection.parse(frames, None),
     ):
         with contextlib.suppress(ValueError):
             parse(text)
@@ -188,14 +190,14 @@ def test_whole_files_miss_nothing_and_cut_ones_miss_what_was_cut(
     os.truncate(path, path.stat().st_size - 10)
     assert 1 <= bytes_missing(path) <= 10
     with pytest.raises(VideoError, match=r"cut off|cannot be read|no video stream"):
-        video.read(path)
+        load(path)
 
 
 def test_a_variable_frame_rate_becomes_its_mean_and_frames_stay_as_they_come(tmp_path: Path) -> None:
     times = (0, 1, 5, 6, 30, 49)
     film(tmp_path / "uneven.mp4", times=times)
     film(tmp_path / "even.mp4")
-    uneven, even = (video.read(tmp_path / name) for name in ("uneven.mp4", "even.mp4"))
+    uneven, even = (load(tmp_path / name) for name in ("uneven.mp4", "even.mp4"))
     assert abs(uneven.fps - 5 / (49 / 25)) < 0.01 and even.fps == 25
     assert np.abs(uneven.frames.astype(int) - even.frames).mean() < 10
 
@@ -223,7 +225,7 @@ def with_data(packet: av.Packet, data: bytes) -> av.Packet:
     return other
 
 
-SCENE = clips.cutout(48, 64, 40).video.frames
+SCENE = scenes.cutout(48, 64, 40).video.frames
 OPEN = {"x264-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:scenecut=0"}
 
 
@@ -233,26 +235,26 @@ def test_what_is_cut_out_of_a_longer_file_begins_where_it_can(kind: str, tmp_pat
     whole, part = tmp_path / "whole.mp4", tmp_path / f"part.{kind}"
     film(whole, frames=SCENE, coder=OPEN)
     copied(whole, part, first=5)
-    frames = video.read(whole).frames
-    cut = video.read(part)
+    frames = load(whole).frames
+    cut = load(part)
     assert 25 <= cut.time <= 30 and cut.fps == 25
     np.testing.assert_array_equal(cut.frames, frames[40 - cut.time :])
 
 
 def test_frames_that_an_mp4_has_not_are_refused_before_it_is_decoded(tmp_path: Path, monkeypatch) -> None:
     film(tmp_path / "x.mp4")
-    monkeypatch.setattr(video, "_stream_pictures", None)
+    monkeypatch.setattr(read, "_decoded", None)
     with pytest.raises(VideoError, match=r"frames 0:7 of x.mp4 do not exist: it has 6 frames"):
-        video.read(tmp_path / "x.mp4", video.Selection(0, 7))
+        load(tmp_path / "x.mp4", Selection(0, 7))
 
 
 def test_a_recording_may_begin_anywhere(tmp_path: Path) -> None:
     """A transport stream is made to be entered in the middle."""
     film(tmp_path / "whole.ts", frames=SCENE, coder=OPEN)
-    frames, data = video.read(tmp_path / "whole.ts").frames, (tmp_path / "whole.ts").read_bytes()
+    frames, data = load(tmp_path / "whole.ts").frames, (tmp_path / "whole.ts").read_bytes()
     start = data.index(b"\x47", len(data) // 3 // 188 * 188)
     (tmp_path / "part.ts").write_bytes(data[start:])
-    cut = video.read(tmp_path / "part.ts").frames
+    cut = load(tmp_path / "part.ts").frames
     assert 10 <= len(cut) < 40
     np.testing.assert_array_equal(cut, frames[40 - len(cut) :])
 
@@ -263,7 +265,7 @@ def test_noise_in_the_last_packet_is_no_shorter_clip(kind: str, tmp_path: Path) 
     film(tmp_path / "good.mp4", frames=SCENE)
     copied(tmp_path / "good.mp4", tmp_path / f"bad.{kind}", first=0, spoil=True)
     with pytest.raises(VideoError, match="damaged after frame"):
-        video.read(tmp_path / f"bad.{kind}")
+        load(tmp_path / f"bad.{kind}")
 
 
 @pytest.mark.parametrize(
@@ -307,7 +309,7 @@ def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:
         if not int(container.streams.video[0].disposition) & 0x400:
             pytest.skip("this PyAV does not write covers")
     with pytest.raises(VideoError, match="no video stream"):
-        video.read(path)
+        load(path)
 
 
 # --- places to write to -------------------------------------------------------------------------------
@@ -406,12 +408,12 @@ def test_a_rate_of_many_digits_fits_into_a_file(tmp_path: Path) -> None:
     """Phones write clips whose mean rate is a fraction of ten digits; a .cfv file holds nine."""
     path = tmp_path / "phone.mkv"
     film(path)
-    assert video.read(path).fps == Fraction(25)
+    assert load(path).fps == Fraction(25)
 
     class Stream:
         average_rate, guessed_rate = Fraction(1347840000, 44926517), None
 
-    rate = video._rate(Stream(), path)
+    rate = read._rate(Stream(), path)
     assert rate.numerator < 10**9 and abs(rate - Stream.average_rate) < 1e-8
 
 
@@ -421,8 +423,8 @@ def test_nothing_is_printed_by_ffmpeg_or_left_open(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with contextlib.suppress(VideoError):
-            video.read(tmp_path / "x.mp4")
-        video.read(tmp_path / "y.mp4")
+            load(tmp_path / "x.mp4")
+        load(tmp_path / "y.mp4")
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("this system does not list open files")
     open_files = {

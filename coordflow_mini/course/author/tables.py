@@ -33,8 +33,9 @@ from coordflow_mini.model import CoordFlow
 from coordflow_mini.sweeps import sweep
 from coordflow_mini.sweeps.job import Reference
 from coordflow_mini.train import default_model, fit
-from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
+from coordflow_mini.video.scenes import Scene, cutout, pan
 
 __all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "rates", "rungs", "write"]
 
@@ -49,7 +50,7 @@ def one_layer() -> Iterator[Row]:
 
     background, flower: distance of the recovered motion from each true one, see `canonical.pixels_apart`.
     """
-    for clip, scene in {"pan": clips.pan(frames=50), "cutout": clips.cutout(frames=50)}.items():
+    for clip, scene in {"pan": pan(frames=50), "cutout": cutout(frames=50)}.items():
         times = frame_times(scene.video.time)
         for network, config in {"layer": LAYER, "plain": PLAIN}.items():
             for seed in range(3):
@@ -63,7 +64,7 @@ def one_layer() -> Iterator[Row]:
 
 def followed() -> Iterator[Row]:
     """Chapter 04: short fits of one layer to two motions, 12 seeds; distances as in `one_layer`."""
-    scene = clips.cutout(frames=50)
+    scene = cutout(frames=50)
     for seed in range(12):
         config = FitConfig(steps=800, batch=4096, grow=400, seed=seed)
         model = fit(scene.video, LAYER, config).model
@@ -77,7 +78,7 @@ def layers() -> Iterator[Row]:
     object: the layer that matches the flower best, by `iou`.  alone_db: PSNR of that layer where it is seen.
     """
     for slower, counts in {1: (1, 2, 3, 4), 3: (1, 2), 12: (1, 2)}.items():
-        scene = clips.cutout(frames=24 * slower)
+        scene = cutout(frames=24 * slower)
         middle = slice(12 * (slower - 1), 12 * (slower + 1))
         frames, masks = scene.video.frames[middle], scene.masks[middle]
         for count in counts:
@@ -99,7 +100,7 @@ def layers() -> Iterator[Row]:
 EQUAL_WIDTHS = (62, 40, 30, 24)  # of one to four layers, for about the same total number of weights
 
 
-def _distances(model: CoordFlow, scene: clips.Scene) -> Row:
+def _distances(model: CoordFlow, scene: Scene) -> Row:
     """Distance of a one-layer model's motion from each true one [pixels]."""
     with torch.no_grad():
         motion = model.transforms(frame_times(scene.video.time))[0]
@@ -146,12 +147,12 @@ def gamma() -> Iterator[Row]:
 
 def _gamma_clips() -> dict[str, tuple[Video, Any]]:
     """Four clips of 24 frames with different motions, and masks of their true layers where known."""
-    cutout = clips.cutout(32, 48)
+    small = cutout(32, 48)
     return {
-        "cutout": (cutout.video, np.stack([~cutout.masks, cutout.masks])),
+        "cutout": (small.video, np.stack([~small.masks, small.masks])),
         "trio": scenes.trio(),
-        "pan": (clips.pan(32, 48).video, None),
-        "bunny": (clips.load("clip:bunny", Selection(0, 96, 4, 96, 54)), None),
+        "pan": (pan(32, 48).video, None),
+        "bunny": (load("clip:bunny", Selection(0, 96, 4, 96, 54)), None),
     }
 
 
@@ -161,7 +162,7 @@ def rungs(steps: int = 3000, tuning: int = 1200) -> Iterator[Row]:
     rung: "float32", "fp16", "rounded" (to integers), "tuned" (trained on with rounding), "priced" (the
     library's fine-tuning).  bits: requested per weight.  bytes, bits_per_weight: of the file.
     """
-    video = clips.load("clip:bunny", Selection(0, 96, 1, 192, 108))
+    video = load("clip:bunny", Selection(0, 96, 1, 192, 108))
     fit_config = FitConfig(steps=steps)
     model_config = replace(default_model(video), width=68)
     header = header_of(video, model_config, fit_config)

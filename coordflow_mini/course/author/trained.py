@@ -17,8 +17,8 @@ from coordflow_mini.bitstream import Header
 from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
 from coordflow_mini.course.author.chapter import CHAPTERS
 from coordflow_mini.ops.console import Console
-from coordflow_mini.video import read as clips
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.read import load
 
 __all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "TrainedFile", "expected_header", "main"]
 
@@ -40,10 +40,10 @@ class TrainedFile:
     def source(self, film: Path | None = None) -> Video:
         """The frames to encode.  Raises ValueError if they need the film and `film` is not that file."""
         if self.clip != FILM:
-            return clips.load(self.clip, self.selection)
+            return load(self.clip, self.selection)
         if film is None or hashlib.sha256(film.read_bytes()).hexdigest() != FILM_SHA256:
             raise ValueError(f"--film must be bbb.mp4 with SHA-256 {FILM_SHA256}, got {film}")
-        return clips.load(film, self.selection)
+        return load(film, self.selection)
 
 
 TRAINED = {

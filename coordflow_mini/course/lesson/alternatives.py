@@ -10,7 +10,8 @@ from torch import Tensor
 
 from coordflow_mini.coords import half_side
 from coordflow_mini.lazy import lazily
-from coordflow_mini.video.clip import Frames, Video
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.raw import Frames
 
 with lazily():  # belongs to the extra [lab]
     from skimage import registration, restoration

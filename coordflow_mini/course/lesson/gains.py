@@ -14,7 +14,7 @@ from torch import Tensor
 from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course.lesson import canonical, warping
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
 __all__ = [
@@ -130,7 +130,7 @@ def bent(matrices: Tensor, height: int = 32, width: int = 48) -> Video:
 
     matrices: [time, 3, 3], applied to (x, y, 1); the result is divided by its third component.
     """
-    pattern = torch.from_numpy(clips.pan(256, 384, frames=1).video.frames[0]).float()
+    pattern = torch.from_numpy(scenes.pan(256, 384, frames=1).video.frames[0]).float()
     fine = pixel_grid(height, width, scale=3)
     frames = []
     for matrix in matrices:

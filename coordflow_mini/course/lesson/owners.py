@@ -5,7 +5,7 @@ from torch import Tensor
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import half_side, pixel_grid
-from coordflow_mini.video.read import Scene
+from coordflow_mini.video.scenes import Scene
 
 __all__ = [
     "DECIDED",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from coordflow_mini.config import Selection
-from coordflow_mini.video import read as clips
+from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
 __all__ = ["trio"]
@@ -26,10 +26,10 @@ def trio(
     Video('trio', 3 frames of 48x32, 24 fps, rgb)
     """
     rows, columns = _FINE * height, _FINE * width
-    picture = clips.cutout(rows, columns, frames).layers[0].astype(np.float32)
+    picture = scenes.cutout(rows, columns, frames).layers[0].astype(np.float32)
     owner = np.zeros(picture.shape[:3], int)
     for index, (seed, corner) in enumerate(_WINDOWS.items(), start=1):
-        flower = clips.cutout(rows * 3 // 4, columns * 3 // 4, frames, seed)
+        flower = scenes.cutout(rows * 3 // 4, columns * 3 // 4, frames, seed)
         top, left = round(corner[0] * rows), round(corner[1] * columns)
         window = np.s_[:, top : top + rows * 3 // 4, left : left + columns * 3 // 4]
         picture[window][flower.masks] = flower.layers[1][flower.masks]
