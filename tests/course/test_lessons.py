@@ -206,6 +206,12 @@ def test_links_resolve(lesson):
     check_links(prose(lesson), CHAPTERS)
 
 
+@lessons
+def test_named_modules_exist(lesson):
+    for path in re.findall(r"`(coordflow_mini/[\w/]+\.py)`", prose(lesson)):
+        assert (CHAPTERS.parent / path).is_file(), path
+
+
 def check_links(text: str, folder: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not re.match(r"https?:|mailto:|#", target):
