@@ -633,7 +633,7 @@ def names() -> Iterator[Case]:
     yield decode("file/x.npy", data("file", b"x"), says="no folder")
     yield decode("x.npy\n.exe", says="cannot write")
     long = "y" * 230 + ".cfv"
-    yield Case("encode long name", ("encode", "good.npy", long, *BRIEF), nothing, "too long a name")
+    yield Case("encode long name", ("encode", "good.npy", long, *BRIEF), nothing, "too long")
     fits = "y" * 217 + ".cfv"
     yield Case("encode longest", ("encode", "good.npy", fits, *BRIEF), nothing, None, frozenset({fits}))
 

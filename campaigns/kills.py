@@ -174,7 +174,7 @@ def interrupted(trial: Trial, wanted: int, chance: random.Random, count: Counter
         _check_said(trial, child, count)
         if hidden(trial.folder):
             raise FindingError(f"Ctrl-C leaves {hidden(trial.folder)}: {child.said()[-800:]}")
-        if "interrupted: the file is whole" in child.said():
+        if "interrupted: the file is complete" in child.said():
             _check_coded(trial.folder / trial.chain.outputs[0])
         else:
             trial.check()

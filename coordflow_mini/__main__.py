@@ -3,19 +3,22 @@
 import signal
 import sys
 
+from coordflow_mini.lazy import lazily
+
+with lazily():
+    from coordflow_mini import cli
+
 __all__ = ["main"]
 
 
 def main() -> None:
-    """The command line; Ctrl-C while it is loaded or left is as quiet as in between."""
+    """Run the command line; Ctrl-C is quiet even while it loads or exits."""
     try:
-        from coordflow_mini import cli
-
         cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process ends: there is nothing left to interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
 
 
 if __name__ == "__main__":

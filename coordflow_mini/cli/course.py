@@ -1,4 +1,4 @@
-"""`coordflow course`: what a teacher needs on the command line."""
+"""`coordflow course`: how a class is doing."""
 
 import json
 import sys
@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from coordflow_mini.lazy import lazily
+from coordflow_mini.ops import files
+
+with lazily():
+    from coordflow_mini.course.teacher import classbook, submissions
 
 __all__ = ["app", "report"]
 
@@ -24,7 +30,7 @@ def _course() -> None:
 @app.command()
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder with what was handed in.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The folder of handed-in files.", show_default=False)
     ],
     to_csv: Annotated[
         Path | None,
@@ -34,21 +40,19 @@ def report(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write a page for a browser: FILE.html."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
 ) -> None:
-    """Show what a class has done, from the files that students saved.
+    """Show the progress of a class, from the files that students handed in.
 
-    Reads every .json file in DIR and below that a student wrote by progress().save("answers.json",
-    name="..."); several files of one student are merged.  Who is who: the name in the file, else the
-    folder below DIR, else the file's name.  Prints exercises passed per chapter, predictions right of those
-    committed to, and what the class got wrong most.  Files that cannot be used are named on stderr.
+    Reads all .json files in DIR and its subfolders that progress().save("answers.json", name="...") wrote,
+    and merges those of one student.  A student is the name in the file, else the subfolder of DIR, else the
+    file name.  Prints the exercises passed in each chapter, how many predictions were right, and what
+    the class got wrong most often.  Unusable files are listed on stderr.
 
     \b
     coordflow course report handed_in/
     coordflow course report handed_in/ --html class.html --csv class.csv
     """
-    from coordflow_mini.course.teacher import classbook, submissions
-
     _check_target("--csv", to_csv, ".csv")
     _check_target("--html", to_html, ".html")
     students, warnings = submissions.read_folder(folder)
@@ -68,7 +72,7 @@ def report(
 
 
 def _check_target(option: str, target: Path | None, suffix: str) -> None:
-    """Refuse what cannot be written, before anything is read; so no file of a student can be the target."""
+    """Refuses what cannot be written before anything is read; the suffix protects the students' files."""
     if target is None:
         return
     if target.suffix.lower() != suffix:
@@ -80,14 +84,11 @@ def _check_target(option: str, target: Path | None, suffix: str) -> None:
 
 
 def _write(target: Path, text: str, encoding: str) -> None:
-    """The text as a file, all of it or nothing."""
-    from coordflow_mini.ops.files import replacing
-
-    with replacing(target) as temporary:
+    with files.replacing(target) as temporary:
         temporary.write_text(text, encoding=encoding, newline="\n")
 
 
 def _printable(text: str, encoding: str | None) -> str:
-    """What an output of this encoding can show of a text: nobody's name may stop the report."""
+    """The text with question marks for what the encoding lacks: no name may stop the report."""
     encoding = encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)

@@ -1,106 +1,144 @@
-"""Videos into files: `encode`, with checkpoints, alone or with the other processes of torchrun."""
+"""`coordflow encode`: a video as a .cfv file, by one process or by several under torchrun."""
 
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from coordflow_mini.cli.estimates import timed
-from coordflow_mini.cli.figures import lengths, print_json, say
+from coordflow_mini.cli.estimate import estimate
 from coordflow_mini.cli.options import (
     Bpp,
-    Depth,
-    Device,
-    Frames,
-    Gamma,
+    Computing,
+    Footage,
     Input,
-    Json,
-    Layers,
-    Matrix,
-    Minutes,
-    Motion,
-    PresetName,
-    Quiet,
-    Raw,
-    Seed,
-    SegmentFrames,
-    Size,
-    Steps,
-    Threads,
-    ToCoded,
-    Width,
-    device_for,
-    load,
+    Messages,
+    Modeling,
+    Training,
     recipe_for,
 )
+from coordflow_mini.cli.output import lengths, print_json, say
 from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe
+from coordflow_mini.lazy import lazily
+from coordflow_mini.ops import files
 from coordflow_mini.ops.console import Console, duration
 
-if TYPE_CHECKING:
+with lazily():
     import torch
 
-    from coordflow_mini.encoder import EncodeResult, Plan
-    from coordflow_mini.ops.checkpoint import Checkpoint
-    from coordflow_mini.video.clip import Video
+    from coordflow_mini import bitstream, encoder
+    from coordflow_mini.cli import checks
+    from coordflow_mini.measure import metrics
+    from coordflow_mini.ops import checkpoint as checkpoints
+    from coordflow_mini.ops import distributed, occupation
+    from coordflow_mini.sweeps import budget
+    from coordflow_mini.video import clip
 
-__all__ = ["encode"]
+__all__ = ["Checkpoints", "Coding", "encode"]
 
 
-Resume = Annotated[
-    bool | None,
-    typer.Option(
-        "--resume/--restart",
-        help="Go on from OUT.cfv.checkpoint.N, or discard it.  [default: refuse where there is one]",
-        show_default=False,
-    ),
-]
-Every = Annotated[
-    float,
-    typer.Option("--checkpoint-every", metavar="S", help="Seconds between two checkpoints.", min=0),
-]
+@dataclass(frozen=True)
+class Coding(Modeling):
+    """Model"""
+
+    width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Hidden units per layer; without --bpp, it also sets the rate.  "
+            "[default: what the rate allows]",
+        ),
+    ] = None
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"Hidden layers of each layer's network.  [default: {ModelConfig.depth}, or the preset's]",
+        ),
+    ] = None
+    motion: Annotated[
+        Literal["similarity", "none"],
+        typer.Option(help="Layers shift, turn and zoom; or do not move, the plain (x, y, t) network."),
+    ] = "similarity"
+    gamma: Annotated[
+        float, typer.Option(metavar="G", help="Weight of the layer loss: how strongly layers specialize.")
+    ] = FitConfig.gamma
+
+    def recipe(self, training: Training, bpp: float | None) -> Recipe:
+        """The recipe of all options; without a rate, a preset keeps its width."""
+        checks.rate(bpp)
+        checks.storable("gamma", self.gamma)
+        wanted = asdict(self)
+        if self.preset and bpp is None and self.width is None:
+            wanted["width"] = (PRESETS[self.preset].model or ModelConfig()).width
+        return recipe_for(training, bpp=bpp, **wanted)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Checkpoints"""
+
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--restart",
+            help="Continue from OUT.cfv.checkpoint.N, or discard it.  [default: refuse if there is one]",
+            show_default=False,
+        ),
+    ] = None
+    every: Annotated[
+        float, typer.Option("--checkpoint-every", metavar="S", help="Seconds between two checkpoints.", min=0)
+    ] = 120.0
+
+    def open(self, output: Path) -> "checkpoints.Checkpoint":
+        """The checkpoint of an output.  Raises ValueError if one is left and no option mentions it."""
+        path = output.with_name(f"{output.name}.checkpoint")
+        checkpoint = checkpoints.Checkpoint(path, every=self.every, cure="add --restart to start over")
+        if self.resume is None and (left := checkpoint.files()):
+            raise ValueError(
+                f"{left[0]} is left from an unfinished encode: add --resume to continue it, "
+                "or --restart to start over"
+            )
+        return checkpoint
+
+    def begin(self, checkpoint: "checkpoints.Checkpoint", console: Console) -> None:
+        """Discard the checkpoint, or announce where training continues."""
+        if self.resume is False and distributed.rank() == 0:
+            checkpoint.remove()
+        distributed.agreed(0)  # other processes must not read it earlier
+        if self.resume:
+            left = checkpoint.files()
+            console.say(f"resuming from {left[-1]}" if left else "no checkpoint: starting at step 0")
 
 
 def encode(
     source: Input,
-    output: ToCoded,
+    output: Annotated[Path, typer.Argument(metavar="OUT.cfv", help="The file to write.", show_default=False)],
+    *,
     bpp: Bpp = None,
-    steps: Steps = None,
-    minutes: Minutes = None,
-    frames: Frames = None,
-    size: Size = None,
-    raw: Raw = None,
-    matrix: Matrix = None,
-    layers: Layers = ModelConfig.layers,
-    gamma: Gamma = FitConfig.gamma,
-    motion: Motion = "similarity",
-    width: Width = None,
-    depth: Depth = None,
-    preset: PresetName = None,
-    segment_frames: SegmentFrames = None,
-    seed: Seed = FitConfig.seed,
-    resume: Resume = None,
-    every: Every = 120.0,
-    device: Device = "auto",
-    threads: Threads = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    coding: Coding,
+    training: Training,
+    footage: Footage,
+    checkpointing: Checkpoints,
+    computing: Computing,
+    messages: Messages,
 ) -> None:
     """Encode a video into a .cfv file.
 
-    Fits layered networks to the clip, fine-tunes them for few bits, writes their weights.  The same
+    Fits layered networks to the video, fine-tunes them to take few bits, and writes their weights.  The same
     steps, seed and threads give the same file.
 
-    Ctrl-C stops the fit and fine-tunes briefly; Ctrl-C again stops that, too.  The file is written either
-    way, with exit code 0.  A clip in segments stops without a file.  What was trained is kept in
-    OUT.cfv.checkpoint.N until the file is complete: after Ctrl-C, a kill or a power cut, the same command
-    with --resume ends with the same file as without an interruption.  A second encode into OUT.cfv is
-    refused while the first one runs.
+    Ctrl-C ends the fit and fine-tunes the model as it is; another Ctrl-C ends that, too.  The file is
+    complete but of lower quality, and --resume still leads to the full one.  With several segments, Ctrl-C
+    stops the encode, and --resume continues it.
+
+    OUT.cfv.checkpoint.N holds the training so far until the file is done: after a crash or a power cut, the
+    same command with --resume ends with the same file.
 
     \b
     coordflow encode clip:cutout cutout.cfv
@@ -111,150 +149,61 @@ def encode(
     coordflow encode X_1920x1080_120fps_420_8bit_YUV.yuv x.cfv --frames 0:60 --json
     torchrun --nproc-per-node=4 -m coordflow_mini encode film.mp4 film.cfv --preset uvg-l
     """
-    from coordflow_mini.cli import arguments
-
-    arguments.check_rate(bpp)
-    if preset and bpp is None and width is None:
-        width = (PRESETS[preset].model or ModelConfig()).width
-    recipe = recipe_for(
-        preset=preset,
-        layers=layers,
-        motion=motion,
-        width=width,
-        depth=depth,
-        steps=steps,
-        minutes=minutes,
-        gamma=gamma,
-        seed=seed,
-    )
-    recipe = replace(recipe, bpp=bpp, segment_frames=segment_frames)
-    real = arguments.coded_output(output, source)
+    recipe, real = coding.recipe(training, bpp), checks.coded_output(output, source)
     with ExitStack() as stack:
         stack.enter_context(_alone(real))
-        checkpoint = _checkpoint(real, resume, every)
-        video = load(source, frames, size, raw, matrix)
-        stack.enter_context(_explained(checkpoint))
-
-        from coordflow_mini import encoder
-        from coordflow_mini.ops import distributed
-
-        place = device_for(device, threads)
-        stack.enter_context(distributed.joined(place.type))
-        console = Console(quiet=quiet or distributed.rank() > 0)
+        checkpoint = checkpointing.open(real)
+        video = footage.load(source)
+        stack.enter_context(_resumable(checkpoint))
+        device = computing.start()
+        stack.enter_context(distributed.joined(device.type))
+        console = Console(quiet=messages.quiet or distributed.rank() > 0)
         recipe = encoder.adapted(recipe, video)
         plan = encoder.plan(video, recipe)
-        arguments.check_room(real, plan.target_bytes)
-        _begin(checkpoint, resume, console)
-        recipe = _with_steps(recipe, checkpoint, video, plan, place, console)
+        checks.room(real, plan.target_bytes)
+        checkpointing.begin(checkpoint, console)
+        recipe = _in_steps(recipe, checkpoint, video, plan, device, console)
         console.say(_intention(video, plan, recipe))
-        if minutes is None and not console.quiet:
-            _estimate(recipe, video, plan, place, console, always=preset is not None)
+        if training.minutes is None and not console.quiet:
+            _say_estimate(recipe, video, plan, device, console, always=coding.preset is not None)
         with console.training() as on_step:
-            result = encoder.compress(video, recipe, device=place, on_step=on_step, checkpoint=checkpoint)
+            result = encoder.compress(video, recipe, device=device, on_step=on_step, checkpoint=checkpoint)
         if distributed.rank() > 0:
             return
         _write(output, result.data)
         if not result.interrupted:
             checkpoint.remove()
-    if as_json:
+    if messages.as_json:
         print_json(_figures(output, result))
-    elif not quiet:
+    elif not messages.quiet:
         say(_summary(output, result))
 
 
 @contextmanager
 def _alone(output: Path) -> Iterator[None]:
-    """Nobody else encodes into this output meanwhile; of torchrun's processes, the first one sees to that.
-
-    Raises ValueError if another process does so already.
-    """
-    from coordflow_mini.ops.occupation import occupied
-
-    follows = int(os.environ.get("WORLD_SIZE", 1)) > 1 and os.environ.get("RANK") != "0"
-    with nullcontext() if follows else occupied(output):
+    """Keeps other encodes from this output; under torchrun, the first process locks it for all."""
+    follower = int(os.environ.get("WORLD_SIZE", 1)) > 1 and os.environ.get("RANK") != "0"
+    with nullcontext() if follower else occupation.occupied(output):
         yield
 
 
-def _with_steps(
-    recipe: Recipe,
-    checkpoint: "Checkpoint",
-    video: "Video",
-    plan: "Plan",
-    place: "torch.device",
-    console: Console,
-) -> Recipe:
-    """The recipe in steps.  Minutes become steps once: an encode that is resumed keeps its number."""
-    from coordflow_mini.ops import distributed
-    from coordflow_mini.ops.checkpoint import figure
-    from coordflow_mini.sweeps import budget
-
-    if recipe.minutes is None:
-        return recipe
-    begun = checkpoint.part(0).subject("fit")
-    if begun is None:
-        timed = budget.steps_within(recipe, video, plan.model, segments=plan.segments, device=place)
-        return recipe.with_steps(distributed.agreed(timed.fit.steps))
-    console.say("--minutes is not used: the encode that goes on keeps its steps")
-    return recipe.with_steps(int(figure(begun, "steps", least=1)))
-
-
-def _estimate(
-    recipe: Recipe, video: "Video", plan: "Plan", place: "torch.device", console: Console, *, always: bool
-) -> None:
-    """Say how long a long training will take, before it begins."""
-    from coordflow_mini.ops import distributed
-    from coordflow_mini.sweeps import budget
-
-    seconds = len(plan.segments) * budget.guessed_seconds(plan.model, recipe)
-    if (always or seconds > 60) and distributed.world_size() == 1:  # a step is timed alone
-        console.say(f"at most about {timed(video, plan, recipe, place).text}")
-
-
-def _checkpoint(output: Path, resume: bool | None, every: float) -> "Checkpoint":
-    """The checkpoint of this output.  Raises ValueError if one is left and nobody said what to do with it."""
-    from coordflow_mini.ops.checkpoint import Checkpoint
-
-    path = output.with_name(f"{output.name}.checkpoint")
-    checkpoint = Checkpoint(path, every=every, cure="add --restart to begin anew")
-    if resume is None and (files := checkpoint.files()):
-        raise ValueError(
-            f"{files[0]} is left from an encode that did not end: add --resume to go on with it, "
-            f"or --restart to begin anew"
-        )
-    return checkpoint
-
-
-def _begin(checkpoint: "Checkpoint", resume: bool | None, console: Console) -> None:
-    """Discard the checkpoint, or say that it is gone on with."""
-    from coordflow_mini.ops import distributed
-
-    if resume is False and distributed.rank() == 0:
-        checkpoint.remove()
-    distributed.agreed(0)  # nobody looks at it before that
-    if resume:
-        files = checkpoint.files()
-        console.say(f"going on from {files[-1]}" if files else "nothing to go on from: starting at step 0")
-
-
 @contextmanager
-def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
-    """Where work ends early, say how to go on; the system's request to end (SIGTERM) ends it well, too."""
-    from coordflow_mini.ops.checkpoint import CheckpointError
-
+def _resumable(checkpoint: "checkpoints.Checkpoint") -> Iterator[None]:
+    """Points to the checkpoint when an encode ends early, also by SIGTERM."""
     before = signal.getsignal(signal.SIGTERM)
     if before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
-    except CheckpointError:  # says itself what to do
+    except checkpoints.CheckpointError:  # its message has a cure
         raise
     except (KeyboardInterrupt, SystemExit, RuntimeError, OSError, ValueError) as error:
-        # training that ran away is a RuntimeError, a full disk an OSError
-        if not (files := checkpoint.files()):
+        # divergence is a RuntimeError, a full disk an OSError
+        if not (left := checkpoint.files()):
             raise
         interrupted = isinstance(error, KeyboardInterrupt)
-        what = "interrupted" if interrupted else "ended"
-        say(f"\n{what}; what was trained is in {files[-1]}: --resume goes on from there", err=True)
+        what = "interrupted" if interrupted else "stopped"
+        say(f"\n{what}; the training so far is in {left[-1]}, --resume continues it", err=True)
         if interrupted:
             raise typer.Exit(130) from None
         raise
@@ -262,16 +211,46 @@ def _explained(checkpoint: "Checkpoint") -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _write(output: Path, data: bytes) -> None:
-    """The bytes as a file, all of them or nothing."""
-    from coordflow_mini.ops.files import replacing
+def _in_steps(
+    recipe: Recipe,
+    checkpoint: "checkpoints.Checkpoint",
+    video: "clip.Video",
+    plan: "encoder.Plan",
+    device: "torch.device",
+    console: Console,
+) -> Recipe:
+    """The recipe with its minutes turned into steps, once: a resumed encode keeps its number."""
+    if recipe.minutes is None:
+        return recipe
+    begun = checkpoint.part(0).subject("fit")
+    if begun is None:
+        timed = budget.steps_within(recipe, video, plan.model, segments=plan.segments, device=device)
+        return recipe.with_steps(distributed.agreed(timed.fit.steps))
+    console.say("--minutes is not used: a resumed encode keeps its steps")
+    return recipe.with_steps(int(checkpoints.figure(begun, "steps", least=1)))
 
-    with replacing(output) as temporary:
+
+def _say_estimate(
+    recipe: Recipe,
+    video: "clip.Video",
+    plan: "encoder.Plan",
+    device: "torch.device",
+    console: Console,
+    *,
+    always: bool,
+) -> None:
+    """Announces how long a long training will take; not with several processes, as steps are timed in one."""
+    seconds = len(plan.segments) * budget.guessed_seconds(plan.model, recipe)
+    if (always or seconds > 60) and distributed.world_size() == 1:
+        console.say(f"at most about {estimate(video, recipe, device).text}")
+
+
+def _write(output: Path, data: bytes) -> None:
+    with files.replacing(output) as temporary:
         temporary.write_bytes(data)
 
 
-def _intention(video: "Video", plan: "Plan", recipe: Recipe) -> str:
-    """What an encode is about to do, in one line."""
+def _intention(video: "clip.Video", plan: "encoder.Plan", recipe: Recipe) -> str:
     several = len(plan.segments) > 1
     segments = f" in segments: {lengths([len(frames) for frames in plan.segments])}" if several else ""
     return (
@@ -281,24 +260,19 @@ def _intention(video: "Video", plan: "Plan", recipe: Recipe) -> str:
     )
 
 
-def _figures(output: Path, result: "EncodeResult") -> dict[str, Any]:
-    """What `encode --json` prints."""
-    from coordflow_mini import bitstream
-    from coordflow_mini.measure.metrics import bits_per_pixel
-
+def _figures(output: Path, result: "encoder.EncodeResult") -> dict[str, Any]:
     header = result.header
     model = header.model
-    segments = bitstream.segments(result.data)
     return {
         "file": str(output),
         "bytes": len(result.data),
         "target_bytes": result.target_bytes,
-        "bpp": bits_per_pixel(len(result.data), header.time * header.height * header.width),
+        "bpp": metrics.bits_per_pixel(len(result.data), header.time * header.height * header.width),
         "psnr_db": result.psnr_db,
         "unquantized_psnr_db": result.unquantized_psnr_db,
         "bits_per_weight": result.bits_per_weight,
         "params": result.parameters,
-        "segments": [segment.frames for segment in segments],
+        "segments": [segment.frames for segment in bitstream.segments(result.data)],
         "layers": model.layers,
         "width": model.width,
         "depth": model.depth,
@@ -307,17 +281,15 @@ def _figures(output: Path, result: "EncodeResult") -> dict[str, Any]:
     }
 
 
-def _summary(output: Path, result: "EncodeResult") -> str:
-    """What `encode` prints."""
-    figures = _figures(output, result)
+def _summary(output: Path, result: "encoder.EncodeResult") -> str:
+    bpp = _figures(output, result)["bpp"]
     lines = [
-        f"{output}: {len(result.data):,} bytes, {figures['bpp']:.4f} bits per pixel",
+        f"{output}: {len(result.data):,} bytes, {bpp:.4f} bits per pixel",
         f"{result.psnr_db:.2f} dB ({result.unquantized_psnr_db:.2f} dB before quantization), "
-        f"{result.parameters:,} weights at {result.bits_per_weight:.2f} bits, "
-        f"{duration(result.seconds)}",
+        f"{result.parameters:,} weights at {result.bits_per_weight:.2f} bits, {duration(result.seconds)}",
     ]
     if result.interrupted:
         over = len(result.data) - result.target_bytes
-        lines.append("interrupted: the file is whole, but worse than it could be; --resume trains the rest")
+        lines.append("interrupted: the file is complete, but could be better; --resume finishes the training")
         lines += [f"it has {over:,} bytes more than asked for"] if over > 0 else []
     return "\n".join(lines)

@@ -1,200 +1,308 @@
-"""Options that commands share, each explained once, and what they select: frames, and where to compute."""
+"""The options that commands share, each explained once.
 
-from dataclasses import replace
+Options that belong together are the fields of a record, and a record is one parameter of a command:
+
+    def export(source: Input, output: Folder, footage: Footage, quiet: Quiet = False) -> None: ...
+
+`expand` turns that into the flat signature that typer reads.  The first line of a record's docstring is its
+heading in `--help`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from copy import copy
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
-from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe
+from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe, Selection
+from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.console import Console
 
-if TYPE_CHECKING:
+with lazily():
     import torch
 
-    from coordflow_mini.video.clip import Video
+    from coordflow_mini.cli import checks
+    from coordflow_mini.ops import compiling
+    from coordflow_mini.video import clip, read
 
 __all__ = [
     "Bpp",
     "Coded",
-    "Depth",
-    "Device",
+    "Command",
+    "Computing",
+    "Fitting",
     "Folder",
-    "Frames",
-    "Gamma",
+    "Footage",
     "Input",
+    "InputOrCoded",
     "Json",
-    "Layers",
-    "Matrix",
-    "Minutes",
-    "Motion",
+    "Messages",
+    "Modeling",
     "Out",
-    "PresetName",
     "Quiet",
     "Raw",
-    "Seed",
-    "SegmentFrames",
-    "Size",
-    "Steps",
-    "Threads",
-    "ToCoded",
-    "Width",
-    "device_for",
-    "load",
+    "Training",
+    "expand",
     "recipe_for",
 ]
 
-Input = Annotated[
+_SOURCES = "a clip listed by `coordflow clips`, a video file, a folder of PNGs, a .npy, or raw .yuv."
+Input = Annotated[str, typer.Argument(metavar="INPUT", help=f"The video: {_SOURCES}", show_default=False)]
+InputOrCoded = Annotated[
     str,
     typer.Argument(
-        metavar="INPUT",
-        help="A clip of `coordflow clips`, a video file, a folder of PNGs, a .npy, or raw .yuv.",
-        show_default=False,
+        metavar="INPUT", help=f"A .cfv file, used as it is; or a video to fit: {_SOURCES}", show_default=False
     ),
 ]
-Coded = Annotated[Path, typer.Argument(metavar="IN.cfv", help="An encoded file.", show_default=False)]
-ToCoded = Annotated[Path, typer.Argument(metavar="OUT.cfv", help="The file to write.", show_default=False)]
+Coded = Annotated[Path, typer.Argument(metavar="IN.cfv", help="The encoded file.", show_default=False)]
 Out = Annotated[
-    Path, typer.Argument(metavar="OUT", help="OUT.mp4, .y4m, .npy or a folder for PNGs.", show_default=False)
+    Path,
+    typer.Argument(metavar="OUT", help="OUT.mp4, .y4m or .npy, or a folder for PNGs.", show_default=False),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.", show_default=False)]
 Bpp = Annotated[
     float | None,
     typer.Option(
         metavar="RATE",
-        help="Bits per pixel that the file may have; it ends within 5 % below.  "
-        "[default: 0.1, and more for short clips: up to 15 kB a segment or 0.8]",
+        help="Bits per pixel: an upper bound, met within 5 %.  "
+        "[default: 0.1; short clips get more, up to 15 kB per segment or 0.8]",
     ),
 ]
-Layers = Annotated[int, typer.Option(metavar="N", help="How many layers.")]
-Gamma = Annotated[
-    float, typer.Option(metavar="G", help="Weight of the layer loss: how strongly layers specialize.")
-]
-Steps = Annotated[
-    int | None, typer.Option(metavar="N", help=f"Training steps.  [default: {FitConfig.steps}]")
-]
-Minutes = Annotated[
-    float | None,
-    typer.Option(metavar="M", help="Instead of --steps: as many as take so long, timed at the start."),
-]
-Seed = Annotated[int, typer.Option(metavar="N", help="Another seed is another try.")]
-SegmentFrames = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Cut the clip into segments of at most N frames, each with networks and layers of its own: "
-        "any frame can then be decoded without the other segments.  Every segment is trained for all "
-        "--steps; they share --minutes and the rate.  [default: one for all frames]",
-    ),
-]
-Frames = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A:B[:STEP]", help="Frames A to B-1, every STEP-th, counted from 0.  [default: all]"
-    ),
-]
-Size = Annotated[
-    str | None, typer.Option(metavar="WxH", help="Resize by an area filter.  [default: as the input is]")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
 Raw = Annotated[
     str | None,
     typer.Option(
         metavar="WxH:FORMAT:FPS",
-        help="Layout of raw YUV, such as 1920x1080:yuv420p:120.  [default: what the file's name says]",
+        help="Layout of raw YUV, for example 1920x1080:yuv420p:120.  [default: read from the file name]",
     ),
 ]
-Matrix = Annotated[
-    Literal["bt601", "bt709"] | None,
-    typer.Option(help="How raw YUV becomes RGB, limited range.  [default: bt601, as ffmpeg has it]"),
-]
-Width = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Hidden units per layer.  Without --bpp, the rate then follows from it.  "
-        "[default: what the rate has room for]",
-    ),
-]
-Depth = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help=f"Hidden layers of each layer's network.  [default: {ModelConfig.depth}, or the preset's]",
-    ),
-]
-Motion = Annotated[
-    Literal["similarity", "none"],
-    typer.Option(help="How layers move: shift, turn and zoom; or not, as in a plain (x, y, t) network."),
-]
-PresetName = Annotated[
-    Literal["uvg-s", "uvg-m", "uvg-l"] | None,
-    typer.Option(
-        help="Depth and training for hundreds of 1080p frames, and, without --bpp, a width of about 0.5, 1.5 "
-        "or 3 million weights; made for a GPU.",
-        show_default=False,
-    ),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: on a GPU where there is one.")
-]
-Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=1024, help="CPU threads.  [default: PyTorch's choice]")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
 
-def load(
-    source: str, frames: str | None, size: str | None, raw: str | None, matrix: str | None = None
-) -> "Video":
-    """The frames that the arguments select."""
-    from coordflow_mini.cli import arguments
-    from coordflow_mini.video import read
+@dataclass(frozen=True)
+class Footage:
+    """Frames"""
 
-    selection = arguments.selection(frames, size)
-    arguments.check_source(source)
-    return read.load(source, selection, arguments.raw_format(source, raw, matrix))
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B[:STEP]", help="Frames A to B-1, every STEP-th, counted from 0.  [default: all]"
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Resize with an area filter.  [default: the size of the input]"),
+    ] = None
+    raw: Raw = None
+    matrix: Annotated[
+        Literal["bt601", "bt709"] | None,
+        typer.Option(
+            help="Matrix that converts raw YUV (limited range) to RGB.  [default: bt601, as in ffmpeg]"
+        ),
+    ] = None
+
+    def selection(self) -> Selection:
+        """What `--frames` and `--size` select."""
+        return checks.selection(self.frames, self.size)
+
+    def check(self, source: str) -> None:
+        """Refuse a source that does not exist, or that is not raw YUV but described as such."""
+        checks.source(source)
+        checks.raw_format(source, self.raw, self.matrix)
+
+    def load(self, source: str) -> "clip.Video":
+        """The selected frames of a source."""
+        selection = self.selection()
+        checks.source(source)
+        return read.load(source, selection, checks.raw_format(source, self.raw, self.matrix))
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Computing"""
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: the GPU if there is one, else the CPU.")
+    ] = "auto"
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=1024, help="CPU threads.  [default: PyTorch's choice]"),
+    ] = None
+
+    def start(self) -> "torch.device":
+        """Set the number of threads; returns the device."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return compiling.device_named(self.device)
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Output"""
+
+    as_json: Json = False
+    quiet: Quiet = False
+
+    def console(self) -> Console:
+        """Where progress goes."""
+        return Console(quiet=self.quiet)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training"""
+
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help=f"Training steps.  [default: {FitConfig.steps}]")
+    ] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Train for M minutes instead: steps are timed at the start."),
+    ] = None
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all random numbers.")] = FitConfig.seed
+
+    def __post_init__(self) -> None:
+        checks.training(self.steps, self.minutes)
+        checks.storable("seed", self.seed)
+
+
+@dataclass(frozen=True)
+class Fitting(Training):
+    """Fitting the video"""
+
+    layers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"Number of layers.  [default: {ModelConfig.layers}]"),
+    ] = None
+    width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"Hidden units per layer: more hold more detail.  [default: {ModelConfig.width}]",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.recipe()
+
+    def recipe(self) -> Recipe:
+        """The recipe of these options."""
+        layers = ModelConfig.layers if self.layers is None else self.layers
+        return recipe_for(self, layers=layers, width=self.width)
+
+
+@dataclass(frozen=True)
+class Modeling:
+    """Model"""
+
+    preset: Annotated[
+        Literal["uvg-s", "uvg-m", "uvg-l"] | None,
+        typer.Option(
+            help="Depth and training for hundreds of 1080p frames on a GPU; without --bpp also a width, of "
+            "about 0.5, 1.5 or 3 million weights.",
+            show_default=False,
+        ),
+    ] = None
+    layers: Annotated[int, typer.Option(metavar="N", help="Number of layers.")] = ModelConfig.layers
+    segment_frames: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Cut the video into segments of at most N frames with networks and layers of their own: "
+            "frames can then be decoded without the other segments.  Each segment is trained for all "
+            "--steps; they share --minutes and the rate.  [default: one segment]",
+        ),
+    ] = None
 
 
 def recipe_for(
+    training: Training,
     *,
+    bpp: float | None = None,
     preset: str | None = None,
+    segment_frames: int | None = None,
     layers: int = ModelConfig.layers,
-    motion: str = ModelConfig.motion,
     width: int | None = None,
     depth: int | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
+    motion: str = ModelConfig.motion,
     gamma: float = FitConfig.gamma,
-    seed: int = FitConfig.seed,
 ) -> Recipe:
-    """The recipe that a preset and the options ask for; options win.
-
-    A width keeps the rate from choosing one.  Raises ValueError for what no model or training can be.
-    """
-    from coordflow_mini.cli import arguments
-
-    arguments.check_training(steps, minutes, gamma, seed)
+    """The recipe of a preset, changed by options; a width is kept from being chosen by the rate."""
     recipe = PRESETS[preset] if preset else Recipe(model=ModelConfig(), fit=FitConfig())
-    recipe = recipe if steps is None else recipe.with_steps(steps)
-    changes: dict[str, Any] = {"layers": layers, "motion": motion}
-    changes |= {} if width is None else {"width": width}
-    changes |= {} if depth is None else {"depth": depth}
+    recipe = recipe if training.steps is None else recipe.with_steps(training.steps)
+    sizes = {"width": width, "depth": depth}
+    given = {name: size for name, size in sizes.items() if size is not None}
     return replace(
         recipe,
-        model=replace(recipe.model or ModelConfig(), **changes),
-        fit=replace(recipe.fit, gamma=gamma, seed=seed),
+        bpp=bpp,
+        model=replace(recipe.model or ModelConfig(), layers=layers, motion=motion, **given),
+        fit=replace(recipe.fit, gamma=gamma, seed=training.seed),
         codec=replace(recipe.codec, choose_width=width is None),
-        minutes=minutes,
+        segment_frames=segment_frames,
+        minutes=training.minutes,
     )
 
 
-def device_for(name: str, threads: int | None) -> "torch.device":
-    """The device of that name; sets the number of threads on the way."""
-    import torch
+def expand(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of its records as parameters of its own."""
+    parameters: list[inspect.Parameter] = []
+    records: dict[str, Any] = {}
+    hints = get_type_hints(command, include_extras=True)
+    for parameter in inspect.signature(command).parameters.values():
+        hint = hints[parameter.name]
+        if is_dataclass(hint):
+            records[parameter.name] = hint
+            parameters += _options(hint)
+        else:
+            parameters.append(parameter.replace(annotation=hint, kind=parameter.KEYWORD_ONLY))
 
-    from coordflow_mini.ops.compiling import device_named
+    @functools.wraps(command)
+    def expanded(**given: Any) -> None:
+        filled = {
+            name: record(**{field.name: given.pop(field.name) for field in fields(record)})
+            for name, record in records.items()
+        }
+        command(**given, **filled)
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return device_named(name)
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded
+
+
+def _options(record: Any) -> list[inspect.Parameter]:
+    """A parameter for each field of a record, under the record's heading."""
+    hints, parameters = get_type_hints(record, include_extras=True), []
+    for field in fields(record):
+        option = copy(hints[field.name].__metadata__[0])  # records share some
+        option.rich_help_panel = (inspect.getdoc(record) or "").partition("\n")[0]
+        parameter = inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=Annotated[hints[field.name].__origin__, option],
+        )
+        parameters.append(parameter)
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command whose help shows its options under the headings of their records."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections of the help."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if line := parameter.get_help_record(ctx):
+                kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                heading = getattr(parameter, "rich_help_panel", None) or kind
+                sections.setdefault(heading, []).append(line)
+        for heading, lines in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(lines)

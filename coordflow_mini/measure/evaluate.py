@@ -15,16 +15,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
-from coordflow_mini import __version__, applications, bitstream, decoder
+from coordflow_mini import __version__, bitstream
 from coordflow_mini.bitstream import BitstreamError, Header, Section
+from coordflow_mini.lazy import lazily
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.video import catalog, scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import RawFormat, VideoError, format_of
 from coordflow_mini.video.read import load
+
+with lazily():  # `coordflow info` needs no PyTorch
+    import torch
+
+    from coordflow_mini import applications, decoder
 
 __all__ = [
     "Evaluation",

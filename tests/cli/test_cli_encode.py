@@ -66,14 +66,14 @@ def test_a_killed_encode_is_not_begun_anew_by_accident(source, killed):
 
 def test_resume_ends_with_the_same_file_and_cleans_up(source, killed, whole):
     result = run("encode", source, killed, *BRIEF, "--resume")
-    assert result.exit_code == 0 and f"going on from {killed}.checkpoint.0" in result.stderr
+    assert result.exit_code == 0 and f"resuming from {killed}.checkpoint.0" in result.stderr
     assert killed.read_bytes() == whole
     assert list(killed.parent.iterdir()) == [killed]
 
 
 def test_restart_forgets(source, killed, whole):
     result = run("encode", source, killed, *BRIEF, "--restart")
-    assert result.exit_code == 0 and "going on" not in result.stderr
+    assert result.exit_code == 0 and "resuming" not in result.stderr
     assert killed.read_bytes() == whole
     assert list(killed.parent.iterdir()) == [killed]
 
@@ -120,13 +120,12 @@ def test_an_output_that_cannot_be_written_leads_to_the_checkpoint(
     def write(output: Path, data: bytes) -> None:
         raise OSError(number, os.strerror(number), str(output))
 
-    monkeypatch.setattr(sys.modules["coordflow_mini.cli.encode"], "_write", write)
+    monkeypatch.setattr(cli.encode, "_write", write)
     result = run("encode", source, out, *BRIEF, "-q")
     assert result.exit_code == 2
-    assert result.stderr.strip().splitlines() == [
-        f"ended; what was trained is in {out}.checkpoint.0: --resume goes on from there",
-        f"error: {out}: {os.strerror(number)}{cure}",
-    ]
+    where, error = result.stderr.strip().splitlines()
+    assert f"{out}.checkpoint.0" in where and "--resume" in where
+    assert error == f"error: {out}: {os.strerror(number)}{cure}"
 
 
 def test_an_error_before_anything_was_trained_is_one_line(tmp_path):
@@ -140,7 +139,7 @@ def test_minutes_become_steps_once(source, tmp_path):
     run_until_killed(*words, "0.02")
     result = run(*words, "5", "--resume")
     assert result.exit_code == 0, result.stderr
-    assert "--minutes is not used: the encode that goes on keeps its steps" in result.stderr
+    assert "--minutes is not used" in result.stderr
     (steps,) = re.findall(r"([\d,]+) steps", result.stderr)
     assert int(steps.replace(",", "")) < 5000  # five minutes would be more
 
@@ -167,7 +166,7 @@ def test_a_request_to_end_leaves_a_checkpoint(source, tmp_path):
         process.terminate()
         _, text = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert f"what was trained is in {out}.checkpoint.0: --resume goes on from there" in text
+    assert f"{out}.checkpoint.0, --resume" in text
     assert [path.name for path in tmp_path.iterdir()] == ["x.cfv.checkpoint.0"]
 
 

@@ -679,16 +679,16 @@ def test_an_interrupt_says_that_what_came_is_kept(clip, tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetch, "fetch", stop)
     result = run(clip.url, "--to", tmp_path)
-    assert result.exit_code == 130 and "goes on from there" in result.stderr
+    assert result.exit_code == 130 and "continues from there" in result.stderr
 
 
 def test_the_command_refuses_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     for words, says in (
-        (("boat",), "expected uvg, car, flower, or an address"),
+        (("boat",), "expected uvg, car, flower"),
         (("uvg", "--sequences", "Boat"), "there are Beauty"),
-        (("car", "--sequences", "Beauty"), "parts of uvg"),
-        (("car", "--sha256", "0"), "is for an address"),
+        (("car", "--sequences", "Beauty"), "uvg"),
+        (("car", "--sha256", "0"), "is for a URL"),
         (("car", "--to", tmp_path / "file"), "is a file; give a folder"),
     ):
         result = run(*words)

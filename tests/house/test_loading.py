@@ -16,7 +16,6 @@ ONLY_IN = {  # a package, and the modules or folders that may import it
     "matplotlib": {"show"},
     "ipywidgets": {"show.widgets"},
     "constriction": {"entropy"},
-    "rich": {"ops.console"},
     "typer": {"cli"},
     "torchmetrics": {"measure.metrics"},
     "bjontegaard": {"measure"},

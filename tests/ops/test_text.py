@@ -204,13 +204,13 @@ def test_a_terminal_shows_it_and_no_more(name, capsys):
 
 
 def test_no_command_writes_a_name_to_stdout_by_itself():
-    """`figures.say` makes text printable, `print_json` escapes it, `_printable` is for an encoding."""
+    """`output.say` makes text printable, `print_json` escapes it, `_printable` is for an encoding."""
     for path in sorted((Path(cli.__file__).parent).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.echo", "print", "click.echo"):
                 told = ast.unparse(node)
                 fixed = all(isinstance(word, ast.Constant) for word in node.args)
-                assert fixed or path.name == "figures.py" or "printable(" in told or "json.dumps(" in told, (
+                assert fixed or path.name == "output.py" or "printable(" in told or "json.dumps(" in told, (
                     path.name,
                     told,
                 )
@@ -224,19 +224,6 @@ def test_a_path_in_stdout_moves_no_cursor(tmp_path, monkeypatch):
     assert (
         result.exit_code == 0 and "mal?[31m?[2Jx: 1 frames" in result.output and "\x1b" not in result.output
     )
-
-
-def test_brackets_of_a_name_are_no_markup(monkeypatch):
-    from rich import console
-
-    out = io.StringIO()
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    screen = console.Console(file=out, force_terminal=True, color_system=None, width=120)
-    monkeypatch.setattr(console, "Console", lambda **_: screen)
-    name = "[bold]x[/nothing]"
-    with Console()._bars() as show:
-        show(name, 1, 2, name, 3.0)
-    assert name in out.getvalue()
 
 
 FIGURES = [

@@ -556,7 +556,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, start):
     until(lambda: "  fit  " in log(tmp_path, "clip-cutout-coordflow-4"))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
-    assert process.returncode == 130 and "give the same command to go on" in said and "Traceback" not in said
+    assert process.returncode == 130 and "run the same command" in said and "Traceback" not in said
     assert sweep.collect(tmp_path).pending == ("clip-cutout-coordflow-4",)
     assert checkpoints(tmp_path)
 
@@ -689,7 +689,7 @@ def test_a_report_is_made_of_a_sweeps_folder(folder):
 
 
 def test_the_estimate_counts_segments(one_thread, monkeypatch):
-    from coordflow_mini.cli.estimates import estimate
+    from coordflow_mini.cli.estimate import estimate
     from coordflow_mini.sweeps import budget
 
     timed = []

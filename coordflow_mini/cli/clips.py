@@ -1,0 +1,37 @@
+"""`coordflow clips`: the clips that have a name."""
+
+from dataclasses import asdict
+
+from coordflow_mini.cli.options import Json
+from coordflow_mini.cli.output import print_json, say
+from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.console import table
+
+with lazily():
+    from coordflow_mini.video import catalog
+
+__all__ = ["clips"]
+
+
+def clips(as_json: Json = False) -> None:
+    """List the clips that have a name.
+
+    \b
+    coordflow clips
+    """
+    listed = (*catalog.builtin(), *catalog.downloadable())
+    if as_json:
+        print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in listed])
+        return
+    rows = [["name", "here", "frames", "size", "fps", "what", "license"]]
+    for clip in listed:
+        figures = [str(clip.frames), f"{clip.width}x{clip.height}", f"{float(clip.fps):g}"]
+        here = "yes" if clip.available else "no"
+        rows.append([clip.name, here, *figures, clip.description, clip.license])
+    say(table(rows, left=7) + "\n")
+    credits_ = {clip.attribution: clip for clip in listed if clip.attribution != "none needed"}
+    for text, clip in credits_.items():
+        kind = clip.name if clip.name.startswith("clip:") else "uvg"
+        say(f"{kind}: {text}; {clip.source if kind == clip.name else clip.source.rpartition('/')[0]}")
+    say("clip:cutout:3 and clip:pan:3 are drawn with seed 3.  The path of any video works, too.")
+    say("To download the missing ones: coordflow fetch --help.")
