@@ -13,11 +13,11 @@
     cf.write("decoded.mp4", decoded.frames, decoded.fps)
     cf.scrub([video, decoded])  # in a notebook
 
-The modules in the order in which a video travels through them: `config`, `video`, `coords`,
-`similarity`, `fetch`, `clips`, `encoding`, `flow`, `color`, `model`, `metrics`, `loss`, `optimizer`, `fit`,
-`quantize`, `finetune`, `entropy`, `bitstream`, `encoder`, `decoder`, `timeline`, `applications`; then what
-looks at the result: `results`, `baselines`, `curves`, `anchors`, `spreadsheet`, `plots`, `page`,
-`report`, `survey`, `widgets`, `cli`.
+The paper and its codec stand here, in the order in which a video travels: `config`; `coords`,
+`similarity`, `model`, `render`; `loss`, `sampling`, `muon`, `train`; `quantize`, `finetune`, `entropy`,
+`bitstream`; `encoder`, `decoder`, `applications`.  Everything else has a folder: `video` reads and writes,
+`fetch` downloads, `ops` keeps long training alive, `measure` and `show` look at results, `sweeps` encodes
+many clips, `cli` is the command `coordflow`, `course` teaches.  `lazy` defers heavy imports.
 """
 
 from coordflow_mini.lazy import lazily, publish
@@ -38,7 +38,9 @@ with lazily():
     from coordflow_mini.measure.metrics import bits_per_pixel as bits_per_pixel
     from coordflow_mini.measure.metrics import ms_ssim as ms_ssim
     from coordflow_mini.measure.metrics import psnr_db as psnr_db
+    from coordflow_mini.model import CoordFlow as CoordFlow
     from coordflow_mini.show.widgets import scrub as scrub
+    from coordflow_mini.train import fit as fit
     from coordflow_mini.video.clip import Video as Video
     from coordflow_mini.video.read import load as load
     from coordflow_mini.video.write import write as write
