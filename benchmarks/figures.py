@@ -48,7 +48,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached."""
+        """True if the target is reached."""
         return self.value <= self.target if self.at_most else self.value >= self.target
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ def _mask_iou(scene: scenes.Scene, result: EncodeResult) -> float:
 
 
 def motion() -> Iterator[Figure]:
-    """How near the recovered motion of `clip:cutout` comes to the truth, after one alignment a layer."""
+    """Error of the recovered motion of `clip:cutout`, after one alignment per layer."""
     scene = scenes.cutout()
     _, model = read_model(encoded(scene.video).data)
     for layer, limits, must in (("background", (2, 1, 1), True), ("foreground", (5, 5, 2), False)):

@@ -1,4 +1,4 @@
-"""Which training recipe has the best PSNR after the same seconds?  One change at a time from the default.
+"""PSNR of training recipes after equal seconds, one change from the default at a time.
 
     python -m benchmarks.learning                                # all variants, three seeds: hours
     python -m benchmarks.learning --seeds 1 --clips clip:cutout  # a screening

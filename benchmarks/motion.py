@@ -1,4 +1,4 @@
-"""How far a model's motion is from a scene's truth."""
+"""Distance between a model's motion and the true motion of a scene."""
 
 import math
 

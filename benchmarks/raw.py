@@ -1,4 +1,4 @@
-"""What training from a raw YUV file costs beside training from RGB in memory.
+"""Training from a raw YUV file against training from RGB in memory.
 
     python -m benchmarks.raw                    # 600 frames of 1920x1080: 1.9 GB of disk for a minute
     python -m benchmarks.raw --frames 120       # where that is too much

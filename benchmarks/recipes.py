@@ -31,7 +31,7 @@ _AVERAGE = 0.05  # of the run: over how much of it the weights are averaged
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a clip is learned: the library's defaults, and what could be done instead."""
+    """Training settings: the library's defaults, and alternatives to them."""
 
     optimizer: str = "muon"  # or adam, soap, schedule-free
     learning_rate: float = 0.04
@@ -52,7 +52,7 @@ class Recipe:
 
 
 def available(recipe: Recipe) -> bool:
-    """Whether the package of the recipe's optimizer is installed."""
+    """True if the package of the recipe's optimizer is installed."""
     name = _PACKAGES.get(recipe.optimizer)
     return name is None or importlib.util.find_spec(name) is not None
 
@@ -157,7 +157,7 @@ class ImportantDraws(Draws):
 
 
 def _sides(blocks: int, length: int) -> Tensor:
-    """How many pixels each block has along a side."""
+    """Pixels along each side of the blocks."""
     return (length - torch.arange(blocks) * _BLOCK).clamp_max(_BLOCK).float()
 
 
@@ -203,7 +203,7 @@ class Training:
             self.draws.learn(batch, (blend.rgb.detach() - batch.color).square().mean(-1))
 
     def _part(self, share: float) -> float:
-        """How much of a phase is over; a phase of no length is over at once."""
+        """The share of a phase that is over; an empty phase is over at once."""
         return (self.step + 1) / max(1, round(share * self.steps))
 
     def _batch(self) -> int:

@@ -28,7 +28,7 @@ _SIREN_FACTOR = 30.0  # of the hidden layers: arXiv 2006.09661
 
 @dataclass(frozen=True)
 class Settings:
-    """What is tuned: which optimizer, its rate, and one factor of the network's inputs."""
+    """The tuned settings: optimizer, learning rate, and one factor of the network's inputs."""
 
     optimizer: str  # "adam" or "muon": the library's
     rate: float
@@ -51,7 +51,7 @@ class Rival(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers a file of this network holds."""
+        """The count of numbers in a file of this network."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def first(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""What many hours of video would cost: measured steps of each preset here, and arithmetic for other machines.
+"""The cost of many hours of video: measured steps of each preset, and arithmetic for other machines.
 
     python -m benchmarks.scaling                        # a minute on 2 cores: two presets are timed
     python -m benchmarks.scaling --hours 1000 --teraflops 100 --segment-frames 120
@@ -49,7 +49,7 @@ class Cost:
 
 
 def arithmetic(hours: float, teraflops: float, segment_frames: int) -> None:
-    """What the hours cost with each preset, one segment at a time, at so many 1e12 operations a second."""
+    """The cost of the hours with each preset, one segment at a time, at so many 1e12 operations per second."""
     frames = hours * 3600 * FPS
     segments = frames / segment_frames
     terabytes, megabytes = frames * RAW_BYTES / 1e12, segment_frames * RAW_BYTES / 1e6
@@ -89,7 +89,7 @@ def measured(names: list[str]) -> None:
 
 
 def bookkeeping(count: int) -> None:
-    """What a sweep costs beside its jobs: to make so many folders, and to read so many results."""
+    """The overhead of a sweep: making so many folders and reading so many results."""
     point = RatePoint("CoordFlow", "clip:pan", 1000, 0.1, 30.0)
     result = RunResult("clip:pan", (24, 64, 96), point, 5.4, 1000, 30.1)
     folder = Path(tempfile.mkdtemp())

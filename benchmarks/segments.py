@@ -1,4 +1,4 @@
-"""What random access costs: ten frames from the middle of a file of 600, against all of them.
+"""The cost of random access: ten frames from the middle of a file of 600, against all of them.
 
     python -m benchmarks.segments                       # about two minutes on 2 cores
     python -m benchmarks.segments --longest 10 60 120 600 --rounds 7 --json
@@ -32,7 +32,7 @@ WANTED = range(300, 310)
 
 @dataclass(frozen=True)
 class Access:
-    """What ten frames cost in a file of segments of some length."""
+    """The cost of ten frames in a file of segments of some length."""
 
     segment_frames: int
     segments: int

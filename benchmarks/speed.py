@@ -1,4 +1,4 @@
-"""How fast the library is, against CoordFlow written naively (`benchmarks/naive.py`), side by side.
+"""Speed of the library against a naive CoordFlow (`benchmarks/naive.py`), measured in turns.
 
     python -m benchmarks.speed                          # everything, about 15 minutes on 2 cores
     python -m benchmarks.speed --only train decode      # train | decode | seconds | memory

@@ -1,8 +1,8 @@
 """Damaged and hostile `.cfv` files, and a judge: `python -m campaigns.damage --cases 20000 --seed 1`.
 
-Every case follows from its seed and number alone, and half of them have their checksums made right, as an
-attacker would.  Workers have an address space of their own and no more than `WORKER_BYTES` of it: what
-kills one is a finding like any other, and the campaign goes on.  Findings are kept in runs/campaigns/damage.
+Every case follows from its seed and number alone, and half of them get valid checksums, as an attacker
+would make them. Workers are processes limited to `WORKER_BYTES`: a case that kills one is a finding, and
+the campaign goes on with the next. Findings are kept in runs/campaigns/damage.
 """
 
 import argparse
@@ -36,19 +36,19 @@ LONGEST_SECONDS = 10.0  # of processor, for a file of a few kilobytes; most take
 
 
 class FindingError(AssertionError):
-    """A file that was answered by something else than a video or one BitstreamError."""
+    """A file that gave neither a video nor a BitstreamError."""
 
 
 # --- a file in parts, read without any of the library's care --------------------------------------------
 
 
 def varint(value: int) -> bytes:
-    """The number in as many bytes as it takes, also more than a reader allows."""
+    """A number in as many bytes as it takes, even more than a reader allows."""
     return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
 
 def varint_at(data: bytes, position: int) -> tuple[int, int]:
-    """A number and where the next one begins."""
+    """A number, and the position after it."""
     value = shift = 0
     while position < len(data):
         byte = data[position]
@@ -63,7 +63,7 @@ def sealed(data: bytes) -> bytes:
 
 
 def resealed(data: bytes) -> bytes:
-    """The data with every checksum made right that can still be found: what an attacker would do."""
+    """The data with every checksum repaired that can still be located, as an attacker would."""
     fixed = bytearray(data)
 
     def seal(start: int, stop: int) -> int:
@@ -82,7 +82,7 @@ def resealed(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a file is made of; `to_bytes` seals it, whatever the parts have become.
+    """The parts of a file; `to_bytes` joins them with valid checksums, whatever they have become.
 
     fields: the numbers of the header, in their order.  name: the library's version.
     sections: kind and payload of each.
@@ -123,7 +123,7 @@ class Parts:
 
 
 def _stored(field: bitstream.Field) -> int:
-    """How many numbers a header field is stored in: decimals have an exponent."""
+    """The count of numbers that a header field is stored in: decimals have an exponent."""
     return 2 if not field.choices and isinstance(field.low, float) else 1
 
 
@@ -143,7 +143,7 @@ def originals() -> tuple[bytes, ...]:
 
 
 def encode_originals() -> None:
-    """Makes them anew: a minute."""
+    """Encode the originals again: a minute."""
     from coordflow_mini import encoder
     from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
     from coordflow_mini.video import scenes
@@ -242,7 +242,7 @@ def duplicate(data: bytes, rng: Random) -> bytes:
 
 
 def lie(data: bytes, rng: Random) -> bytes:
-    """One to three numbers of the header replaced by what a reader may trip over."""
+    """One to three numbers of the header replaced by ones that may trip up a reader."""
     parts = Parts.of(data)
     fields = list(parts.fields)
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -272,7 +272,7 @@ def rearrange(data: bytes, rng: Random) -> bytes:
 
 
 def overlap(data: bytes, rng: Random) -> bytes:
-    """A segment that says that it codes other frames."""
+    """A segment that claims to code other frames."""
     parts = Parts.of(data)
     place = rng.randrange(len(parts.sections))
     payload = parts.sections[place][1]
@@ -285,7 +285,7 @@ def overlap(data: bytes, rng: Random) -> bytes:
 
 
 def recode(data: bytes, rng: Random) -> bytes:
-    """A segment's coded words changed, where a range decoder finds other weights, or none."""
+    """A segment's coded words changed, so that the range decoder finds other weights, or none."""
     parts = Parts.of(data)
     place = rng.randrange(len(parts.sections))
     payload = parts.sections[place][1]
@@ -295,7 +295,7 @@ def recode(data: bytes, rng: Random) -> bytes:
 
 
 def lie_in_weights(data: bytes, rng: Random) -> bytes:
-    """One to three integers of a segment, often steps, are extreme; all are coded as the encoder would."""
+    """One to three extreme integers in a segment, often steps, coded as the encoder would code them."""
     parts = Parts.of(data)
     shapes = shapes_of(bitstream.read_header(data))
     place = rng.choice([place for place, (kind, _) in enumerate(parts.sections) if kind == bitstream.SEGMENT])
@@ -320,7 +320,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 @dataclass(frozen=True)
 class Case:
-    """A damaged file, and how to get it again."""
+    """A damaged file; its name tells how to make it again."""
 
     name: str
     data: bytes
@@ -363,7 +363,7 @@ WORK_JUDGED = 1 << 29  # multiply-adds of a frame; more are not rendered at all
 
 
 def judge(data: bytes) -> bool:
-    """Whether the data is a video.  Raises FindingError if it is neither that nor one BitstreamError."""
+    """True for a video, False for one BitstreamError.  Raises FindingError for anything else."""
     from coordflow_mini import decoder
     from coordflow_mini.measure import evaluate
 
@@ -387,7 +387,7 @@ def judge(data: bytes) -> bool:
 
 
 def _answer(read: Callable[[bytes], object], data: bytes) -> object:
-    """What it is read as, None if it is refused in one line."""
+    """The result of reading the data; None if it is refused in one line."""
     try:
         return read(data)
     except BitstreamError as error:
@@ -402,7 +402,7 @@ def _answer(read: Callable[[bytes], object], data: bytes) -> object:
 
 
 def _first_and_last(data: bytes, header: bitstream.Header) -> list[tuple[int, ...]]:
-    """The shapes of the first and the last frame of every segment's model, looked at."""
+    """Render and check the first and the last frame of every segment; their shapes."""
     from coordflow_mini import coords, decoder
     from coordflow_mini.measure.evaluate import weight_count
 
@@ -442,7 +442,7 @@ def shapes_of(header: bitstream.Header) -> list[tuple[int, ...]]:
 def crafted(
     time: int, height: int, width: int, model: dict[str, int | str], segment_frames: int | None = None
 ) -> bytes:
-    """A sound file of all-zero weights, which is as many of them in a byte as there can be."""
+    """A valid file of all-zero weights: as many weights per byte as possible."""
     from coordflow_mini.config import ModelConfig, Selection
 
     given: dict[str, Any] = {
@@ -471,7 +471,7 @@ def crafted(
 
 
 def hostile() -> dict[str, Callable[[], bytes]]:
-    """The files that cost most for their bytes, by what they have most of; made when asked for."""
+    """Makers of the files that cost most for their bytes, by what they have most of."""
     weights: dict[str, int | str] = {
         "width": 3900,
         "depth": 3,
@@ -497,7 +497,7 @@ def hostile() -> dict[str, Callable[[], bytes]]:
 
 @dataclass(frozen=True)
 class Worst:
-    """A costly file, how it is read, and what that may cost: megabytes, and seconds of one processor."""
+    """A costly file, how it is read, and its bounds: megabytes, and seconds of one processor."""
 
     file: str
     reading: str
@@ -556,7 +556,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, time
 
 
 def measured(worst: Worst, folder: Path) -> tuple[float, float]:
-    """Megabytes and seconds that a process of its own took, which had no more address space than the bound.
+    """Megabytes and seconds that a fresh process took, limited to the bound in address space.
 
     Raises FindingError if that was not enough.
     """
@@ -575,7 +575,7 @@ def measured(worst: Worst, folder: Path) -> tuple[float, float]:
 
 
 def measure_worst() -> int:
-    """A row for each of the worst files; 1 if one costs more than it may."""
+    """Print a row for each of the worst files; 1 if one exceeds its bounds."""
     over = 0
     with TemporaryDirectory() as folder:
         for worst in WORST:
@@ -593,7 +593,7 @@ CHUNK = 1000  # cases that a worker judges before it makes room for the next
 
 
 def work(seed: int, numbers: range) -> None:
-    """A worker: says which case it is at, and on the next line what it found, if anything."""
+    """Judge cases in a worker: print the number of each, then the outcome."""
     import resource
 
     import torch
@@ -613,7 +613,7 @@ def work(seed: int, numbers: range) -> None:
 
 @dataclass
 class Tally:
-    """What came of the cases."""
+    """Counts of outcomes."""
 
     videos: int = 0
     refused: int = 0
@@ -621,7 +621,7 @@ class Tally:
 
 
 def run_chunk(seed: int, numbers: range, tally: Tally) -> None:
-    """A worker for these cases, and another one for the rest where it dies."""
+    """Run a worker for these cases; if it dies, another one for the rest."""
     while numbers:
         command = [sys.executable, "-m", "campaigns.damage", "--seed", str(seed)]
         command += ["--work", str(numbers.start), str(numbers.stop)]
@@ -643,7 +643,7 @@ def run_chunk(seed: int, numbers: range, tally: Tally) -> None:
 
 
 def keep(seed: int, number: int, reason: str, tally: Tally) -> None:
-    """Leaves the file, and says what it did."""
+    """Keep the file and print why."""
     tally.findings += 1
     KEPT.mkdir(parents=True, exist_ok=True)
     found = case(seed, number)
@@ -672,7 +672,7 @@ def main() -> None:
 
 
 def campaign(cases: int, seed: int, jobs: int) -> int:
-    """Judges them all, says how far it is; 1 if there is a finding."""
+    """Judge all cases and print progress; 1 if there is a finding."""
     tally, began, done = Tally(), time.perf_counter(), 0
     chunks = [range(first, min(first + CHUNK, cases)) for first in range(0, cases, CHUNK)]
     with ThreadPoolExecutor(jobs) as pool:

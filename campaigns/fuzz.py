@@ -1,12 +1,12 @@
-"""Coverage-guided fuzzing of what reads a `.cfv` file: `python -m campaigns.fuzz --seconds 600`.
+"""Coverage-guided fuzzing of the readers of `.cfv` files: `python -m campaigns.fuzz --seconds 600`.
 
-atheris watches which branches of the reader an input reaches, and keeps what reaches a new one.  Its own
-mutations would all end at a checksum, so two thirds of ours change numbers of the header, sections or coded
-words and seal the file again (`campaigns.damage`).
+atheris watches which branches of the reader an input reaches, and keeps inputs that reach new ones. Its own
+mutations would all fail at a checksum, so two thirds of the inputs change numbers of the header, sections or
+coded words and repair the checksums (`campaigns.damage`).
 
 Two targets: `parse` reads header, index, weights and sizes without PyTorch, thousands of times a second;
-`decode` renders pixels of what is read.  What is found, and the inputs that reached something new, lie in
-runs/campaigns/fuzz; so the next run goes on from there.
+`decode` renders pixels as well. Findings and the inputs that reached new branches are kept in
+runs/campaigns/fuzz, where the next run starts.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SECONDS_A_RUN, MEGABYTES = 20, 4096  # beyond these an input is a finding
 
 
 def parse(data: bytes) -> None:
-    """The reader's promise, without pictures: one BitstreamError of one line, or weights in all bounds."""
+    """Check the reader's promise without rendering: one BitstreamError in one line, or bounded weights."""
     from campaigns.damage import shapes_of
     from coordflow_mini import bitstream, entropy
 
@@ -44,7 +44,7 @@ def parse(data: bytes) -> None:
 
 
 def decode(data: bytes) -> None:
-    """All that `damage.judge` asks, with a few pixels of the first and the last frame."""
+    """Check all that `damage.judge` checks, with a few pixels of the first and the last frame."""
     from campaigns import damage
 
     damage.judge(data)
@@ -54,9 +54,9 @@ TARGETS = {"parse": parse, "decode": decode}
 
 
 def mutated(data: bytes, size: int, seed: int) -> bytes:
-    """The next input: a third by libFuzzer, the others by `campaigns.damage`, most of these resealed.
+    """The next input: a third by libFuzzer, the others by `campaigns.damage`, most of them resealed.
 
-    What is longer than `size` is cut first, and its last section's length made right as well.
+    An input longer than `size` is cut, and the length of its last section repaired.
     """
     import atheris
 
@@ -79,7 +79,7 @@ def mutated(data: bytes, size: int, seed: int) -> bytes:
 
 
 def fuzz(target: str, runs: int, seconds: int, seed: int) -> None:
-    """The child: runs until libFuzzer ends the process."""
+    """Fuzz in a child process, until libFuzzer ends it."""
     import atheris
 
     with atheris.instrument_imports(include=["coordflow_mini.bitstream", "coordflow_mini.entropy"]):
@@ -123,9 +123,9 @@ def main() -> None:
 
 
 def campaign(target: str, runs: int, seconds: int, seed: int) -> int:
-    """One target in processes of its own, which a crash may end; 1 if there is a finding.
+    """Fuzz one target in child processes, which a crash may end; 1 if there is a finding.
 
-    One process after the other, for atheris 3.0 keeps some 2.5 kB of every input that a custom mutator makes.
+    One child after the other: atheris 3.0 leaks about 2.5 kB per input of a custom mutator.
     """
     from campaigns import damage
 

@@ -4,7 +4,7 @@
 
 runs every case (or those with WORD in their name) as a process of its own. A case fails on a traceback, an
 unexpected exit code, more than one line, more than two seconds beyond the start of the interpreter, more than
-a gigabyte, a changed file or a leftover one. `tests/video/test_hostile_inputs.py` runs part of the same cases.
+a gigabyte, a changed file or a leftover one. `tests/video/test_hostile_inputs.py` runs some of these cases.
 """
 
 import hashlib

@@ -428,7 +428,7 @@ FRAMES = 200
 
 
 class ARCHIVE:
-    """What the server serves."""
+    """The files of the server."""
 
     clip = b""
     packed = b""
@@ -638,7 +638,7 @@ GROUPS = ("files", "encode", "sweep", "decode", "fetch", "together", "rivals")
 
 @dataclass(frozen=True)
 class Dose:
-    """How often chains are killed and interrupted."""
+    """Numbers of kills and interrupts."""
 
     kills: int
     interrupts: int

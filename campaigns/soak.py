@@ -1,12 +1,12 @@
-"""Many clips in one process, and many processes at once: none may grow, none differ.
+"""Many clips in one process, and many processes at once: nothing may grow, no file may differ.
 
     python -m campaigns.soak                       # 240 clips, then eight encodes at once: four minutes
     python -m campaigns.soak --clips 2400 --at-once 16
 
-Clips come in turns of ten, each of another size and model, from and to another kind of file.  Three gauges
-are read after each turn: memory of the process itself, open files, and tensors that Python can still reach.
-After the second turn none may grow (memory by 4 MiB at most).  In the first two it may: PyTorch keeps kernels
-for the sizes it has met, and the codec its probability tables (31 MiB in all).
+Clips come in turns of ten, each of another size and model, from and to another kind of file. Three gauges
+are read after each turn: private memory, open files, and tensors that Python can reach. After the second
+turn none may grow (memory by at most 4 MiB). In the first two they may: PyTorch keeps kernels for the sizes
+it has met, and the codec its probability tables (31 MiB in all).
 """
 
 import argparse
@@ -33,12 +33,12 @@ from coordflow_mini.video.write import write
 KINDS = (".npy", ".y4m", ".mp4", "")
 TURN = 10
 MOST_GROWTH = 4.0  # MiB, from the end of the second turn to that of the last
-AT_ONCE = ("--steps", "60", "--width", "4", "--seed", "3", "--quiet")  # what each of many processes is told
+AT_ONCE = ("--steps", "60", "--width", "4", "--seed", "3", "--quiet")  # options of each process
 
 
 @dataclass(frozen=True)
 class Gauges:
-    """What a process holds: its own memory [MiB], open files, tensors that Python can reach."""
+    """Private memory of a process [MiB], open files, tensors that Python can reach."""
 
     memory: float
     files: int
@@ -57,7 +57,7 @@ class Gauges:
 
 
 def there_and_back(number: int, folder: Path) -> None:
-    """One clip of a size of its own: written, read, encoded, decoded, written."""
+    """Write, read, encode, decode and write one clip, of a size that follows from its number."""
     random = np.random.default_rng(number)
     time_, height, width = (int(random.integers(low, high)) for low, high in ((1, 9), (8, 40), (8, 56)))
     source, result = folder / f"source{KINDS[number % 4]}", folder / f"result{KINDS[number // 4 % 4]}"
@@ -74,19 +74,19 @@ def there_and_back(number: int, folder: Path) -> None:
     write(result, decoded.frames)
 
 
-def soaked(turns: int) -> Iterator[Gauges]:
-    """The gauges after every turn of clips in this process."""
+def soaked(turns: int, length: int = TURN) -> Iterator[Gauges]:
+    """Gauges after every turn of `length` clips in this process."""
     with tempfile.TemporaryDirectory() as name:
-        for number in range(turns * TURN):
+        for number in range(turns * length):
             folder = Path(name) / str(number % 5)  # some outputs are there already
             folder.mkdir(exist_ok=True)
-            there_and_back(number % TURN, folder)
-            if number % TURN == TURN - 1:
+            there_and_back(number % length, folder)
+            if number % length == length - 1:
                 yield Gauges.read()
 
 
 def grown(gauges: list[Gauges]) -> list[str]:
-    """What grew after the second turn, one line each; nothing if all is well."""
+    """Growth after the second turn, one line each."""
     early, end = gauges[1], gauges[-1]
     found = [
         f"{name} grew from {getattr(early, name)} to {getattr(end, name)}"
@@ -99,7 +99,10 @@ def grown(gauges: list[Gauges]) -> list[str]:
 
 
 def encoded_at_once(source: Path, folder: Path, count: int, *options: str) -> list[bytes]:
-    """What `count` processes make of one source at the same time.  Raises RuntimeError if one fails."""
+    """Files that `count` processes encode from one source at the same time.
+
+    Raises RuntimeError if one fails.
+    """
     outputs = [folder / f"{number}.cfv" for number in range(count)]
     command = (sys.executable, "-m", "coordflow_mini", "encode", str(source))
     started = [
@@ -113,7 +116,7 @@ def encoded_at_once(source: Path, folder: Path, count: int, *options: str) -> li
 
 
 def crowded(count: int, *options: str) -> list[str]:
-    """What differs between one process alone and `count` at once, one line each."""
+    """Differences between one process alone and `count` at once, one line each."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "source.npy", scenes.cutout(24, 32, 6).video.frames)
@@ -123,7 +126,7 @@ def crowded(count: int, *options: str) -> list[str]:
 
 
 def main() -> int:
-    """Run both, print, and say by the exit status whether something was found."""
+    """Run both and print; exit code 1 if something was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--clips", type=int, default=24 * TURN, help="at least three turns of ten")
     parser.add_argument("--at-once", type=int, default=8)

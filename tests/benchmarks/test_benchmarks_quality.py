@@ -49,7 +49,7 @@ def test_without_spread_fourier_features_are_the_plain_network():
 
 
 def test_sirens_layers_keep_their_spread():
-    """What its initialization is for: sines of every layer about as strong, with the factor of 30 inside."""
+    """The point of its initialization: sines of every layer are about equally strong, factor 30 included."""
     siren = Siren(ModelConfig(), 64, 30.0, seed=0)
     inputs = 2 * torch.rand(500, 3) - 1
     hidden = siren.first(inputs, torch.float32)

@@ -24,7 +24,7 @@ each_original = pytest.mark.parametrize("number", range(COUNT))
 
 
 def judged(name: str, data: bytes) -> bool:
-    """Whether the data is a video; a finding fails the test by the case's name."""
+    """True for a video; a finding fails the test by the case's name."""
     try:
         return damage.judge(data)
     except damage.FindingError as error:
@@ -64,7 +64,7 @@ def test_every_mutation_changes_something_and_follows_from_its_seed():
 
 
 def test_wrong_numbers_are_coded_right():
-    """What lies in its weights alone is sound but for its steps: a video, or refused for a step."""
+    """A file with wrong weights alone is sound except for its steps: a video, or refused for a step."""
     answers = set()
     for seed in range(40):
         data = damage.lie_in_weights(damage.originals()[3], Random(seed))
@@ -126,7 +126,7 @@ def test_every_flipped_byte_behind_a_right_checksum_is_judged(number, part):
 )
 @pytest.mark.parametrize("chunk", range(4))
 def test_random_damage_is_judged(chunk):
-    """640 seeded cases, of which `make damage` judges 20,000: cuts, flips, splices, lies, sections rearranged, other words; half resealed."""
+    """640 seeded cases: cuts, flips, splices, lies, sections rearranged, other words; half resealed."""
     cases = [damage.case(0, number) for number in range(chunk * PER_CHUNK, (chunk + 1) * PER_CHUNK)]
     videos = sum(judged(case.name, case.data) for case in cases)
     assert 0 < videos < PER_CHUNK / 2, "nearly all or none are videos: the cases are too tame or too wild"

@@ -69,7 +69,7 @@ def plain(source: list[str] | str) -> str:
 
 
 def known(tree: ast.Module) -> dict[str, set[str]]:
-    """What names here mean elsewhere: {"n": {"numpy"}} of `import numpy as n`.
+    """Full names of the names in a module: {"n": {"numpy"}} of `import numpy as n`.
 
     Two functions may give one name to two things: then it may mean either.
     """
@@ -99,23 +99,23 @@ def meanings(node: ast.AST, names: dict[str, set[str]]) -> set[str]:
 
 
 def says(call: ast.Call, name: str, value: object) -> bool:
-    """Whether a call gives this constant to this parameter, by name."""
+    """True if a call gives this constant to this parameter, by name."""
     given = [word.value for word in call.keywords if word.arg == name]
     return len(given) == 1 and isinstance(given[0], ast.Constant) and given[0].value is value
 
 
 def fixed(call: ast.Call) -> bool:
-    """Whether a call's first argument stands there."""
+    """True if a call's first argument is a constant."""
     return bool(call.args) and isinstance(call.args[0], ast.Constant)
 
 
 def safe(call: ast.Call) -> bool:
-    """Whether a call says that what it reads holds no pickles."""
+    """True if a call excludes pickles."""
     return says(call, "allow_pickle", False)
 
 
 def unsaid(call: ast.Call) -> bool:
-    """Whether a call says nothing of pickles, so that NumPy's default holds."""
+    """True if a call leaves pickles to NumPy's default."""
     positional = len(call.args) < 3 and not any(isinstance(one, ast.Starred) for one in call.args)
     return positional and not {word.arg for word in call.keywords} & {"allow_pickle", None}
 
@@ -169,7 +169,7 @@ def _mentioned(
 def _imported(
     node: ast.Import | ast.ImportFrom, only: dict[str, Callable[[ast.Call], bool]]
 ) -> Iterator[str]:
-    """What there is against an import: a module, or a name that is to be used with its module before it."""
+    """Objections to an import: to a module, or to a name that must be used with its module."""
     names = {alias.name for alias in node.names}
     if isinstance(node, ast.ImportFrom):
         if (names & UNPACKING or "*" in names) and not node.level:
@@ -182,13 +182,13 @@ def _imported(
 
 
 def forbidden(name: str) -> bool:
-    """Whether nothing may mention this."""
+    """True if nothing may mention this."""
     objects = name.startswith("torch.distributed.") and "_object" in name  # tensors are sent, objects pickled
     return objects or name in NEVER or name.startswith(PARTS) or name.rpartition(".")[2] in ENDS
 
 
 def filtered(call: ast.Call) -> bool:
-    """Whether unpacking looks at paths; a factory of py7zr takes bytes, and uses none."""
+    """True if unpacking checks paths; a factory of py7zr takes bytes and uses none."""
     return bool({word.arg for word in call.keywords} & {"filter", "factory"})
 
 
