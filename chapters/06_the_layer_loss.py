@@ -29,7 +29,7 @@ from coordflow_mini import loss
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
-from coordflow_mini.course.lesson import figures, owners, scenes, tables
+from coordflow_mini.course.lesson import figures, owners, tables
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.show import plots, widgets
@@ -679,7 +679,7 @@ plots.pictures(
 # * **bunny**: 24 frames of *Big Buck Bunny*, 96×54, two layers. What moves there is no similarity.
 
 # %%
-trio, trio_truth = scenes.trio()
+trio, trio_truth = owners.trio()
 plots.frames_strip(trio)
 
 

@@ -15,11 +15,11 @@ from typer.testing import CliRunner, Result
 
 from coordflow_mini import cli
 from coordflow_mini.course.lesson.logbook import FORMAT, Logbook, Outcome, Summary
-from coordflow_mini.course.teacher import catalog, classbook, submissions
+from coordflow_mini.course.teacher import classbook, curriculum, submissions
 from coordflow_mini.course.teacher.submissions import MOST_BYTES, plain_text, read_folder
 
-NAMES = list(catalog.exercises())
-DONE = [name for name, chapter in catalog.exercises().items() if chapter < 5][:20]
+NAMES = list(curriculum.exercises())
+DONE = [name for name, chapter in curriculum.exercises().items() if chapter < 5][:20]
 WRONG = NAMES[20]
 
 
@@ -27,10 +27,10 @@ def saved(path: Path, passed=(), wrong=(), guesses=(), name="", **mistakes: str)
     """A file as a notebook writes it."""
     book = Logbook()
     for exercise, said in mistakes.items():
-        book.note(Outcome(exercise, catalog.exercises()[exercise], "wrong", said))
+        book.note(Outcome(exercise, curriculum.exercises()[exercise], "wrong", said))
     for status, exercises in (("passed", passed), ("wrong", wrong)):
         for exercise in exercises:
-            book.note(Outcome(exercise, catalog.exercises()[exercise], status, "That is not it."))
+            book.note(Outcome(exercise, curriculum.exercises()[exercise], status, "That is not it."))
     predictions = tuple({"name": n, "answer": 1, "right": r, "revised": False} for n, r in guesses)
     path.parent.mkdir(parents=True, exist_ok=True)
     Summary(tuple(book.outcomes.values()), predictions, book.mistakes).save(path, name)
@@ -38,7 +38,7 @@ def saved(path: Path, passed=(), wrong=(), guesses=(), name="", **mistakes: str)
 
 
 def of_chapter(number: int) -> list[str]:
-    return [name for name, chapter in catalog.exercises().items() if chapter == number]
+    return [name for name, chapter in curriculum.exercises().items() if chapter == number]
 
 
 def run(*words: object) -> Result:
@@ -54,10 +54,10 @@ def report(*words: object) -> dict:
 # --- what the course has ------------------------------------------------------------------------------
 
 
-def test_the_catalog_is_what_the_examiners_register():
+def test_the_curriculum_is_what_the_examiners_register():
     from coordflow_mini.course import exercises
 
-    assert catalog.exercises() == {name: one.chapter for name, one in exercises.load().items()}
+    assert curriculum.exercises() == {name: one.chapter for name, one in exercises.load().items()}
 
 
 def test_the_report_never_loads_pytorch(tmp_path):
@@ -86,7 +86,7 @@ def thirty(tmp_path) -> Path:
         if number % 2:
             saved(tmp_path / f"student_{number:02d}.json", done, [WRONG], guesses, **said)
             continue
-        for chapter in catalog.chapters():
+        for chapter in curriculum.chapters():
             mine = [name for name in done if name in of_chapter(chapter)]
             kept = {name: text for name, text in said.items() if name in of_chapter(chapter)}
             file = tmp_path / f"student_{number:02d}" / f"chapter {chapter}" / "answers.json"
@@ -101,7 +101,7 @@ def test_thirty_students_are_counted_rightly(thirty):
     for number, student in enumerate(found["students"]):
         done = set(DONE[:number])
         assert student["passed"] == {
-            f"{chapter:02d}": len(done & set(of_chapter(chapter))) for chapter in catalog.chapters()
+            f"{chapter:02d}": len(done & set(of_chapter(chapter))) for chapter in curriculum.chapters()
         }
         assert student["predictions"] == {"jpegs": number % 3 == 0}
     assert found["predictions"] == [{"name": "jpegs", "right": 10, "committed": 30}]
@@ -112,7 +112,7 @@ def test_thirty_students_are_counted_rightly(thirty):
 
 def test_the_table_shows_them_all(thirty):
     text = run(thirty).stdout
-    chapters = catalog.chapters()
+    chapters = curriculum.chapters()
     heads = ["student", *(f"{chapter:02d}" for chapter in chapters), "all", "predictions"]
     lines = text.splitlines()
     assert lines[0].split() == heads

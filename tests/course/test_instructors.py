@@ -23,7 +23,7 @@ from coordflow_mini.course.author.chapter import CHAPTERS, Lesson, chapter_sourc
 from coordflow_mini.course.author.notebooks import Edition, build, read_home
 from coordflow_mini.course.lesson.logbook import Outcome, Summary
 from coordflow_mini.course.lesson.predictions import Prediction
-from coordflow_mini.course.teacher import catalog
+from coordflow_mini.course.teacher import curriculum
 
 ROOT = CHAPTERS.parent
 PAGE = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def tables(text: str, *columns: str) -> list[list[dict[str, str]]]:
 
 def minutes(exercise: str) -> int:
     """What the chapter says that an exercise takes."""
-    lesson = lessons()[catalog.exercises()[exercise]]
+    lesson = lessons()[curriculum.exercises()[exercise]]
     task = next(task.task.source for task in lesson.exercises if task.name == exercise)
     return int(re.search(r"· (\d+) minutes\*", task)[1])
 
@@ -77,7 +77,7 @@ def test_every_chapter_has_a_section_under_its_title():
         assert title.removeprefix("# ").startswith(found[number])
 
 
-@pytest.mark.parametrize("chapter", catalog.chapters())
+@pytest.mark.parametrize("chapter", curriculum.chapters())
 def test_every_exercise_stands_in_the_table_of_its_chapter_with_known_mistakes(chapter):
     (table,) = tables(sections()[chapter], "exercise", "what students write")
     assert [row["exercise"].strip("`") for row in table] == [t.name for t in lessons()[chapter].exercises]
@@ -86,7 +86,7 @@ def test_every_exercise_stands_in_the_table_of_its_chapter_with_known_mistakes(c
         assert named <= MISTAKES[row["exercise"].strip("`")], row
 
 
-@pytest.mark.parametrize("chapter", catalog.chapters())
+@pytest.mark.parametrize("chapter", curriculum.chapters())
 def test_every_prediction_is_named_in_the_section_of_its_chapter(chapter):
     code = "\n".join(cell.source for cell in lessons()[chapter].cells)
     for name in re.findall(r'predict\(\s*"(\w+)"', code):
@@ -97,7 +97,7 @@ def test_names_in_backticks_are_names_of_something():
     """An exercise renamed in its chapter must not live on here."""
     content = saved_content()
     fields = [content, *content["exercises"], *content["predictions"]]
-    known = {*catalog.exercises(), *(name for field in fields for name in field)}
+    known = {*curriculum.exercises(), *(name for field in fields for name in field)}
     known |= {"name", "passed", "wrong", "untouched", "null", "false", "uint8", "frame_times", "make"}
     code = "\n".join(cell.source for lesson in lessons().values() for cell in lesson.cells)
     known |= set(re.findall(r'predict\(\s*"(\w+)"', code))
@@ -116,7 +116,7 @@ def test_a_syllabus_has_time_for_its_exercises(syllabus):
         exercises = re.findall(r"`(\w+)`", row["exercises in class"])
         assert sum(map(minutes, exercises)) <= 2 / 3 * int(row["minutes"]), row
         chapters = {int(number) for number in re.findall(r"\d\d", row["chapters"])}
-        assert {catalog.exercises()[name] for name in exercises} <= chapters
+        assert {curriculum.exercises()[name] for name in exercises} <= chapters
         taught |= chapters
     assert taught >= {3, 4, 5, 6, 8}, "the core"
 

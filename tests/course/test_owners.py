@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from coordflow_mini import loss
-from coordflow_mini.course.lesson import figures, owners, scenes
+from coordflow_mini.course.lesson import figures, owners
 from coordflow_mini.model import Blend
 from coordflow_mini.video.scenes import cutout
 
@@ -67,7 +67,7 @@ def test_displacements_are_those_of_the_motions():
 
 
 def test_the_trio_has_three_owners():
-    video, truth = scenes.trio()
+    video, truth = owners.trio()
     assert video.frames.shape == (24, 32, 48, 3) and truth.shape == (3, 24, 32, 48)
     assert (truth.sum(0) == 1).all()
     assert (truth.mean((2, 3)) > 0.03).all()  # each one is seen in every frame

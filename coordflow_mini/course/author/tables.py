@@ -22,7 +22,7 @@ from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, S
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.author import film
 from coordflow_mini.course.author.chapter import CHAPTERS
-from coordflow_mini.course.lesson import canonical, ladder, owners, scenes
+from coordflow_mini.course.lesson import canonical, ladder, owners
 from coordflow_mini.course.lesson.announce import announce
 from coordflow_mini.course.lesson.layers import alone_db
 from coordflow_mini.encoder import header_of
@@ -150,7 +150,7 @@ def _gamma_clips() -> dict[str, tuple[Video, Any]]:
     small = cutout(32, 48)
     return {
         "cutout": (small.video, np.stack([~small.masks, small.masks])),
-        "trio": scenes.trio(),
+        "trio": owners.trio(),
         "pan": (pan(32, 48).video, None),
         "bunny": (load("clip:bunny", Selection(0, 96, 4, 96, 54)), None),
     }

@@ -88,7 +88,7 @@ def _learns(flow: nn.Module, inputs: Tensor) -> bool:
         slopes = torch.autograd.grad(error, learnable, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             for parameter, slope in zip(learnable, slopes, strict=True):
-                parameter -= 0.5 * slope
+                parameter.sub_(0.5 * slope)
     moved = flow(inputs).detach()
     return bool((moved[-1] - moved[0]).abs().max() > 1e-2)
 

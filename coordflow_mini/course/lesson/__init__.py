@@ -8,7 +8,7 @@ plain                                            chapter 02
 warping                                          chapter 03
 canonical                                        chapter 04
 layers                                           chapter 05
-owners, scenes                                   chapter 06
+owners                                           chapter 06
 gains, alternatives                              chapter 07
 ladder, filemap                                  chapter 08
 rates                                            chapter 09

@@ -1,11 +1,17 @@
 """Chapter 06: the layer loss, which makes layers compete for pixels like the centers of k-means."""
 
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from coordflow_mini import similarity
+from coordflow_mini.config import Selection
 from coordflow_mini.coords import half_side, pixel_grid
-from coordflow_mini.video.scenes import Scene
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.scenes import Scene, cutout
 
 __all__ = [
     "DECIDED",
@@ -17,9 +23,13 @@ __all__ = [
     "layer_loss",
     "owner_picture",
     "regions",
+    "trio",
 ]
 
 DECIDED = 0.95  # a pixel is decided if one layer has more than this share of it
+
+_FINE = 2  # drawn at twice the size, for soft silhouettes
+_WINDOWS = {1: (0, 0), 2: (0.25, 0.25)}  # seed -> upper left corner, as fractions of the frame
 
 
 def layer_loss(layer_rgb: Tensor, alpha: Tensor, color: Tensor) -> Tensor:
@@ -86,3 +96,30 @@ def displacements(scene: Scene, frame: int, span: int) -> Tensor:
         path = similarity.apply(to_frame[after], canonical) - similarity.apply(to_frame[before], canonical)
         moved[shown] = path[shown]
     return (moved * half_side(height, width)).float()
+
+
+def trio(
+    height: int = 32, width: int = 48, frames: int = 24
+) -> tuple[Video, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """A clip of two flowers over a background, all moving, and masks of what is visible where.
+
+    Masks: bool [3, frames, height, width]; 0 is the background, the last flower is in front.
+
+    >>> trio(frames=3)[0]
+    Video('trio', 3 frames of 48x32, 24 fps, rgb)
+    """
+    rows, columns = _FINE * height, _FINE * width
+    picture = cutout(rows, columns, frames).layers[0].astype(np.float32)
+    owner = np.zeros(picture.shape[:3], int)
+    for index, (seed, corner) in enumerate(_WINDOWS.items(), start=1):
+        flower = cutout(rows * 3 // 4, columns * 3 // 4, frames, seed)
+        top, left = round(corner[0] * rows), round(corner[1] * columns)
+        window = np.s_[:, top : top + rows * 3 // 4, left : left + columns * 3 // 4]
+        picture[window][flower.masks] = flower.layers[1][flower.masks]
+        owner[window][flower.masks] = index
+    coarse = (frames, height, _FINE, width, _FINE)
+    small = picture.reshape(*coarse, 3).mean((2, 4))
+    shares = np.stack([(owner == index).reshape(coarse).mean((2, 4)) for index in range(3)])
+    truth = np.stack([shares.argmax(0) == index for index in range(3)])
+    place = Selection(stop=frames, width=width, height=height)
+    return Video((small + 0.5).astype(np.uint8), Fraction(24), "trio", place), truth

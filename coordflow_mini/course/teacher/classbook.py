@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coordflow_mini.course.teacher import catalog
+from coordflow_mini.course.teacher import curriculum
 from coordflow_mini.course.teacher.submissions import Student
 from coordflow_mini.measure.spreadsheet import guarded
 from coordflow_mini.ops.console import table
@@ -40,7 +40,7 @@ class Classbook:
     @property
     def exercises(self) -> list[Difficulty]:
         """All exercises of the course, those with the most wrong answers first."""
-        found = [self._difficulty(name, chapter) for name, chapter in catalog.exercises().items()]
+        found = [self._difficulty(name, chapter) for name, chapter in curriculum.exercises().items()]
         return sorted(found, key=lambda one: (-one.went_wrong, one.passed - one.attempted))
 
     def _difficulty(self, name: str, chapter: int) -> Difficulty:
@@ -82,13 +82,13 @@ def _guessed(student: Student) -> tuple[int, int]:
 
 
 def _heads() -> list[str]:
-    chapters = [f"{chapter:02d}" for chapter in catalog.chapters()]
+    chapters = [f"{chapter:02d}" for chapter in curriculum.chapters()]
     return ["student", *chapters, "all", "predictions"]
 
 
 def _cells(student: Student) -> list[str]:
     """A student's row: name, passed/all exercises by chapter and in total, right/committed predictions."""
-    chapters = catalog.chapters()
+    chapters = curriculum.chapters()
     passed = [(student.passed(chapter), total) for chapter, total in chapters.items()]
     passed += [(sum(done for done, _ in passed), chapters.total()), _guessed(student)]
     return [student.name, *(f"{done}/{total}" for done, total in passed)]
@@ -97,7 +97,7 @@ def _cells(student: Student) -> list[str]:
 def _share(book: Classbook) -> list[str]:
     """Last row of the table: percentages of the whole class."""
     count = max(len(book.students), 1)
-    chapters = catalog.chapters()
+    chapters = curriculum.chapters()
     passed = {c: sum(student.passed(c) for student in book.students) for c in chapters}
     shares = [passed[c] / (count * total) for c, total in chapters.items()]
     shares += [sum(passed.values()) / (count * max(chapters.total(), 1))]
@@ -141,7 +141,7 @@ def _beside(lines: Sequence[str], said: Sequence[str], width: int = 110) -> str:
 
 def to_json(book: Classbook, warnings: Sequence[str]) -> dict[str, Any]:
     """The report as JSON values."""
-    chapters = catalog.chapters()
+    chapters = curriculum.chapters()
     return {
         "chapters": {f"{chapter:02d}": total for chapter, total in chapters.items()},
         "students": [
@@ -176,7 +176,7 @@ def to_json(book: Classbook, warnings: Sequence[str]) -> dict[str, Any]:
 
 def to_csv(book: Classbook) -> str:
     """The report as CSV, one row per student: passed by chapter and in total, predictions, all statuses."""
-    chapters, names = catalog.chapters(), list(catalog.exercises())
+    chapters, names = curriculum.chapters(), list(curriculum.exercises())
     heads = ["student", "files", *(f"chapter {chapter:02d}" for chapter in chapters), "passed"]
     heads += ["predictions right", "predictions committed", *names]
     text = io.StringIO()

@@ -1,7 +1,7 @@
 """Reads the files that students save with `progress().save(...)`, as untrusted input.
 
 From a file come only outcomes of checks, predictions and a name; exercises and their chapters come from
-`catalog`.  An unusable file causes one warning and does not affect the others.
+`curriculum`.  An unusable file causes one warning and does not affect the others.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from coordflow_mini.course.lesson.logbook import FORMAT
-from coordflow_mini.course.teacher import catalog
+from coordflow_mini.course.teacher import curriculum
 from coordflow_mini.ops.text import printable
 
 __all__ = ["Student", "Submission", "UnusableError", "plain_text", "read_file", "read_folder"]
@@ -70,7 +70,7 @@ class Student:
         """The best outcome of every exercise of the course."""
         return {
             name: max((file.statuses.get(name, "untouched") for file in self.files), key=STATUSES.index)
-            for name in catalog.exercises()
+            for name in curriculum.exercises()
         }
 
     @cached_property
@@ -89,7 +89,7 @@ class Student:
 
     def passed(self, chapter: int) -> int:
         """Number of passed exercises of a chapter."""
-        of = catalog.exercises()
+        of = curriculum.exercises()
         return sum(status == "passed" and of[name] == chapter for name, status in self.statuses.items())
 
 
@@ -256,7 +256,7 @@ def _exercises(
     entries: list[dict[str, Any]], doubts: list[str]
 ) -> tuple[dict[str, str], dict[str, list[str]], list[str]]:
     """Statuses and mistakes by exercise, and unknown names."""
-    course = catalog.exercises()
+    course = curriculum.exercises()
     statuses: dict[str, str] = {}
     mistakes: dict[str, list[str]] = {}
     unknown, odd = [], 0
