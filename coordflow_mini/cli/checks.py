@@ -154,7 +154,7 @@ def one_segment(coded: Coded, name: str) -> None:
 def rate(bpp: float | None) -> None:
     """Refuses `--bpp` outside (0, 24]; 24 is uncompressed RGB."""
     if bpp is not None and not 0 < bpp <= 24:
-        raise ValueError(f"--bpp must be above 0 and at most 24 (raw RGB), got {bpp:g}; 0.1 is typical")
+        raise ValueError(f"--bpp must lie above 0, up to 24 (raw RGB), got {bpp:g}; 0.1 is typical")
 
 
 def training(steps: int | None, minutes: float | None) -> None:

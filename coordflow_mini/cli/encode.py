@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from coordflow_mini.cli.estimate import estimate
 from coordflow_mini.cli.options import (
     Bpp,
     Computing,
@@ -164,8 +163,6 @@ def encode(
         checkpointing.begin(checkpoint, console)
         recipe = _in_steps(recipe, checkpoint, video, plan, device, console)
         console.say(_intention(video, plan, recipe))
-        if training.minutes is None and not console.quiet:
-            _say_estimate(recipe, video, plan, device, console, always=coding.preset is not None)
         with console.training() as on_step:
             result = encoder.compress(video, recipe, device=device, on_step=on_step, checkpoint=checkpoint)
         if distributed.rank() > 0:
@@ -228,21 +225,6 @@ def _in_steps(
         return recipe.with_steps(distributed.agreed(timed.fit.steps))
     console.say("--minutes is not used: a resumed encode keeps its steps")
     return recipe.with_steps(int(checkpoints.figure(begun, "steps", least=1)))
-
-
-def _say_estimate(
-    recipe: Recipe,
-    video: "clip.Video",
-    plan: "encoder.Plan",
-    device: "torch.device",
-    console: Console,
-    *,
-    always: bool,
-) -> None:
-    """Announces how long a long training will take; not with several processes, as steps are timed in one."""
-    seconds = len(plan.segments) * budget.guessed_seconds(plan.model, recipe)
-    if (always or seconds > 60) and distributed.world_size() == 1:
-        console.say(f"at most about {estimate(video, recipe, device).text}")
 
 
 def _write(output: Path, data: bytes) -> None:

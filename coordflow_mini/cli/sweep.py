@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Annotated
 
 import typer
 
-from coordflow_mini.cli.estimate import estimate
 from coordflow_mini.cli.options import Computing, Footage, Messages, Modeling, Training, recipe_for
 from coordflow_mini.cli.output import count, print_json, say
-from coordflow_mini.config import Recipe
 from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import Console, duration, table
 
@@ -22,7 +19,6 @@ with lazily():
     from coordflow_mini.measure import results
     from coordflow_mini.sweeps import executors, job, worker
     from coordflow_mini.sweeps import sweep as sweeps
-    from coordflow_mini.video import read
 
 __all__ = ["Workers", "sweep"]
 
@@ -108,8 +104,6 @@ def sweep(
     )
     if working.executor == "local" and working.workers > 1 and computing.threads is None:
         computing = replace(computing, threads=max(1, (os.cpu_count() or 1) // working.workers))
-    if modeling.preset and training.minutes is None:
-        _say_estimate(console, sweeps.unfinished(out, wanted), computing, working.workers)
     experiment = _run(console, out, wanted, working, computing)
     _report(console, experiment, wanted, out, messages.as_json)
 
@@ -118,9 +112,7 @@ def _rates(text: str) -> list[float]:
     try:
         rates = [float(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(
-            f"--bpp must be rates separated by commas, such as 0.03,0.06, got {text!r}"
-        ) from None
+        raise ValueError(f"--bpp must be rates with commas, such as 0.03,0.06, got {text!r}") from None
     for rate in rates:
         checks.rate(rate)
     return rates
@@ -132,26 +124,6 @@ def _check_out(out: Path) -> None:
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{out} cannot be written: no permission to write to {folder}")
-
-
-def _say_estimate(console: Console, wanted: "Sequence[job.Job]", computing: Computing, workers: int) -> None:
-    """Announces how long our own jobs take: each rate is timed on the first video, for all of them."""
-    ours = [(one, one.coder) for one in wanted if isinstance(one.coder, Recipe)]
-    if not ours:
-        return
-    first, recipe = ours[0]
-    seconds, device = 0.0, computing.start()
-    try:
-        video = read.load(first.clip, first.selection, first.raw_format())
-        for rate, same in sorted(Counter(one.bpp for one, _ in ours).items()):
-            found = estimate(video, replace(recipe, bpp=rate), device)
-            console.say(f"{count(same, 'encode')} at {rate:g} bpp, each at most {found.text}")
-            seconds += same * found.seconds
-    except ValueError as error:  # this job will fail with the same message, others may not
-        console.say(f"no estimate: {error}")
-        return
-    many = f" with {workers} workers" if workers > 1 else ""
-    console.say(f"about {duration(seconds / workers)} on this machine{many}, plus the other codecs")
 
 
 def _run(

@@ -10,12 +10,11 @@ from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
 from coordflow_mini.finetune import finetune
-from coordflow_mini.model import weight_count
 from coordflow_mini.ops import distributed
 from coordflow_mini.train import FitResult, fit
 from coordflow_mini.video.clip import Video
 
-__all__ = ["Pace", "guessed_seconds", "pace", "steps_within"]
+__all__ = ["Pace", "pace", "steps_within"]
 
 
 def steps_within(
@@ -53,15 +52,6 @@ class Pace:
     tune_seconds: float
     check_seconds: float
 
-    def seconds(self, recipe: Recipe) -> float:
-        """How long an encode of one segment takes.
-
-        >>> Pace(0.25, 0.5, 3).seconds(Recipe(fit=FitConfig(steps=100), codec=CodecConfig(steps=50)))
-        53.0
-        """
-        tuning = self.tune_seconds * recipe.codec.steps
-        return self.fit_seconds * recipe.fit.steps + tuning + self.check_seconds
-
 
 def pace(
     video: Video,
@@ -84,18 +74,6 @@ def pace(
         _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), enough),
         2 * _render_seconds(fitted, video),
     )
-
-
-def guessed_seconds(model: ModelConfig, recipe: Recipe) -> float:
-    """Seconds of training from arithmetic alone, right within a factor of a few on two CPU cores.
-
-    Good enough to decide whether timing it is worth the wait.
-    """
-    steps = recipe.fit.steps + 2 * recipe.codec.steps
-    return 6 * weight_count(model) * recipe.fit.batch * steps / _FLOPS
-
-
-_FLOPS = 1e11  # per second: 14 ms for a step of 8,192 pixels of 27,000 weights
 
 
 def _seconds_per_step(train: Callable[[int], object], enough: float) -> float:

@@ -688,23 +688,6 @@ def test_a_report_is_made_of_a_sweeps_folder(folder):
     assert sweep.collect(folder) == before
 
 
-def test_the_estimate_counts_segments(one_thread, monkeypatch):
-    from coordflow_mini.cli.estimate import estimate
-    from coordflow_mini.sweeps import budget
-
-    timed = []
-
-    def pace(video, *arguments, **more):
-        timed.append(video.time)
-        return budget.Pace(1.0, 2.0, 0.5)
-
-    monkeypatch.setattr(budget, "pace", pace)
-    video = load("clip:cutout", SMALL)
-    one, two = (estimate(video, replace(recipe, bpp=4.0), "cpu") for recipe in (QUICK, CUT))
-    assert (one.seconds, two.seconds) == (3 + 6 + 0.5, 2 * (3 + 6 + 0.5))
-    assert timed == [4, 2] and two.text.endswith("for each of 2 segments")
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
