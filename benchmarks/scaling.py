@@ -41,7 +41,7 @@ class Cost:
 
     @classmethod
     def of(cls, preset: Recipe) -> "Cost":
-        """By arithmetic; fine-tuning counts as as many steps in float32, at half the speed."""
+        """By arithmetic; fine-tuning counts twice, because it computes in float32 at half the speed."""
         weights = weight_count(preset.model or ModelConfig())
         seen = preset.fit.batch * (preset.fit.steps + 2 * preset.codec.steps)
         bits = CodecConfig.bits_per_weight
@@ -49,7 +49,7 @@ class Cost:
 
 
 def arithmetic(hours: float, teraflops: float, segment_frames: int) -> None:
-    """The cost of the hours with each preset, one segment at a time, at so many 1e12 operations per second."""
+    """Print the cost of the hours with each preset, one segment at a time, at `teraflops` sustained."""
     frames = hours * 3600 * FPS
     segments = frames / segment_frames
     terabytes, megabytes = frames * RAW_BYTES / 1e12, segment_frames * RAW_BYTES / 1e6
