@@ -1,4 +1,4 @@
-"""The course: what every chapter imports first, and four rooms.
+"""The course: the functions that every chapter imports first, and four rooms.
 
 lesson       what chapters import: figures, predictions, each chapter's own functions
 exercises    the checks: one module of examiners per chapter

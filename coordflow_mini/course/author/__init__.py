@@ -1,1 +1,1 @@
-"""What builds the course: chapter sources, notebooks, trained files, tables, and reading times."""
+"""Tools for authors: from chapter sources to notebooks, trained files, tables and running times."""

@@ -1,4 +1,4 @@
-"""What chapters import: figures, predictions, and each chapter's own functions.
+"""Modules that chapters import: figures, predictions, and each chapter's own functions.
 
 announce, environment, logbook, predictions      the frame of every chapter
 figures, tables                                  drawing; measurements made beforehand

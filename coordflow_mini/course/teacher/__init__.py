@@ -1,4 +1,4 @@
-"""What instructors use: the list of exercises, what students hand in, and the report on a class.
+"""Reports on a class: the list of exercises, the files of students, and their summary.
 
 Loads no PyTorch, so that `coordflow course report` starts at once.
 """
