@@ -19,7 +19,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import av
 import numpy as np
@@ -112,24 +112,20 @@ def measure(
     *,
     target_bytes: int | None = None,
     bpp: float | None = None,
-    preset: str | None = None,
-    tune: str | None = None,
-    pix_fmt: str = "yuv420p",
     accurate_rgb: bool = False,
     on_try: "OnTry | None" = None,
+    **settings: Any,
 ) -> RatePoint:
     """Rate and quality of `codec` on these frames, with the largest stream within the target.
 
-    Give either target_bytes or bpp; for the other arguments see `encode`, `encode_at` and `decode`.
+    Give either target_bytes or bpp.  accurate_rgb: see `decode`.  on_try, settings: see `encode_at`.
     Raises ValueError as `encode_at` does.
     """
     if (target_bytes is None) == (bpp is None):
         raise ValueError(f"expected either target_bytes or bpp, got {target_bytes} and {bpp}")
     if bpp is not None:
         target_bytes = math.floor(bpp * video.pixels / 8)
-    stream = encode_at(
-        video, codec, target_bytes or 0, preset=preset, tune=tune, pix_fmt=pix_fmt, on_try=on_try
-    )
+    stream = encode_at(video, codec, target_bytes or 0, on_try=on_try, **settings)
     start = time.perf_counter()
     frames = decode(stream, accurate_rgb=accurate_rgb)
     seconds = time.perf_counter() - start
@@ -154,28 +150,22 @@ MAX_TRIES = 8  # by then, the jumps of x265's sizes exceed the remaining interva
 
 
 def encode_at(
-    video: "Video",
-    codec: str,
-    target_bytes: int,
-    *,
-    preset: str | None = None,
-    tune: str | None = None,
-    pix_fmt: str = "yuv420p",
-    on_try: OnTry | None = None,
+    video: "Video", codec: str, target_bytes: int, *, on_try: OnTry | None = None, **settings: Any
 ) -> BaselineStream:
     """The largest stream found that does not exceed the target.
 
     Interpolation over CRF, since bytes fall exponentially with it; ends within 0.3 % of the target or after
     eight tries, each a complete encode.  Sizes jump with an encoder's decisions, so the largest admissible
-    stream of all tries is returned, not the last.  on_try: called with every stream.
+    stream of all tries is returned, not the last.
+    on_try: called with every stream.  settings: preset, tune and pix_fmt of `encode`.
     Raises ValueError if even the smallest stream exceeds the target, or a setting is unknown.
     """
-    limits = _codec(codec, preset, tune, pix_fmt)
+    limits = _codec(codec, **settings)
     sizes: dict[float, int] = {}
     best: BaselineStream | None = None
     crf: float | None = round(0.6 * limits.max_crf)
     while crf is not None and (best is None or len(sizes) < MAX_TRIES):
-        stream = encode(video, codec, crf, preset=preset, tune=tune, pix_fmt=pix_fmt)
+        stream = encode(video, codec, crf, **settings)
         size = sizes[crf] = len(stream.data)
         if on_try:
             on_try(stream)
@@ -292,7 +282,7 @@ def _context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
     return context
 
 
-def _codec(name: str, preset: str | None, tune: str | None, pix_fmt: str) -> Codec:
+def _codec(name: str, preset: str | None = None, tune: str | None = None, pix_fmt: str = "yuv420p") -> Codec:
     """The codec of that name, after a check of all settings."""
     if name not in available():
         raise ValueError(f"codec must be one of {', '.join(available())}, got {name!r}")

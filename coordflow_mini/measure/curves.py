@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "curve_name",
     "curves",
+    "shared_settings",
 ]
 
 OURS = "CoordFlow"
@@ -132,11 +133,11 @@ def _mean(group: Sequence[RatePoint]) -> RatePoint:
         ms_ssim=mean(ssims) if len(ssims) == len(group) else None,
         encode_seconds=mean(point.encode_seconds for point in group),
         decode_seconds=mean(point.decode_seconds for point in group),
-        settings=_shared_settings(group),
+        settings=shared_settings(group),
     )
 
 
-def _shared_settings(group: Sequence[RatePoint]) -> str:
+def shared_settings(group: Sequence[RatePoint]) -> str:
     """Settings common to all points: preset and tune, but not CRF and widths."""
     words = [part.split() for part in group[0].settings.split(",")]
     others = [set(point.settings.replace(",", " ").split()) for point in group[1:]]

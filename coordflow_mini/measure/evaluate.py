@@ -8,11 +8,11 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,6 @@ with lazily():  # `coordflow info` needs no PyTorch
 
 __all__ = [
     "Evaluation",
-    "Stopwatch",
     "bfloat16_psnr_db",
     "describe",
     "evaluate",
@@ -45,7 +44,6 @@ __all__ = [
     "weight_count",
 ]
 
-T = TypeVar("T")
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -107,19 +105,21 @@ def evaluate(
     shape = (header.time, header.height, header.width)
     if video.frames.shape[:3] != shape:
         raise ValueError(f"the file holds (time, height, width) = {shape}, got {video}")
-    clock = Stopwatch(decoder.decode_renderings(data, device=device))
-    psnr_db, ms_ssim, tops = [], [], []
-    for frame, rendering in zip(video.frames, clock, strict=True):
+    psnr_db, ms_ssim, tops, seconds = [], [], [], 0.0
+    began = time.perf_counter()
+    for frame, rendering in zip(video.frames, decoder.decode_renderings(data, device=device), strict=True):
+        seconds += time.perf_counter() - began
         psnr_db.append(metrics.psnr_db(frame[None], rendering.rgb))
         ms_ssim.append(metrics.ms_ssim(frame[None], rendering.rgb))
         if mask is not None:
             tops.append(applications.masks(rendering))
+        began = time.perf_counter()
     point = rate_point(
         data,
         video.name,
         sum(psnr_db) / len(psnr_db),
         sum(ms_ssim) / len(ms_ssim),
-        decode_seconds=clock.seconds,
+        decode_seconds=seconds,
     )
     iou = None
     if mask is not None:
@@ -168,26 +168,6 @@ def _mask_iou(tops: Masks, mask: Masks, segments: Sequence[Section]) -> float:
         (layer,) = metrics.match_layers(tops[:, frames], mask[None, frames]).order
         found[frames] = tops[layer, frames]
     return metrics.iou(found, mask)
-
-
-class Stopwatch(Iterator[T]):
-    """An iterator that counts the seconds spent on making its items, not on using them.
-
-    >>> clock = Stopwatch(range(3))
-    >>> list(clock), clock.seconds < 1
-    ([0, 1, 2], True)
-    """
-
-    def __init__(self, items: Iterable[T]) -> None:
-        self.seconds = 0.0
-        self._items = iter(items)
-
-    def __next__(self) -> T:
-        began = time.perf_counter()
-        try:
-            return next(self._items)
-        finally:
-            self.seconds += time.perf_counter() - began
 
 
 # --- files --------------------------------------------------------------------------------------------

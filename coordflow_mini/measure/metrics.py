@@ -26,7 +26,6 @@ __all__ = [
     "bd_psnr",
     "bd_rate",
     "bits_per_pixel",
-    "frame_ms_ssim",
     "frame_psnr_db",
     "iou",
     "match_layers",
@@ -80,16 +79,9 @@ def ms_ssim(reference: Any, decoded: Any) -> float:
     Wang, Simoncelli, Bovik, "Multi-scale structural similarity", 2003; computed by torchmetrics.
     Raises ValueError unless both clips are uint8 of one shape.
     """
-    return float(frame_ms_ssim(reference, decoded).mean())
-
-
-def frame_ms_ssim(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """MS-SSIM of every frame, float64 [time]; see `ms_ssim`."""
     pairs = _frame_pairs(reference, decoded)
     scales = ssim_scales(*reference.shape[1:3])
-    if not scales:
-        return np.full(len(reference), math.nan)
-    return np.array([_ms_ssim(a, b, scales) for a, b in pairs])
+    return float(np.mean([_ms_ssim(a, b, scales) for a, b in pairs])) if scales else math.nan
 
 
 def _ms_ssim(reference: Any, decoded: Any, scales: int) -> float:

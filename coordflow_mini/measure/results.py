@@ -44,7 +44,15 @@ class RatePoint:
     def __post_init__(self) -> None:
         if self.ms_ssim != self.ms_ssim:
             object.__setattr__(self, "ms_ssim", None)
-        _check_fields(self, _POINT)
+        _check(self, "codec clip", _is_name, "a non-empty string")
+        _check(self, "bytes", _is_count, "an integer >= 0")
+        _check(self, "bpp", _is_positive, "a number > 0")
+        _check(self, "psnr_db", _is_number, "a finite number")
+        _check(self, "encode_seconds decode_seconds", lambda value: _is_number(value, 0), "seconds >= 0")
+        _check(self, "measured", lambda value: isinstance(value, bool), "true or false")
+        _check(self, "settings source", _is_text, "a string")
+        if self.ms_ssim is not None:
+            _check(self, "ms_ssim", lambda value: _is_number(value, -1, 1), "None or in [-1, 1]")
         if not self.measured and not self.source:
             raise ValueError("a published RatePoint (measured=False) needs its source, got ''")
 
@@ -81,7 +89,15 @@ class RunResult:
         object.__setattr__(self, "shape", tuple(self.shape))
         object.__setattr__(self, "versions", dict(self.versions))
         object.__setattr__(self, "references", tuple(self.references))
-        _check_fields(self, _RUN)
+        sides = len(self.shape) == 3 and all(_is_count(side, 1) for side in self.shape)
+        _check(self, "clip", _is_name, "a non-empty string")
+        _check(self, "shape", lambda _: sides, "three integers >= 1: time, height, width")
+        _check(self, "bits_per_weight", _is_positive, "a number > 0")
+        _check(self, "parameters", lambda value: _is_count(value, 1), "an integer >= 1")
+        _check(self, "unquantized_psnr_db", _is_number, "a finite number")
+        _check(self, "hardware", _is_text, "a string")
+        words = [word for pair in self.versions.items() for word in pair]
+        _check(self, "versions", lambda _: all(map(_is_text, words)), "package names with their versions")
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, the points as dicts."""
@@ -174,65 +190,32 @@ def _published_point(row: Mapping[str, str]) -> RatePoint:
 
 # --- checks of fields ---------------------------------------------------------------------------------
 
-Check = tuple[Callable[[Any], bool], str]  # a test, and what it expects in words
-
 _LARGEST = 1e12  # beyond any measurement; larger numbers would overflow in a sum or on an axis
 
 
-def _is_number(value: Any, least: float = -_LARGEST) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= _LARGEST
+def _is_number(value: Any, least: float = -_LARGEST, most: float = _LARGEST) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value, 1 / _LARGEST)
 
 
 def _is_count(value: Any, least: int = 0) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 63
 
 
-def _is_text(value: Any, least: int = 0, most: int = 1 << 16) -> bool:
-    return isinstance(value, str) and least <= len(value) <= most
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 1 << 16
 
 
-_TEXT: Check = (_is_text, "a string")
-_NAME: Check = (lambda value: _is_text(value, 1, 1 << 12), "a non-empty string")
-_NUMBER: Check = (_is_number, "a finite number")
-_POSITIVE: Check = (lambda value: _is_number(value, 1 / _LARGEST), "a number > 0")
-_SECONDS: Check = (lambda value: _is_number(value, 0), "seconds >= 0")
-
-_POINT: dict[str, Check] = {
-    "codec": _NAME,
-    "clip": _NAME,
-    "bytes": (_is_count, "an integer >= 0"),
-    "bpp": _POSITIVE,
-    "psnr_db": _NUMBER,
-    "ms_ssim": (lambda value: value is None or (_is_number(value, -1) and value <= 1), "None or in [-1, 1]"),
-    "encode_seconds": _SECONDS,
-    "decode_seconds": _SECONDS,
-    "settings": _TEXT,
-    "measured": (lambda value: isinstance(value, bool), "true or false"),
-    "source": _TEXT,
-}
-
-_RUN: dict[str, Check] = {
-    "clip": _NAME,
-    "shape": (
-        lambda value: len(value) == 3 and all(_is_count(side, 1) for side in value),
-        "three integers >= 1: time, height, width",
-    ),
-    "point": (lambda value: isinstance(value, RatePoint), "a RatePoint"),
-    "bits_per_weight": _POSITIVE,
-    "parameters": (lambda value: _is_count(value, 1), "an integer >= 1"),
-    "unquantized_psnr_db": _NUMBER,
-    "hardware": _TEXT,
-    "versions": (
-        lambda value: all(isinstance(text, str) for pair in value.items() for text in pair),
-        "package names with their versions, as strings",
-    ),
-    "references": (lambda value: all(isinstance(point, RatePoint) for point in value), "RatePoints"),
-}
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= 1 << 12
 
 
-def _check_fields(record: Any, checks: Mapping[str, Check]) -> None:
-    """Raises ValueError for the first field that fails its check."""
-    for name, (is_good, expected) in checks.items():
+def _check(record: Any, names: str, is_good: Callable[[Any], bool], expected: str) -> None:
+    """Raises ValueError for the first of the named fields that fails the check."""
+    for name in names.split():
         value = getattr(record, name)
         if not is_good(value):
             raise ValueError(f"{type(record).__name__}.{name} must be {expected}, got {value!r:.60}")

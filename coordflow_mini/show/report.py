@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
@@ -23,15 +23,15 @@ from coordflow_mini.measure.curves import (
     average,
     by_clip,
     compare,
-    curve_name,
     curves,
+    shared_settings,
 )
 from coordflow_mini.measure.results import Experiment, RatePoint
 from coordflow_mini.ops.files import replacing
 from coordflow_mini.show import figure, plots
 from coordflow_mini.show.page import listing, render
 
-__all__ = ["ClipResults", "Drawing", "Report", "report_html", "summarize", "verdict", "write_report"]
+__all__ = ["ClipResults", "Report", "report_html", "summarize", "verdict", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,11 @@ def _results(clip: str, points: Sequence[RatePoint], sequence: str | None) -> Cl
 
 # --- files --------------------------------------------------------------------------------------------
 
-
-class Drawing(NamedTuple):
-    """A figure to draw.  name: of its files, without suffix."""
-
-    name: str
-    results: ClipResults
-    quality: plots.Quality
+Drawing = tuple[str, ClipResults, plots.Quality]  # name of its files without suffix, and what to draw
+Progress = Callable[[Sequence[Drawing]], Iterable[Drawing]]
 
 
-def write_report(
-    folder: Path,
-    experiment: Experiment,
-    *,
-    progress: Callable[[Sequence[Drawing]], Iterable[Drawing]] = iter,
-) -> Path:
+def write_report(folder: Path, experiment: Experiment, *, progress: Progress = iter) -> Path:
     """Write report.html, points.csv, average.csv, bd_rate.csv and figures/; return the path of the page.
 
     The page is written last.  progress: wraps the loop over figures, for example in a progress bar.
@@ -111,11 +101,11 @@ def write_report(
     report = summarize(experiment)
     folder.mkdir(parents=True, exist_ok=True)
     svgs: dict[str, list[str]] = {}
-    for drawing in progress(_drawings(report)):
-        drawn = _figure(drawing.results, drawing.quality)
-        _write(folder / "figures" / f"{drawing.name}.svg", figure.to_svg_file(drawn))
-        _write(folder / "figures" / f"{drawing.name}.png", figure.to_png(drawn))
-        svgs.setdefault(drawing.results.clip, []).append(figure.to_svg(drawn))
+    for name, results, quality in progress(_drawings(report)):
+        drawn = _figure(results, quality)
+        _write(folder / "figures" / f"{name}.svg", figure.to_svg_file(drawn))
+        _write(folder / "figures" / f"{name}.png", figure.to_png(drawn))
+        svgs.setdefault(results.clip, []).append(figure.to_svg(drawn))
     means = (point for results in report.clips if results.clip == AVERAGE for point in results.points)
     _write(folder / "points.csv", spreadsheet.points_csv(experiment.points))
     _write(folder / "average.csv", spreadsheet.points_csv(means))
@@ -133,10 +123,11 @@ def _write(path: Path, content: str | bytes) -> Path:
 def _drawings(report: Report) -> list[Drawing]:
     """Figures of every clip: PSNR, and MS-SSIM where it was measured."""
     found: list[Drawing] = []
-    for results, name in zip(report.clips, _file_names([one.clip for one in report.clips]), strict=True):
-        found.append(Drawing(f"{name}_psnr", results, "psnr_db"))
+    for index, results in enumerate(report.clips):
+        clip = re.sub(r"[^A-Za-z0-9.-]+", "_", results.clip)[-60:].strip("._-") or "clip"
+        found.append((f"{index}_{clip}_psnr", results, "psnr_db"))
         if any(point.ms_ssim is not None for point in results.points):
-            found.append(Drawing(f"{name}_ms_ssim", results, "ms_ssim"))
+            found.append((f"{index}_{clip}_ms_ssim", results, "ms_ssim"))
     return found
 
 
@@ -148,23 +139,6 @@ def _figure(results: ClipResults, quality: plots.Quality) -> figure.Picture:
         size=(6.4, 4.4) if results.published else (6.4, 3.4),
         codecs=[anchor.name for anchor in anchors.ANCHORS],
     )
-
-
-def _file_names(clips: Sequence[str]) -> list[str]:
-    """A distinct file name for each clip, also on file systems that ignore case.
-
-    >>> _file_names(["uvg:Beauty", "a/b", "a?b"])
-    ['uvg_Beauty', 'a_b', 'a_b_2']
-    """
-    found: list[str] = []
-    for clip in clips:
-        base = re.sub(r"[^A-Za-z0-9.-]+", "_", clip)[-60:].strip("._-") or "clip"
-        name, count = base, 1
-        while name.lower() in (other.lower() for other in found):
-            count += 1
-            name = f"{base}_{count}"
-        found.append(name)
-    return found
 
 
 # --- the verdict --------------------------------------------------------------------------------------
@@ -186,29 +160,22 @@ def verdict(report: Report) -> str:
     unknown: dict[str, list[str]] = {}
     for one in first.comparisons:
         if one.bd_rate_percent is None:
-            unknown.setdefault(one.reason, []).append(f"{one.against}{_at_equal_rate(one)}")
+            unknown.setdefault(one.reason, []).append(one.against)
     said = [f"{where}, {OURS} needs {_gaps(known)} at equal PSNR (BD-rate)."] if known else []
     said += [f"{where}, no BD-rate against {listing(names)}: {why}." for why, names in unknown.items()]
     return " ".join(said)
 
 
-def _at_equal_rate(one: Comparison) -> str:
-    if one.bd_psnr_db is None:
-        return ""
-    word = "better" if one.bd_psnr_db > 0 else "worse"
-    return f" ({abs(one.bd_psnr_db):.1f}\N{NO-BREAK SPACE}dB {word} at equal rate)"
-
-
 def _gaps(known: Sequence[Comparison]) -> str:
     """`12.0 % fewer bits than x264 medium and 30.0 % more bits than x265 medium`."""
-    several = len({one.curve for one in known}) > 1
-    gaps = []
-    for one in sorted(known, key=lambda one: one.bd_rate_percent or 0):
-        percent = one.bd_rate_percent or 0.0
-        mine = f" ({one.curve})" if several else ""
-        word = "fewer" if percent < 0 else "more"
-        gaps.append(f"{abs(percent):.1f}\N{NO-BREAK SPACE}% {word} bits than {one.against}{mine}")
-    return listing(gaps)
+    gaps = sorted((one.bd_rate_percent or 0.0, one.against) for one in known)
+    words = ("fewer" if percent < 0 else "more" for percent, _ in gaps)
+    return listing(
+        [
+            f"{abs(percent):.1f}\N{NO-BREAK SPACE}% {word} bits than {other}"
+            for (percent, other), word in zip(gaps, words, strict=True)
+        ]
+    )
 
 
 # --- the page -----------------------------------------------------------------------------------------
@@ -221,6 +188,7 @@ def report_html(report: Report, figures: Mapping[str, Sequence[str]], name: str)
         "report.html.j2",
         name=name,
         ours=OURS,
+        average=AVERAGE,
         verdict=verdict(report),
         failed=[f"{job.name}: {job.reason}" for job in report.experiment.failed],
         pending=report.experiment.pending,
@@ -240,26 +208,14 @@ def report_html(report: Report, figures: Mapping[str, Sequence[str]], name: str)
 
 
 def _differences(report: Report) -> dict[str, Any]:
-    """The table of BD-rates, one row for each clip and curve of ours, and remarks about its cells."""
+    """The table of BD-rates, one row per clip, and remarks about its cells."""
     others = sorted({one.against for one in report.comparisons})
-    titles = {results.clip: results.title for results in report.clips}
-    lines = dict.fromkeys((one.clip, one.curve) for one in report.comparisons)
-    table = {(one.clip, one.curve, one.against): one for one in report.comparisons}
-    several = len({curve for _, curve in lines}) > 1
-    rows = [
-        {
-            "title": titles[clip],
-            "curve": curve if several else "",
-            "average": clip == AVERAGE,
-            "cells": [table.get((clip, curve, other)) for other in others],
-        }
-        for clip, curve in lines
-    ]
-    remarks = [
-        f"{titles[one.clip]}, {one.curve} against {one.against}: {one.reason}"
-        for one in report.comparisons
-        if one.reason
-    ]
+    rows, remarks = [], []
+    for results in report.clips:
+        cells = {one.against: one for one in results.comparisons}
+        if cells:
+            rows.append({"results": results, "cells": [cells.get(other) for other in others]})
+        remarks += [f"{results.title}, {one.against}: {one.reason}" for one in cells.values() if one.reason]
     return {"others": others, "rows": rows, "remarks": remarks}
 
 
@@ -281,6 +237,7 @@ def _notes(report: Report, results: ClipResults) -> list[str]:
 
 def _protocol(experiment: Experiment) -> dict[str, str]:
     """What a critic must know to repeat the measurements."""
+    measured = curves(point for point in experiment.points if point.measured)
     averaged = (
         "Mean rate and mean quality over all clips, of files with equal target rate (matched in order of "
         f"rate, at most {100 * (SAME_TARGET - 1):.0f} % apart); only curves that all clips have."
@@ -295,20 +252,7 @@ def _protocol(experiment: Experiment) -> dict[str, str]:
         "curves.",
         "Times": "Seconds of the final encode and of decoding, without the search for the rate. x264, x265 "
         "and SVT-AV1 run on one thread.",
-        "Codecs": "; ".join(_shared_settings(experiment.points)),
+        "Codecs": "; ".join(f"{name}: {shared_settings(curve)}" for name, curve in sorted(measured.items())),
         "Hardware": "; ".join(experiment.hardware),
         "Versions": ", ".join(f"{name} {version}" for name, version in experiment.versions.items()),
     }
-
-
-def _shared_settings(points: Iterable[RatePoint]) -> list[str]:
-    """Each curve with the settings that all its points share."""
-    found: dict[str, list[list[str]]] = {}
-    for point in points:
-        if point.measured:
-            found.setdefault(curve_name(point), []).append(point.settings.split())
-    shared = {
-        name: [word for word in settings[0] if all(word in other for other in settings)]
-        for name, settings in found.items()
-    }
-    return [f"{name}: {' '.join(words).rstrip(',')}" for name, words in sorted(shared.items()) if words]

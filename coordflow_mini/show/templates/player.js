@@ -1,9 +1,9 @@
 const player = document.getElementById("player"), slider = document.getElementById("frame");
 const button = document.getElementById("play"), now = document.getElementById("now");
 const mark = document.getElementById("mark"), data = player.dataset;
-const frames = data.frames.split(",").map(Number), psnr = data.psnr.split(",");
+const psnr = data.psnr.split(",");
 const corner = ["--x", "--y"].map(name => parseFloat(player.style.getPropertyValue(name)));
-const last = frames.length - 1, fps = Number(data.fps);
+const last = psnr.length - 1, fps = Number(data.fps);
 let playing = false, since = 0, from = 0;
 
 function show(index) {
@@ -12,14 +12,14 @@ function show(index) {
   player.style.setProperty("--x", column * data.across + corner[0] + "%");
   player.style.setProperty("--y", row * data.down + corner[1] + "%");
   if (mark && last) for (const end of ["x1", "x2"]) mark.setAttribute(end, 1000 * index / last);
-  const words = `frame ${frames[index]} · ${(frames[index] / fps).toFixed(2)} s · ${psnr[index]} dB`;
+  const words = `frame ${index} · ${(index / fps).toFixed(2)} s · ${psnr[index]} dB`;
   now.textContent = words;
   slider.setAttribute("aria-valuetext", words);
 }
 function tick(time) {
   if (!playing) return;
   since ||= time;
-  const seconds = (time - since) / 1000, index = from + Math.floor(seconds * fps / (frames[1] || 1));
+  const seconds = (time - since) / 1000, index = from + Math.floor(seconds * fps);
   show(index % (last + 1));
   requestAnimationFrame(tick);
 }
