@@ -1,5 +1,6 @@
 """Pages name what exists: promises with their tests, every room of the house, targets, files."""
 
+import pkgutil
 import re
 from itertools import chain
 
@@ -52,3 +53,14 @@ def test_every_module_that_is_run_is_there(path):
     )
     files = [ROOT.joinpath(*module.split(".")) for module in modules]
     assert not [file for file in files if not (file.is_dir() or file.with_suffix(".py").is_file())]
+
+
+@MOVING
+@written
+def test_every_name_in_the_code_is_there(path):
+    """`coords.pixel_points` and the like. Only the page of symbols names nothing but the package's own."""
+    first_words = {room.rstrip("/") for room in rooms()}
+    for name in re.findall(r"`([a-z_]+(?:\.\w+)+)`", path.read_text(encoding="utf-8")):
+        ours = name.split(".")[0] in first_words and name.rpartition(".")[2] not in ("py", "csv", "json")
+        if ours or path.name == "symbols.md":
+            assert pkgutil.resolve_name(f"coordflow_mini.{name}") is not None
