@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_report import clip, rendering, run
+from pages import clip, rendering, run
 
-from coordflow_mini.show import demo_page as report
+from coordflow_mini.show.demo_page import write_demo_page
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "runs" / "browser"
@@ -99,12 +99,10 @@ def photograph(page, name: str) -> None:
         page.screenshot(path=SHOTS / f"{name}-{number:02d}.png")
 
 
-def test_the_report_moves(page, tmp_path):
+def test_the_demo_page_moves(page, tmp_path):
     video, decoded = clip(6, 72, 128), clip(6, 72, 128, noise=9)
-    file = tmp_path / "report.html"
-    text = report.report_html(run(video, decoded), video, decoded, rendering(video))
-    file.write_text(text, encoding="utf-8")
-    page.goto(file.as_uri())
+    file = tmp_path / "demo.html"
+    page.goto(write_demo_page(file, run(video, decoded), video, decoded, rendering(video)).as_uri())
     where = "() => getComputedStyle(document.querySelector('.screen')).backgroundPosition"
     first = page.evaluate(where)
     page.focus("#frame")
@@ -114,4 +112,4 @@ def test_the_report_moves(page, tmp_path):
     box = page.query_selector("#frame").bounding_box()
     page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
     page.wait_for_function(f"before => ({where})() != before", arg=second)
-    page.screenshot(path=SHOTS / f"report-{page.theme}.png", full_page=True)
+    page.screenshot(path=SHOTS / f"demo-{page.theme}.png", full_page=True)

@@ -16,7 +16,8 @@ def test_a_name_and_a_path_are_as_good_as_frames_and_bytes(encoding, clip, tmp_p
     assert found.shape == (6, 24, 32) and found.mask_iou is None
     decoded = cf.decode(encoding.data)
     assert found.point.psnr_db == pytest.approx(cf.psnr_db(clip.frames, decoded.frames))
-    assert replace(found.point, decode_seconds=0, clip="c") == replace(again.point, decode_seconds=0, clip="c")
+    same = {"clip": "clip", "decode_seconds": 0}
+    assert replace(found.point, **same) == replace(again.point, **same)
     assert found.to_json()["bytes"] == len(encoding.data)
 
 

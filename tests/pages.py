@@ -1,7 +1,17 @@
-"""A web page as the tests read it."""
+"""Web pages as the tests read them, and a small run to show on one."""
 
 import re
+from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
+
+import numpy as np
+import torch
+
+from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.measure.results import RatePoint, RunResult
+from coordflow_mini.model import Rendering
+from coordflow_mini.video.clip import Video
 
 
 class Page(HTMLParser):
@@ -54,3 +64,33 @@ class Page(HTMLParser):
         loads = r"https?:|@import|url\(|fetch|XMLHttp|import\s*\("
         assert not re.search(loads, self.style + self.script)
         assert self.policy.startswith("default-src 'none'")
+
+
+# --- a run to show --------------------------------------------------------------------------------------
+
+
+def clip(
+    time: int = 6, height: int = 18, width: int = 32, *, noise: int = 0, name: str = "clip:test"
+) -> Video:
+    frame, row, column = np.ogrid[0:time, 0:height, 0:width]
+    gray = ((20 * frame + row + column) % 256)[..., None] + np.array([0, 20, 40])
+    gray = gray + np.random.default_rng(0).integers(-noise, noise + 1, gray.shape)
+    return Video(np.clip(gray, 0, 255).astype(np.uint8), Fraction(25), name)
+
+
+def rendering(video: Video, layers: int = 2) -> Rendering:
+    rgb = torch.from_numpy(video.frames)
+    alpha = torch.full((layers, *rgb.shape[:3]), 1 / layers)
+    return Rendering(rgb=rgb, layer_rgb=torch.stack([rgb] * layers), alpha=alpha)
+
+
+def point(psnr: float, codec: str = "x265", **changes) -> RatePoint:
+    base = RatePoint(codec, "clip", 1000, 0.5, psnr, 0.9, 1.5, 0.1, "preset=medium crf=30, raw stream")
+    return replace(base, **changes)
+
+
+def run(video: Video, decoded: Video, *references: RatePoint, **changes) -> RunResult:
+    ours = point(psnr_db(video.frames, decoded.frames), "CoordFlow", settings="layers=2, seed=0")
+    versions = {"coordflow_mini": "0.1.0"}
+    known = {"hardware": "2 cores", "versions": versions, "references": references}
+    return RunResult(video.name, video.frames.shape[:3], ours, 5.0, 1600, 40.0, **(known | changes))
