@@ -417,9 +417,8 @@ def _fetch_archive(port: int) -> Callable[[Path], None]:
         from coordflow_mini import fetch
         from coordflow_mini.video import catalog
 
-        table = (catalog.Sequence1080p("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", 32, 16),)
-        (source,) = catalog.uvg(table=table, site=f"http://127.0.0.1:{port}/")
-        fetch.fetch(source, folder)
+        sequence = catalog.Sequence1080p("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", 32, 16)
+        fetch.fetch(catalog.uvg_source(sequence, f"http://127.0.0.1:{port}/"), folder)
 
     return run
 
@@ -565,7 +564,6 @@ def rivals(root: Path, count: Counter[str]) -> None:
 def loaded() -> None:
     """Import what commands load lazily, so that children need not."""
     import filelock  # noqa: F401
-    import pooch  # noqa: F401
     import py7zr  # noqa: F401
     import requests  # noqa: F401
     import torch

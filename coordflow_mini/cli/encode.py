@@ -34,7 +34,7 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import metrics
     from coordflow_mini.ops import checkpoint as checkpoints
-    from coordflow_mini.ops import distributed, occupation
+    from coordflow_mini.ops import distributed
     from coordflow_mini.sweeps import budget
     from coordflow_mini.video import clip
 
@@ -180,7 +180,7 @@ def encode(
 def _alone(output: Path) -> Iterator[None]:
     """Keeps other encodes from this output; under torchrun, the first process locks it for all."""
     follower = int(os.environ.get("WORLD_SIZE", 1)) > 1 and os.environ.get("RANK") != "0"
-    with nullcontext() if follower else occupation.occupied(output):
+    with nullcontext() if follower else files.locked(output):
         yield
 
 

@@ -1,19 +1,17 @@
-"""Footage from the network: the UVG sequences, a few free clips, any address; checked, resumable.
+"""Downloads footage: the UVG sequences, two free clips, any address; resumed and checked.
 
-`sources` says what there is, `storage` where it lies, `records` what is remembered of a first download and
-compared later; `downloading` and `unpacking` do what their names say, by pooch, requests and py7zr.  These
-come with `pip install "coordflow-mini[fetch]"`, and are imported when something is fetched.
+`video.catalog` lists what there is.  `store` knows where clips lie and what is remembered of their first
+download; `download` and `archive` bring and unpack them with requests and py7zr, which come with
+`pip install "coordflow-mini[fetch]"`.
 """
 
 import os
 from importlib import import_module
 from pathlib import Path
 
-from coordflow_mini.fetch import downloading, records, unpacking
-from coordflow_mini.fetch.downloading import Patience
-from coordflow_mini.fetch.records import Fetched, OnBytes, OnRetry, Record
-from coordflow_mini.fetch.sources import FetchError, address
-from coordflow_mini.fetch.storage import Place, check_space, missing
+from coordflow_mini.fetch import archive, download, store
+from coordflow_mini.fetch.download import OnRetry, Patience, address
+from coordflow_mini.fetch.store import Fetched, FetchError, OnBytes, Place, Record, check_space, missing
 from coordflow_mini.video.catalog import Source, data_folder
 
 __all__ = [
@@ -28,8 +26,8 @@ __all__ = [
     "missing",
 ]
 
-_PACKAGES = ("pooch", "py7zr", "requests")
-_CURE = 'pip install "pooch>=1.8" "py7zr>=1.1.4" requests "urllib3>=2.2"'
+_PACKAGES = ("py7zr", "requests")
+_CURE = 'pip install "py7zr>=1.1.4" requests "urllib3>=2.2"'
 
 
 def fetch(
@@ -40,27 +38,27 @@ def fetch(
     on_retry: OnRetry | None = None,
     patience: Patience | None = None,
 ) -> Fetched:
-    """The clip in the folder (`data_folder`); downloaded if it is not there, checked in either case.
+    """The clip in `folder` (default: `data_folder`), downloaded if it is missing, and checked in any case.
 
-    An interrupted download goes on where it stopped.  What is there already is never overwritten.
-    on_retry is told why an attempt failed, and when the next one begins.
-    Raises FetchError, in one line, for whatever is wrong with the server, the file, or the disk.
+    Resumes an interrupted download.  Never overwrites a file.
+    on_bytes: receives progress.  on_retry: receives a line before each new attempt.
+    Raises FetchError, in one line, for any fault of server, file or disk space.
     """
     place, on_bytes = Place(source, folder or data_folder()), on_bytes or (lambda *_: None)
-    on_retry, patience = on_retry or (lambda _: None), patience or Patience()
     if os.path.lexists(place.target) and not place.is_unfinished:
-        return records.check_present(place, on_bytes)
+        return store.check_present(place, on_bytes)
     _require_packages()
     check_space([source], place.folder)
     with place.locked():
-        if os.path.lexists(place.target):  # another process has just finished, or was killed as it did
+        if os.path.lexists(place.target):  # another process just finished, or was killed as it did
             place.clear()
-            return records.check_present(place, on_bytes)
-        return _bring(place, on_bytes, on_retry, patience)
+            return store.check_present(place, on_bytes)
+        download.download(place, on_bytes, on_retry or (lambda _: None), patience or Patience())
+        return _install(place, on_bytes)
 
 
 def _require_packages() -> None:
-    """Refuses to begin what would end for want of a package."""
+    """Checks the optional packages before anything is downloaded."""
     for package in _PACKAGES:
         try:
             import_module(package)  # trusted: named above
@@ -68,22 +66,33 @@ def _require_packages() -> None:
             raise FetchError(f"downloads need the package {package}; get it with: {_CURE}") from None
 
 
-def _bring(place: Place, on_bytes: OnBytes, on_retry: OnRetry, patience: Patience) -> Fetched:
-    """Downloads, unpacks, checks and remembers; the clip gets its name last of all."""
-    before = records.read(place)
-    downloading.download(place, before, on_bytes, on_retry, patience)
+def _install(place: Place, on_bytes: OnBytes) -> Fetched:
+    """Checks, unpacks and records what was downloaded; only then does the clip get its name."""
+    source, before = place.source, store.read_record(place)
     try:
-        archive = records.checksum(place.whole, on_bytes) if place.source.packed else None
-        ready = place.unpacked if archive else place.whole
-        sha256 = unpacking.unpack(place, on_bytes) if archive else records.checksum(ready, on_bytes)
-        record = Record(place.source.url, place.source.file, ready.stat().st_size, sha256, archive)
-        records.check_size(place.source, record.size, f"{place.source.url} brought")
-        if before is not None and sha256 != before.sha256:
-            raise downloading.changed(place)
+        arrived = store.checksum(place.part, on_bytes)
+        if source.packed:
+            ready = archive.unpack(place, on_bytes)
+            sha256 = store.checksum(ready, on_bytes)
+            record = Record(source.url, source.file, ready.stat().st_size, sha256, arrived)
+        else:
+            ready = place.part
+            record = Record(source.url, source.file, ready.stat().st_size, arrived)
+            if source.sha256 not in (None, arrived):
+                raise FetchError(
+                    f"{source.url} brought another file than the one whose SHA-256 is "
+                    f"{str(source.sha256)[:12]}…; it was removed: try again, or look for the clip elsewhere"
+                )
+        store.check_size(source, record.size, f"{source.url} brought")
+        if before is not None and record.sha256 != before.sha256:
+            raise FetchError(
+                f"{source.url} has changed: its SHA-256 is not that of the first download; try again, "
+                f"or remove {place.record} if the new file is the one you want"
+            )
     except FetchError:
         place.clear()
         raise
-    records.write(place, record)
+    store.write_record(place, record)
     os.replace(ready, place.target)
     place.clear()
     return record.result(place, fresh=True)

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that appear whole or not at all, each written by one process at a time."""
 
 import ctypes
 import errno
@@ -14,22 +14,57 @@ from platform import node
 from secrets import token_hex
 from typing import Any
 
+from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.interrupts import undisturbed
 
-__all__ = ["destination", "replacing", "tidy"]
+with lazily():
+    import filelock
 
-_LONGEST_NAME = 255  # bytes, on all file systems that matter
-_OURS = r"(?P<here>[0-9a-f]{1,8})-(?P<process>\d{1,9})-[0-9a-f]{6}"  # the end of a name of `_beside`
-_TRIES = 100  # to put a folder in its place, while others do the same
+__all__ = ["InUseError", "destination", "lock_file", "locked", "replacing", "tidy"]
+
+_LONGEST_NAME = 255  # bytes, on all common file systems
+_OWNER = r"(?P<here>[0-9a-f]{1,8})-(?P<process>\d{1,9})-[0-9a-f]{6}"  # in names by `_beside`
+_TRIES = 100  # at moving a folder while other processes move theirs
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)  # another one has just put its folder there
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT)  # another process moved its folder first
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+
+
+class InUseError(ValueError):
+    """Another process is writing the same output."""
+
+
+def lock_file(output: Path) -> Path:
+    """The file beside an output that `locked` holds."""
+    return output.with_name(f".{output.name}.lock")
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Keeps other processes from writing an output, by an operating system lock on its `lock_file`.
+
+    A killed process loses its lock; the file it leaves keeps nobody out.
+    Raises InUseError at once if another process holds the lock.
+    """
+    lock = filelock.FileLock(lock_file(output), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise InUseError(
+            f"{output} is being written by another process; wait until it ends, or give another output"
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock_file(output).unlink()  # while held: whoever opened it finds it unlinked, and starts over
+        lock.release()
 
 
 def destination(path: Path) -> Path:
-    """Where a path leads, absolute, through all links, also to what is not there yet.
+    """The absolute path with all links resolved, whether or not it exists: writing replaces a link's target.
 
-    So what a link points to is replaced, as editors do it, and the link stays.
-    Raises OSError for links in a circle, and for devices and pipes, which nothing may take the place of.
+    Raises OSError for circular links, devices and pipes.
     """
     real = Path(os.path.realpath(path))
     if real.is_symlink():
@@ -41,13 +76,13 @@ def destination(path: Path) -> Path:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A name beside a file or folder to write to; it takes the target's place at the end, or disappears.
+    """Yields a temporary name beside a file or folder; what is written there replaces the target at the end.
 
-    At every moment, also after a kill or a power cut, the target is what was there before or the whole new
-    one.  Of several that write at once, each has a name of its own, and the last one wins.  What a killed
-    process left is removed by the next that writes to the same target, see `tidy`.
-    A folder needs a system that exchanges two names in one step, as Linux does on its own disks.  On others
-    a kill between two renames leaves no folder there; on Linux, the next to write puts the old one back.
+    At every moment, also after a kill or power failure, the target is the old file or folder or the whole
+    new one.  Of several concurrent writers, the last one wins.  An exception leaves the target unchanged.
+    Leftovers of killed processes are removed by the next writer, see `tidy`.
+    Folders need a file system that exchanges two names atomically, as Linux' own do.  On others, a kill
+    between two renames leaves no folder; on Linux the next writer restores the old one.
     """
     target = destination(target)
     tidy(target)
@@ -57,29 +92,29 @@ def replacing(target: Path) -> Iterator[Path]:
         _flush(temporary)
         with undisturbed():
             _move(temporary, target)
-            _remove(temporary)  # of a folder, it is the old one by now
+            _remove(temporary)  # now the old folder, if there was one
         _sync(target.parent)
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error  # says where
+        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error  # name the file
     finally:
         _remove(temporary)
 
 
 def tidy(target: Path) -> None:
-    """Removes what killed processes left beside a target, or beside names that are its own and a suffix.
+    """Removes what killed processes left beside a target, or beside names that extend it by a suffix.
 
-    Only of processes that are known to be dead: names tell machine, boot, container and process.  What was
-    written by another machine, before the last boot, or on another system than Linux stays where it is.
+    Only if the process is known to be dead: names carry machine, boot, container and process.  Leftovers of
+    other machines, of earlier boots, and on systems other than Linux stay.
     """
-    stepped_aside = re.compile(rf"\.{re.escape(_shortened(target.name))}\.{_OURS}\.old")
+    stepped_aside = re.compile(rf"\.{re.escape(_shortened(target.name))}\.{_OWNER}\.old")
     for left in _abandoned(target):
         mine = stepped_aside.fullmatch(left.name)
-        with suppress(OSError):  # another process is as tidy
+        with suppress(OSError):  # another process tidies as well
             if mine and not os.path.lexists(target):
                 os.rename(left, target)  # killed between two renames
-            elif mine or left.name.endswith(".part"):  # what stepped aside for another name may be all of it
+            elif mine or left.name.endswith(".part"):  # an .old of another name may be all that is left of it
                 _remove(left)
 
 
@@ -87,12 +122,12 @@ def tidy(target: Path) -> None:
 
 
 def _beside(target: Path, end: str) -> Path:
-    """A name that nobody else uses, and that tells whose it is."""
+    """A unique name that carries its owner."""
     return target.with_name(f".{_shortened(target.name)}.{_here()}-{os.getpid()}-{token_hex(3)}.{end}")
 
 
 def _shortened(name: str) -> str:
-    """As much of a name as leaves room for a dot before it, and a token and an ending after it."""
+    """A name cut to leave room for the leading dot, owner and ending of `_beside`."""
     while len(os.fsencode(name)) > _LONGEST_NAME - len(".") - len(".01234567-012345678-012345.part"):
         name = name[:-1]
     return name
@@ -100,7 +135,7 @@ def _shortened(name: str) -> str:
 
 @lru_cache
 def _here() -> str:
-    """What tells this machine, since its last boot, and this container from all others; "0" if unknown."""
+    """Identifies this machine, boot and container; "0" if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         text = f"{node()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -110,8 +145,8 @@ def _here() -> str:
 
 
 def _abandoned(target: Path) -> list[Path]:
-    """What dead processes left beside a target."""
-    name = re.compile(rf"\.{re.escape(_shortened(target.name))}\.(?:.*\.)?{_OURS}\.(?:part|old)")
+    """Temporary files and folders of dead processes beside a target."""
+    name = re.compile(rf"\.{re.escape(_shortened(target.name))}\.(?:.*\.)?{_OWNER}\.(?:part|old)")
     try:
         names = os.listdir(target.parent)
     except OSError:
@@ -121,12 +156,11 @@ def _abandoned(target: Path) -> list[Path]:
 
 
 def _is_dead(process: int) -> bool:
-    """Whether no process of this machine has that number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it is another user's
+    except (OSError, OverflowError):  # another user's
         return False
     return False
 
@@ -135,7 +169,7 @@ def _is_dead(process: int) -> bool:
 
 
 def _move(temporary: Path, target: Path) -> None:
-    """Puts a file or folder in its place; where there was a folder, that may be `temporary` afterwards."""
+    """Moves a file or folder to its target; an old folder may end up at `temporary`."""
     if not temporary.is_dir() or temporary.is_symlink():
         os.replace(temporary, target)
         return
@@ -146,13 +180,13 @@ def _move(temporary: Path, target: Path) -> None:
             elif not _exchanged(temporary, target):
                 _move_in_two_steps(temporary, target)
             return
-        except OSError as error:  # another process was faster
-            if left == 0 or not (error.errno in _TAKEN or isinstance(error, FileNotFoundError)):
+        except OSError as error:
+            if left == 0 or error.errno not in _TAKEN:
                 raise
 
 
 def _move_in_two_steps(temporary: Path, target: Path) -> None:
-    """A folder in the place of another: the old one steps aside, and comes back if the new one cannot."""
+    """Renames the old folder out of the way, and back if the new one cannot take its place."""
     old = _beside(target, "old")
     try:
         os.rename(target, old)
@@ -165,27 +199,22 @@ def _move_in_two_steps(temporary: Path, target: Path) -> None:
 
 
 def _exchanged(first: Path, second: Path) -> bool:
-    """Exchanges two names in one step; False where the system cannot."""
+    """Exchanges two names atomically; False where the system cannot."""
     call = _renameat2()
     if call is None:
         return False
     if call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):  # so file systems say no
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):  # not on this file system
         return False
     raise OSError(number, os.strerror(number), str(second))
 
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
-
 @lru_cache
 def _renameat2() -> Any:
-    """Linux' call that exchanges names; None elsewhere."""
-    if os.uname().sysname != "Linux" if hasattr(os, "uname") else True:
-        return None
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    """The C library's renameat2, which only Linux has; else None."""
+    call = None if os.name == "nt" else getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is not None:
         text = ctypes.c_char_p
         call.argtypes = [ctypes.c_int, text, ctypes.c_int, text, ctypes.c_uint]
@@ -193,20 +222,19 @@ def _renameat2() -> Any:
 
 
 def _remove(path: Path) -> None:
-    """Removes a file, a link or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-# --- the disk -----------------------------------------------------------------------------------------
+# --- flushing to disk ---------------------------------------------------------------------------------
 
 
 def _flush(path: Path) -> None:
-    """Contents to the disk, or a power cut could leave the new name with nothing in it."""
+    """Flushes contents before the rename: else a power failure could leave an empty file under the name."""
     if path.is_file():
-        with open(path, "r+b") as file:  # Windows flushes only what may be written
+        with open(path, "r+b") as file:  # Windows flushes writable files only
             os.fsync(file.fileno())
     elif path.is_dir():
         for inner in path.iterdir():
@@ -215,7 +243,7 @@ def _flush(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """The names in a folder to the disk, where the system knows such a thing."""
+    """Flushes a folder's entries, where the system supports it."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:

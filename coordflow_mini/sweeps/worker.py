@@ -143,7 +143,7 @@ def _attempt(task: Task, tell: Tell | None) -> Outcome:
     for left in place.glob(".*.part"):  # by a process that was killed
         if not left.name.startswith(f".{jobs.JOB}."):  # that one is written without the lock
             left.unlink(missing_ok=True)
-    with open(place / jobs.LOG, "a", encoding="utf-8") as file:
+    with open(place / jobs.LOG, "a", encoding="utf-8") as file:  # replacing: a log grows
         say = _log(file, tell)
         say(f"begun by process {os.getpid()} of {platform.node()}")
         try:

