@@ -1,13 +1,13 @@
-"""PSNR of training recipes after equal seconds, one change from the default at a time.
+"""PSNR of variants of training after equal seconds, one change from the default at a time.
 
     python -m benchmarks.learning                                # all variants, three seeds: hours
     python -m benchmarks.learning --seeds 1 --clips clip:cutout  # a screening
     python -m benchmarks.learning --only default --only "batch 4096" --clip some.mp4@183
     python -m benchmarks.learning --table                        # of what has been run
 
-Seconds are this process's CPU time on one thread, because a machine may be shared.  How many default steps
-fit in them is measured once per clip; a variant gets as many as fit in the same time by the ratio of its
-seconds per step to the default's, timed in turns.  Every run is appended to a file, and not run again.
+Seconds are CPU time of this process on one thread, because a machine may be shared. The number of default
+steps that fit in them is measured once per clip; a variant gets as many as its seconds per step allow, timed
+in turns with the default's. Every run is appended to a file and not repeated.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.recipes import Recipe, Training, available
+from benchmarks.variants import Training, TrainingSettings, available
 from coordflow_mini import config
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times
@@ -35,7 +35,7 @@ from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 
-DEFAULT = Recipe()
+DEFAULT = TrainingSettings()
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     **{f"batch {size}": {"batch": (size, size)} for size in (1024, 2048, 4096, 16384)},
@@ -143,27 +143,27 @@ class Results:
         return [run for run in self.runs if (run.clip, run.variant) == (clip, variant)]
 
 
-def recipe_for(variant: str, steps: float) -> Recipe:
-    """A variant where the default has that many steps: more than usual make the opening no longer."""
+def settings_of(variant: str, steps: float) -> TrainingSettings:
+    """Settings of a variant, given the default's steps; more than usual do not prolong the opening."""
     part = min(1.0, FitConfig().steps / steps)
     opening = {name: part * getattr(DEFAULT, name) for name in ("warm_up", "grow", "static")}
     return replace(DEFAULT, **(opening | VARIANTS[variant]))
 
 
-def seconds_per_step(task: Task, recipe: Recipe) -> float:
+def seconds_per_step(task: Task, settings: TrainingSettings) -> float:
     """CPU seconds of a step, the mean over a short run that passes through all of its schedule."""
-    training = Training(task.video, task.model, recipe, _PROBE + 2)
+    training = Training(task.video, task.model, settings, _PROBE + 2)
     training.advance(2)
     began = time.process_time()
     training.advance(_PROBE + 2)
     return (time.process_time() - began) / _PROBE
 
 
-def cost_of(task: Task, recipe: Recipe) -> float:
+def cost_of(task: Task, settings: TrainingSettings) -> float:
     """Seconds per step as a multiple of the default's: the fastest of each, timed in turns."""
-    if all(getattr(recipe, name) == getattr(DEFAULT, name) for name in _COSTLY):
+    if all(getattr(settings, name) == getattr(DEFAULT, name) for name in _COSTLY):
         return 1.0
-    pairs = [(seconds_per_step(task, recipe), seconds_per_step(task, DEFAULT)) for _ in range(5)]
+    pairs = [(seconds_per_step(task, settings), seconds_per_step(task, DEFAULT)) for _ in range(5)]
     return min(ours for ours, _ in pairs) / min(default for _, default in pairs)
 
 
@@ -181,12 +181,14 @@ def quality(task: Task, model: CoordFlow) -> tuple[float, float | None]:
     return psnr_db, metrics.match_layers(masks, task.masks[chosen][None]).iou
 
 
-def trained(task: Task, recipe: Recipe, steps: int, seed: int) -> CoordFlow:
-    """The model that a recipe ends with; of several starts, the best goes on."""
-    runs = [Training(task.video, task.model, recipe, steps, seed + 1000 * n) for n in range(recipe.starts)]
-    if recipe.starts > 1:
+def trained(task: Task, settings: TrainingSettings, steps: int, seed: int) -> CoordFlow:
+    """The model trained with these settings; of several starts, the best continues."""
+    runs = [
+        Training(task.video, task.model, settings, steps, seed + 1000 * n) for n in range(settings.starts)
+    ]
+    if settings.starts > 1:
         for run in runs:
-            run.advance(round(recipe.start * steps))
+            run.advance(round(settings.start * steps))
     best = min(runs, key=lambda run: float(run.squared))
     best.advance(steps)
     return best.finish()
@@ -197,12 +199,12 @@ def measured(task: Task, variant: str, seed: int, seconds: float, results: Resul
     if task.name not in results.clocks:
         step = statistics.median(seconds_per_step(task, DEFAULT) for _ in range(3))
         results.add({"clock": task.name, "seconds": seconds, "steps": round(seconds / step)})
-    recipe = recipe_for(variant, results.clocks[task.name]["steps"])
+    settings = settings_of(variant, results.clocks[task.name]["steps"])
     earlier = results.find(task.name, variant)
-    cost = earlier[0].cost if earlier else cost_of(task, recipe)
-    steps = recipe.steps_of(results.clocks[task.name]["steps"] / cost)
+    cost = earlier[0].cost if earlier else cost_of(task, settings)
+    steps = settings.steps_of(results.clocks[task.name]["steps"] / cost)
     began = time.process_time()
-    model = trained(task, recipe, steps, seed)
+    model = trained(task, settings, steps, seed)
     spent = time.process_time() - began
     psnr_db, iou = quality(task, model)
     return Run(task.name, variant, seed, steps, round(cost, 3), round(spent, 1), psnr_db, iou)

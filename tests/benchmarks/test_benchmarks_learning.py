@@ -1,4 +1,4 @@
-"""The study of training recipes: its default is the library's fit, and every part runs on a tiny scene."""
+"""The study of training variants: its default is the library's fit, and every part runs on a tiny scene."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import learning
-from benchmarks.recipes import ImportantDraws, Recipe, Training, available, rate_share
+from benchmarks.variants import ImportantDraws, Training, TrainingSettings, available, rate_share
 from coordflow_mini.config import FitConfig
 from coordflow_mini.train import fit
 from coordflow_mini.video.clip import Video
@@ -25,7 +25,7 @@ def task(clip, small_model) -> learning.Task:
 def test_the_default_recipe_is_the_librarys_fit(task):
     """Same seed, same steps, same pictures: a change is measured against what the library does."""
     steps = 24
-    ours = learning.trained(task, Recipe(batch=(512, 512)), steps, seed=3)
+    ours = learning.trained(task, TrainingSettings(batch=(512, 512)), steps, seed=3)
     config = FitConfig(steps=steps, batch=512, warm_up=6, grow=6, static=14, seed=3)
     theirs = fit(task.video, task.model, config).model
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -34,20 +34,20 @@ def test_the_default_recipe_is_the_librarys_fit(task):
 
 @pytest.mark.parametrize("variant", learning.VARIANTS)
 def test_every_variant_trains(task, variant):
-    recipe = replace(learning.DEFAULT, **learning.VARIANTS[variant])
-    if not available(recipe):
-        pytest.skip(f"the package for {recipe.optimizer} is not installed")
-    small = replace(recipe, batch=tuple(size // 32 for size in recipe.batch))
+    settings = replace(learning.DEFAULT, **learning.VARIANTS[variant])
+    if not available(settings):
+        pytest.skip(f"the package for {settings.optimizer} is not installed")
+    small = replace(settings, batch=tuple(size // 32 for size in settings.batch))
     model = learning.trained(task, small, steps=6, seed=0)
     psnr_db, iou = learning.quality(task, model)
     assert np.isfinite(psnr_db) and iou is None
 
 
 def test_no_two_variants_are_the_same():
-    """Different names, different recipes; the first is the one that changes are counted from."""
-    recipes = [replace(learning.DEFAULT, **changes) for changes in learning.VARIANTS.values()]
-    assert len(set(recipes)) == len(recipes)
-    assert recipes[0] == Recipe()
+    """Different names mean different settings; the first is the reference."""
+    settings = [replace(learning.DEFAULT, **changes) for changes in learning.VARIANTS.values()]
+    assert len(set(settings)) == len(settings)
+    assert settings[0] == TrainingSettings()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "trapezoid"])
@@ -57,7 +57,7 @@ def test_schedules_fall_from_one_to_zero(schedule):
 
 
 def test_the_batch_grows_by_powers_of_two(task):
-    training = Training(task.video, task.model, Recipe(batch=(64, 256)), steps=9)
+    training = Training(task.video, task.model, TrainingSettings(batch=(64, 256)), steps=9)
     sizes = []
     for training.step in range(9):
         sizes.append(training._batch())
@@ -67,7 +67,7 @@ def test_the_batch_grows_by_powers_of_two(task):
 def test_important_pixels_are_drawn_more_often_and_weighted_less():
     frames = np.full((2, 20, 28, 3), 128, np.uint8)
     frames[:, :8, :8] = np.random.default_rng(0).integers(0, 255, (2, 8, 8, 3))
-    draws = ImportantDraws(Video(frames), 0, Recipe(importance="gradient", reweight=True))
+    draws = ImportantDraws(Video(frames), 0, TrainingSettings(importance="gradient", reweight=True))
     batch, weight = draws.draw(20_000, reach=1.0)
     busy = (batch.place // 28 < 8) & (batch.place % 28 < 8)
     assert busy.float().mean() > 2 * 64 / 560
@@ -78,7 +78,7 @@ def test_important_pixels_are_drawn_more_often_and_weighted_less():
 
 
 def test_blocks_remember_their_error(clip):
-    draws = ImportantDraws(clip, 0, Recipe(importance="error"))
+    draws = ImportantDraws(clip, 0, TrainingSettings(importance="error"))
     batch, weight = draws.draw(4000, reach=1.0)
     draws.learn(batch, torch.zeros_like(batch.place, dtype=torch.float32))
     assert weight is None

@@ -1,7 +1,7 @@
-"""Ways to train a `CoordFlow` that the library does not offer, for `benchmarks.learning` to compare.
+"""Variants of training that the library does not offer, for `benchmarks.learning` to compare.
 
-The default `Recipe` is `coordflow_mini.train` with `FitConfig()`; a variant changes one field of it.  All
-phases are shares of the run, so that a recipe with dearer steps has the same opening in fewer of them.
+The default `TrainingSettings` are those of `coordflow_mini.train` with `FitConfig()`; a variant changes one
+field. All phases are shares of the run, so that a variant with slower steps has the same opening in fewer.
 """
 
 import importlib
@@ -20,40 +20,40 @@ from coordflow_mini.muon import make_optimizer
 from coordflow_mini.train import cosine, trapezoid
 from coordflow_mini.video.clip import Video
 
-__all__ = ["Draws", "ImportantDraws", "Recipe", "Training", "available", "rate_share"]
+__all__ = ["Draws", "ImportantDraws", "Training", "TrainingSettings", "available", "rate_share"]
 
 _PACKAGES = {"soap": "pytorch_optimizer", "schedule-free": "schedulefree"}  # optional, from PyPI
 _BLOCK = 8  # pixels on a side of the blocks whose importance is kept
-_UNIFORM = 0.5  # share of the draws that importance does not touch, so no pixel is forgotten
+_UNIFORM = 0.5  # share of the draws that ignore importance, so that no pixel is forgotten
 _MEMORY = 0.7  # of a block's error, each time it is drawn
-_AVERAGE = 0.05  # of the run: over how much of it the weights are averaged
+_AVERAGE = 0.05  # share of the run over which the weights are averaged
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSettings:
     """Training settings: the library's defaults, and alternatives to them."""
 
     optimizer: str = "muon"  # or adam, soap, schedule-free
     learning_rate: float = 0.04
     batch: tuple[int, int] = (8192, 8192)  # pixels per step, first and last; by powers of two between them
     importance: str = ""  # or "error", "gradient": where in a frame pixels are drawn
-    reweight: bool = False  # divide by the density of the draws: unbiased, but for noise
+    reweight: bool = False  # divide by the density of the draws: unbiased, but noisier
     schedule: str = "trapezoid"  # or cosine, linear, constant
     average: bool = False  # the result is a moving average of the weights
     warm_up: float = 300 / 1200  # share of the run until colors learn at the full rate
     grow: float = 300 / 1200  # until all frames are seen
     static: float = 700 / 1200  # until colors see time
-    starts: int = 1  # short fits from different seeds, of which the best goes on
+    starts: int = 1  # short fits from different seeds, of which the best continues
     start: float = 150 / 1200  # how long these are
 
     def steps_of(self, steps: float) -> int:
-        """Steps of the run that goes on, when all runs together have `steps`."""
+        """Steps of the run that continues, when all runs together have `steps`."""
         return max(2, round(steps / (1 + (self.starts - 1) * self.start)))
 
 
-def available(recipe: Recipe) -> bool:
-    """True if the package of the recipe's optimizer is installed."""
-    name = _PACKAGES.get(recipe.optimizer)
+def available(settings: TrainingSettings) -> bool:
+    """True if the package of the settings's optimizer is installed."""
+    name = _PACKAGES.get(settings.optimizer)
     return name is None or importlib.util.find_spec(name) is not None
 
 
@@ -63,21 +63,21 @@ def rate_share(schedule: str, part: float) -> float:
     return shares[schedule]
 
 
-def _optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    rate = recipe.learning_rate
-    if recipe.optimizer == "soap":
+def _optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    rate = settings.learning_rate
+    if settings.optimizer == "soap":
         soap = importlib.import_module("pytorch_optimizer").SOAP
         return soap(parameters, lr=rate, weight_decay=0.0)
-    if recipe.optimizer == "schedule-free":
+    if settings.optimizer == "schedule-free":
         free = importlib.import_module("schedulefree").AdamWScheduleFree
         optimizer = free(parameters, lr=rate, betas=(0.9, 0.99))
         optimizer.train()
         return optimizer
-    return make_optimizer(recipe.optimizer, parameters, rate)
+    return make_optimizer(settings.optimizer, parameters, rate)
 
 
 class Draws:
-    """Uniform pixels of a clip, equally many per frame: what the library does."""
+    """Uniform pixels of a clip, equally many per frame, as in the library."""
 
     def __init__(self, video: Video, seed: int):
         self.clip = torch.from_numpy(video.frames.copy())
@@ -107,19 +107,19 @@ class ImportantDraws(Draws):
     Within each frame, half of the draws follow the importance and half are uniform.
     """
 
-    def __init__(self, video: Video, seed: int, recipe: Recipe):
+    def __init__(self, video: Video, seed: int, settings: TrainingSettings):
         super().__init__(video, seed)
-        self.recipe = recipe
+        self.settings = settings
         self.height, self.width = video.height, video.width
         self.rows, self.columns = -(-self.height // _BLOCK), -(-self.width // _BLOCK)
         tall = _sides(self.rows, self.height)[:, None]
         self.area = (tall * _sides(self.columns, self.width)).flatten() / (self.height * self.width)
         self.value = torch.ones(video.time, self.rows * self.columns)
-        if recipe.importance == "gradient":
+        if settings.importance == "gradient":
             self.value = _gradient_blocks(self.clip)
 
     def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
-        """A batch, and the inverse of the density it was drawn by if the recipe asks for it."""
+        """A batch, and the inverse of the density it was drawn by if the settings ask for it."""
         frames = self.frames(reach)
         value = self.value[frames]
         mean = (value * self.area).sum(1, keepdim=True).clamp_min(1e-12)
@@ -133,7 +133,7 @@ class ImportantDraws(Draws):
         points = pixel_points(column.float(), row.float(), self.height, self.width)
         color = self.clip[frames[:, None], row, column].float() / 255
         batch = PixelBatch(points, frames, row * self.width + column, color)
-        return batch, (1 / density.gather(1, block) if self.recipe.reweight else None)
+        return batch, (1 / density.gather(1, block) if self.settings.reweight else None)
 
     def _within(self, block: Tensor, length: int) -> Tensor:
         """A random pixel index of each block along a side of `length` pixels."""
@@ -143,7 +143,7 @@ class ImportantDraws(Draws):
 
     def learn(self, batch: PixelBatch, error: Tensor) -> None:
         """Move the blocks that were drawn towards their error in this batch."""
-        if self.recipe.importance != "error":
+        if self.settings.importance != "error":
             return
         row, column = batch.place // self.width, batch.place % self.width
         blocks = self.rows * self.columns
@@ -171,13 +171,15 @@ def _gradient_blocks(clip: Tensor) -> Tensor:
 
 
 class Training:
-    """One model that is trained by a recipe for a number of steps."""
+    """One model, trained with some settings for a number of steps."""
 
-    def __init__(self, video: Video, model: ModelConfig, recipe: Recipe, steps: int, seed: int = 0):
-        self.recipe, self.steps, self.step = recipe, steps, 0
-        self.draws = ImportantDraws(video, seed, recipe) if recipe.importance else Draws(video, seed)
+    def __init__(
+        self, video: Video, model: ModelConfig, settings: TrainingSettings, steps: int, seed: int = 0
+    ):
+        self.settings, self.steps, self.step = settings, steps, 0
+        self.draws = ImportantDraws(video, seed, settings) if settings.importance else Draws(video, seed)
         self.model = CoordFlow(model, torch.Generator().manual_seed(seed))
-        self.optimizer = _optimizer(recipe, self.model.parameters())
+        self.optimizer = _optimizer(settings, self.model.parameters())
         self.dtype = training_dtype(torch.device("cpu"))
         self.mean = [parameter.detach().clone() for parameter in self.model.parameters()]
         self.squared = torch.zeros(())  # of the last batch
@@ -186,8 +188,8 @@ class Training:
         """Train until step `stop`."""
         while self.step < stop:
             self._set_rates()
-            self._descend(*self.draws.draw(self._batch(), self._part(self.recipe.grow)))
-            if self.recipe.average:
+            self._descend(*self.draws.draw(self._batch(), self._part(self.settings.grow)))
+            if self.settings.average:
                 share = min(1.0, 1 / (_AVERAGE * self.steps))
                 torch._foreach_lerp_(self.mean, [p.detach() for p in self.model.parameters()], share)
             self.step += 1
@@ -199,7 +201,7 @@ class Training:
         terms.total.backward()
         self.optimizer.step()
         self.squared = terms.squared
-        if self.recipe.importance:
+        if self.settings.importance:
             self.draws.learn(batch, (blend.rgb.detach() - batch.color).square().mean(-1))
 
     def _part(self, share: float) -> float:
@@ -207,23 +209,23 @@ class Training:
         return (self.step + 1) / max(1, round(share * self.steps))
 
     def _batch(self) -> int:
-        low, high = (math.log2(size) for size in self.recipe.batch)
+        low, high = (math.log2(size) for size in self.settings.batch)
         return 2 ** round(low + (high - low) * self.step / self.steps)
 
     def _set_rates(self) -> None:
-        recipe = self.recipe
-        rate = recipe.learning_rate * rate_share(recipe.schedule, self.step / self.steps)
-        warm = min(1.0, (self.step + 20) / max(1, round(recipe.warm_up * self.steps)))
+        settings = self.settings
+        rate = settings.learning_rate * rate_share(settings.schedule, self.step / self.steps)
+        warm = min(1.0, (self.step + 20) / max(1, round(settings.warm_up * self.steps)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * (warm if group.get("wide", True) else 1.0)
-        sees_time = self.step >= round(recipe.static * self.steps)
+        sees_time = self.step >= round(settings.static * self.steps)
         self.model.color.time_weight.requires_grad_(sees_time)
 
     def finish(self) -> CoordFlow:
         """The model as it is to be judged."""
-        if self.recipe.average:
+        if self.settings.average:
             with torch.no_grad():
                 torch._foreach_copy_(list(self.model.parameters()), self.mean)
-        if self.recipe.optimizer == "schedule-free":
+        if self.settings.optimizer == "schedule-free":
             self.optimizer.eval()  # type: ignore[attr-defined]  # swaps in the averaged weights
         return self.model.requires_grad_(True)
