@@ -51,4 +51,4 @@ def demo(
     if messages.as_json:
         print_json(result.to_json())
     elif not messages.quiet:
-        say(f"\n{demos.comparison(result)}\n\nopen {out / demos.REPORT} in a browser")
+        say(f"\n{demos.comparison(result)}\n\nopen {out / demos.PAGE} in a browser")

@@ -1,6 +1,6 @@
 """`coordflow demo`: a real clip becomes a small file and comes back, beside x264 and x265.
 
-Encode, decode in a fresh process from the file alone, measure, compare at the same bytes, write a report.
+Encode, decode in a fresh process from the file alone, measure, compare at the same bytes, write a page.
 """
 
 import json
@@ -29,11 +29,11 @@ from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 from coordflow_mini.video.write import write
 
-__all__ = ["DECODED", "FILE", "REPORT", "RESULTS", "Demo", "comparison", "run"]
+__all__ = ["DECODED", "FILE", "PAGE", "RESULTS", "Demo", "comparison", "run"]
 
 _FIRST_FRAMES = Selection(0, 96, 1, 192, 108)
 _RECIPE = Recipe(bpp=0.075, fit=FitConfig(steps=3000), codec=CodecConfig(steps=1200))  # 18,662 bytes
-FILE, DECODED, RESULTS, REPORT = "demo.cfv", "decoded.mp4", "results.json", "report.html"
+FILE, DECODED, RESULTS, PAGE = "demo.cfv", "decoded.mp4", "results.json", "demo.html"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def run(
     )
     with replacing(out / RESULTS) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
-    write_demo_page(out / REPORT, result, original, decoded, rendering)
+    write_demo_page(out / PAGE, result, original, decoded, rendering)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The demo in small: the same way from clip to report, in seconds instead of minutes."""
+"""The demo in small: the same way from clip to page, in seconds instead of minutes."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def result(folder) -> RunResult:
 
 def test_all_files_are_there(folder, result):
     names = {path.name for path in folder.iterdir()}
-    assert names == {demo.FILE, demo.DECODED, demo.RESULTS, demo.REPORT}
+    assert names == {demo.FILE, demo.DECODED, demo.RESULTS, demo.PAGE}
 
 
 def test_the_figures_are_those_of_the_file(folder, result):
@@ -70,8 +70,8 @@ def test_the_decoded_video_can_be_watched(folder, result):
     assert (watched.time, watched.height, watched.width) == result.shape
 
 
-def test_the_report_is_about_this_run(folder, result):
-    page = (folder / demo.REPORT).read_text()
+def test_the_page_is_about_this_run(folder, result):
+    page = (folder / demo.PAGE).read_text()
     assert f"{result.point.bytes:,}" in page and "clip:cutout:1" in page and "x265" in page
 
 
@@ -100,7 +100,7 @@ def test_the_command_writes_where_it_is_told(tmp_path, monkeypatch, one_thread, 
         done = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path), *more])
         assert done.exit_code == 0, done.stderr
         assert seen == {"out": tmp_path, "steps": steps, "minutes": minutes}
-        assert str(tmp_path / demo.REPORT) in done.stdout and "x265" in done.stdout
+        assert str(tmp_path / demo.PAGE) in done.stdout and "x265" in done.stdout
     done = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path), "--json"])
     assert RunResult.from_json(json.loads(done.stdout)) == result
 

@@ -23,7 +23,7 @@ __all__ = ["Quality", "motion_figure", "rate_quality", "training_curve", "write_
 Quality: TypeAlias = Literal["psnr_db", "ms_ssim"]  # fields of a RatePoint
 _QUALITY = {  # label of the axis, unit, digits, least span of the axis
     "psnr_db": ("quality [dB RGB PSNR]", " dB", 2, 0.5),
-    "ms_ssim": ("quality [MS-SSIM], 1 is equal", "", 4, 0.002),
+    "ms_ssim": ("quality [MS-SSIM], 1 is identical", "", 4, 0.002),
 }
 _CODEC_LOOK = {"x264": ("sky", "s"), "x265": ("blue", "D"), "av1": ("green", "^"), "svt-av1": ("green", "^")}
 _SPARE_LOOK = [("orange", "v"), ("purple", "P"), ("black", "X"), ("green", ">"), ("blue", "<"), ("sky", "p")]
