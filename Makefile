@@ -32,7 +32,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps -e .
 	@touch $@
 
-demo: setup  ## encode a real clip, decode it, compare, write a report; options: make demo DEMO="--out DIR"
+demo: setup  ## encode a real clip, decode it, compare, write a page; options: make demo DEMO="--out DIR"
 	$(BIN)/coordflow demo $(DEMO)
 
 lab: setup  ## open the first chapter in JupyterLab
