@@ -26,6 +26,7 @@ from coordflow_mini.decoder import decode, read_model
 from coordflow_mini.encoder import EncodeResult, compress
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
+from coordflow_mini.render import render
 from coordflow_mini.sweeps.demo import Demo
 from coordflow_mini.train import default_model
 from coordflow_mini.video import scenes
@@ -112,7 +113,7 @@ def _decoded_psnr(video: Video, result: EncodeResult) -> float:
 
 def _mask_iou(scene: scenes.Scene, result: EncodeResult) -> float:
     header, model = read_model(result.data)
-    top = model.render(frame_times(header.time), header.height, header.width).alpha.argmax(dim=0)
+    top = render(model, frame_times(header.time), header.height, header.width).alpha.argmax(dim=0)
     masks = np.stack([(top == layer).numpy() for layer in range(header.model.layers)])
     return metrics.match_layers(masks, scene.masks[None]).iou
 

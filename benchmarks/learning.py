@@ -31,6 +31,7 @@ from coordflow_mini.encoder import plan
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import render
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
@@ -172,7 +173,7 @@ def quality(task: Task, model: CoordFlow) -> tuple[float, float | None]:
     count = min(task.video.time, max(1, _JUDGED // (task.video.height * task.video.width)))
     chosen = np.unique(np.linspace(0, task.video.time - 1, count).round().astype(int))
     times = frame_times(task.video.time, at=torch.from_numpy(chosen))
-    rendering = model.render(times, task.video.height, task.video.width)
+    rendering = render(model, times, task.video.height, task.video.width)
     psnr_db = metrics.psnr_db(task.video.frames[chosen], rendering.rgb)
     if task.masks is None:
         return psnr_db, None

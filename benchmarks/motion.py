@@ -9,6 +9,7 @@ from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, half_side
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import render
 from coordflow_mini.video.scenes import Scene
 
 __all__ = ["aligned", "motion_errors"]
@@ -44,7 +45,7 @@ def motion_errors(model: CoordFlow, scene: Scene, layer: str) -> tuple[float, fl
     """
     video = scene.video
     times = frame_times(video.time)
-    top = model.render(times, video.height, video.width).alpha.argmax(dim=0)
+    top = render(model, times, video.height, video.width).alpha.argmax(dim=0)
     masks = torch.stack([top == index for index in range(model.config.layers)]).numpy()
     wanted = scene.masks if layer == "foreground" else ~scene.masks
     index = metrics.match_layers(masks, wanted[None]).order[0]

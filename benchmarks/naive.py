@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from coordflow_mini import similarity
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.model import CoordFlow, fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.train import cosine
 from coordflow_mini.video.clip import Video
 

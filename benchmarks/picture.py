@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import read_model
+from coordflow_mini.render import render
 from coordflow_mini.show import plots
 from coordflow_mini.show.figure import to_png
 
@@ -15,7 +16,7 @@ from coordflow_mini.show.figure import to_png
 def main(source: str, target: str) -> None:
     """Draw the middle frame: the blend, every layer alone, and its alpha."""
     header, model = read_model(Path(source).read_bytes())
-    rendering = model.render(frame_times(header.time), header.height, header.width)
+    rendering = render(model, frame_times(header.time), header.height, header.width)
     Path(target).write_bytes(to_png(plots.layers_figure(rendering, header.time // 2), dpi=110))
 
 

@@ -31,7 +31,8 @@ from coordflow_mini.encoder import header_of, plan
 from coordflow_mini.finetune import finetune
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
-from coordflow_mini.model import to_uint8, weight_count
+from coordflow_mini.model import weight_count
+from coordflow_mini.render import to_uint8
 from coordflow_mini.train import FitResult, fit
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.model import Blend
+from coordflow_mini.model import Blend, fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.muon import make_optimizer
 from coordflow_mini.train import Sampler, trapezoid
 from coordflow_mini.video.clip import Video

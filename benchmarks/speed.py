@@ -29,6 +29,7 @@ from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import make_optimizer
+from coordflow_mini.render import pictures, render
 from coordflow_mini.train import Sampler, default_model, fit
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
@@ -126,7 +127,7 @@ def decode(video: Video, model: ModelConfig, name: str, rounds: int) -> Ratio:
     slow, times = naive.from_library(network), frame_times(video.time)[:FRAMES]
 
     def library() -> None:
-        for _ in network.pictures(times, video.height, video.width):
+        for _ in pictures(network, times, video.height, video.width):
             pass
 
     turns = [lambda: naive.render(slow, times, video.height, video.width), library]
@@ -206,7 +207,7 @@ def library_run(video: Video, model: ModelConfig, steps: int, seed: int = 0) -> 
     began = time.perf_counter()
     network = fit(video, model, config).model
     spent = time.perf_counter() - began
-    frames = network.render(frame_times(video.time), video.height, video.width).rgb
+    frames = render(network, frame_times(video.time), video.height, video.width).rgb
     return spent, psnr_db(video.frames, frames)
 
 

@@ -26,6 +26,7 @@ from coordflow_mini import bitstream, decoder
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.measure import results
+from coordflow_mini.render import render
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.video import scenes
 from coordflow_mini.video.read import load
@@ -61,7 +62,7 @@ jpegs = predict(
 # %%
 header, model = decoder.read_model(data)
 times = frame_times(header.time)
-rendering = model.to(here.device).render(times, header.height, header.width)
+rendering = render(model.to(here.device), times, header.height, header.width)
 
 bunny = cf.Video(rendering.rgb.numpy(), header.fps, "Big Buck Bunny")
 alphas = plots.panels(bunny, rendering=rendering)[2::2]  # one of them per layer
@@ -339,7 +340,7 @@ assert apart <= 1
 # %%
 cut_header, cut_model = decoder.read_model(results.data_file("cutout.cfv").read_bytes())
 cut_times = frame_times(cut_header.time)
-cutout = cut_model.to(here.device).render(cut_times, cut_header.height, cut_header.width)
+cutout = render(cut_model.to(here.device), cut_times, cut_header.height, cut_header.width)
 plots.layers_figure(cutout, frame=12)
 
 # %% [markdown]

@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from coordflow_mini import ModelConfig
-from coordflow_mini import fourier as encoding
+from coordflow_mini import model as library
 from coordflow_mini.coords import pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, images
@@ -481,7 +481,7 @@ assert 8 * pulls[16] < pulls[1] < 40 * pulls[16]
 # no direction is left out.
 
 # %%
-waves = encoding.spiral_frequencies(48, 0.5, 32) / math.pi  # [2, 48] half-waves per unit
+waves = library.spiral_frequencies(48, 0.5, 32) / math.pi  # [2, 48] half-waves per unit
 figure, axes = figures.axes(
     size=(4.6, 4.4),
     alt="48 dots around the origin in all directions, close together in the middle, the "
@@ -562,7 +562,7 @@ class Waves(nn.Module):
 
 
 assert torch.allclose(
-    features(some, waves), encoding.fourier_features(some, math.pi * waves), atol=1e-4
+    features(some, waves), library.fourier_features(some, math.pi * waves), atol=1e-4
 )
 
 # %% [markdown]
@@ -571,7 +571,7 @@ assert torch.allclose(
 # The frequencies 3, 6 and 12 are not among them; those it still has to make.
 
 # %%
-octaves = encoding.octave_frequencies(6) / math.pi  # [1, 6]
+octaves = library.octave_frequencies(6) / math.pi  # [1, 6]
 encoded = race(nn.Sequential(Waves(octaves), perceptron([12, 64, 64, 1])))
 assert encoded[20].min() > 0.7 and raw[20, 3] < 0.3
 race_figure(
@@ -736,7 +736,7 @@ HIGHEST = [1, 2, 4, 8, 16, 32, 64, 128]
 dial = {32: waved}
 for highest in HIGHEST:
     if highest not in dial:
-        dial[highest] = with_waves(encoding.spiral_frequencies(48, 0.5, highest) / math.pi)
+        dial[highest] = with_waves(library.spiral_frequencies(48, 0.5, highest) / math.pi)
         train(f"waves up to {highest}", dial[highest])
 
 # %%
@@ -971,4 +971,4 @@ progress()
 # * Sitzmann et al., *Implicit Neural Representations with Periodic Activation Functions* (SIREN), arXiv
 #   2006.09661: section 3.2 has the rule for the starting weights.
 # * Rahaman et al., *On the Spectral Bias of Neural Networks*, arXiv 1806.08734: the race of waves.
-# * `coordflow_mini/fourier.py` and `coordflow_mini/color.py`: the waves and sine layers of the library.
+# * `coordflow_mini/model.py`: the waves and sine layers of the library.

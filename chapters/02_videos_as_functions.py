@@ -30,10 +30,16 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid, pixel_points, random_pixels
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, plain
-from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
 from coordflow_mini.measure.results import RatePoint
-from coordflow_mini.model import CoordFlow, Sine, to_uint8
+from coordflow_mini.model import (
+    CoordFlow,
+    Sine,
+    fourier_features,
+    octave_frequencies,
+    spiral_frequencies,
+)
+from coordflow_mini.render import render, to_uint8
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
@@ -368,7 +374,7 @@ def fitted(video, on_step=None, **shape):
         device=here.device,
         on_step=on_step,
     )
-    rgb = result.model.render(frame_times(video.time), video.height, video.width).rgb
+    rgb = render(result.model, frame_times(video.time), video.height, video.width).rgb
     return result.model, Video(rgb.numpy(), video.fps, name="decoded")
 
 

@@ -33,9 +33,15 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
-from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
-from coordflow_mini.model import CoordFlow, Sine, to_uint8
+from coordflow_mini.model import (
+    CoordFlow,
+    Sine,
+    fourier_features,
+    octave_frequencies,
+    spiral_frequencies,
+)
+from coordflow_mini.render import render, to_uint8
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
@@ -389,7 +395,7 @@ def fitted(video, config, on_step=None, **how):
     how = {"steps": STEPS, "batch": BATCH, "seed": here.seed} | how
     result = fit(video, config, FitConfig(**how), device=here.device, on_step=on_step)
     model = result.model.cpu()
-    decoded = model.render(frame_times(video.time), video.height, video.width)
+    decoded = render(model, frame_times(video.time), video.height, video.width)
     return model, decoded.rgb.numpy()
 
 
@@ -1150,5 +1156,5 @@ progress()
 #   ("atlases") of real videos, with a flow for every pixel, and the extra losses that keep them from melting.
 # * Park et al., *Nerfies: Deformable Neural Radiance Fields*, arXiv 2011.12948: a canonical scene in three
 #   dimensions, a field that bends into it, and why it has to be kept nearly rigid.
-# * `coordflow_mini/flow.py`: the flow network, forty lines. `coordflow_mini/course/lesson/canonical.py`: `align`, and
-#   why it is a straight line through complex numbers.
+# * `coordflow_mini/model.py`: `FlowNetwork`, forty lines. `coordflow_mini/course/lesson/canonical.py`: `align`,
+#   and why it is a straight line through complex numbers.

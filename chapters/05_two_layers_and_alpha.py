@@ -27,8 +27,9 @@ from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import match_layers, psnr_db
-from coordflow_mini.model import Blend, CoordFlow, to_uint8
+from coordflow_mini.model import Blend, CoordFlow
 from coordflow_mini.muon import make_optimizer
+from coordflow_mini.render import render, to_uint8
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
@@ -455,7 +456,7 @@ def fitted(config, on_step=None):
     """A model fitted to the clip, and what it shows."""
     how = FitConfig(seed=here.seed, **HOW)
     model = fit(video, config, how, device=here.device, on_step=on_step).model.cpu()
-    return model, model.render(times, height, width)
+    return model, render(model, times, height, width)
 
 
 model, rendering = fitted(TWO, on_step=view)
@@ -670,7 +671,7 @@ widgets.overlay(rendering, fps=24.0, name="the flower")
 # %%
 header, bunny_model = decoder.read_model(results.data_file("bunny.cfv").read_bytes())
 every_fourth = frame_times(header.time)[::4]
-bunny = bunny_model.to(here.device).render(every_fourth, header.height, header.width)
+bunny = render(bunny_model.to(here.device), every_fourth, header.height, header.width)
 plots.layers_figure(bunny, frame=19)
 
 # %% [markdown]
@@ -699,7 +700,7 @@ widgets.overlay(bunny, fps=float(header.fps) / 4, name="Big Buck Bunny")
 # %%
 header, squirrel_model = decoder.read_model(results.data_file("squirrel.cfv").read_bytes())
 every_third = frame_times(header.time)[::3]
-squirrel = squirrel_model.to(here.device).render(every_third, header.height, header.width)
+squirrel = render(squirrel_model.to(here.device), every_third, header.height, header.width)
 plots.layers_figure(squirrel, frame=5)
 
 # %% [markdown]

@@ -32,6 +32,7 @@ from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, owners, tables
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import render, render_frames
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
 from coordflow_mini.video.scenes import cutout
@@ -426,7 +427,7 @@ def fitted(gamma, on_step=None, **how):
     how = {"steps": STEPS, "batch": 2048, "seed": here.seed} | how
     config = FitConfig(gamma=gamma, **how)
     result = fit(video, MODEL, config, device=here.device, on_step=on_step)
-    rendering = result.model.cpu().render(every, height, width)
+    rendering = render(result.model.cpu(), every, height, width)
     return rendering, result.history
 
 
@@ -437,7 +438,7 @@ maps = []  # alpha of the middle frame, every 50 steps
 def keep(progress):
     """Keep the alphas that the model has now."""
     times = every[MIDDLE : MIDDLE + 1].to(here.device)
-    maps.append(next(progress.model.render_frames(times, height, width)).alpha[:, 0])
+    maps.append(next(render_frames(progress.model, times, height, width)).alpha[:, 0])
 
 
 fits = {}

@@ -31,7 +31,8 @@ from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import alternatives, figures, gains, tables, warping
 from coordflow_mini.loss import squared_error
 from coordflow_mini.measure.metrics import iou, psnr_db
-from coordflow_mini.model import to_uint8, weight_count
+from coordflow_mini.model import weight_count
+from coordflow_mini.render import render, still, to_uint8
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
@@ -126,7 +127,7 @@ model = fit(
     on_step=view,
 ).model.cpu()
 times = frame_times(time)
-rendering = model.render(times, height, width)
+rendering = render(model, times, height, width)
 shown = rendering.rgb.numpy()
 print(f"frames that were learned: {psnr_db(video.frames[learned], shown[learned]):.1f} dB")
 
@@ -433,8 +434,8 @@ def finer_points(height, width, factor):
 
 # %%
 with torch.no_grad():
-    still = model.still(finer_points(height, width, 2), times[middle])
-mine = to_uint8(still.rgb[0]).view(2 * height, 2 * width, 3).numpy()
+    finer = still(model, finer_points(height, width, 2), times[middle])
+mine = to_uint8(finer.rgb[0]).view(2 * height, 2 * width, 3).numpy()
 large = applications.upscale(model, 2, video).frames
 assert np.abs(mine.astype(int) - large[middle]).max() <= 1
 print(f"one frame of {2 * width}×{2 * height} pixels, by hand and by the library: equal")
@@ -534,7 +535,7 @@ def times_between(frames):
 
 
 # %%
-between = model.render(times_between(len(learned)), height, width).rgb.numpy()
+between = render(model, times_between(len(learned)), height, width).rgb.numpy()
 seen_clip = Video(video.frames[::2], video.fps / 2, "every other frame")
 slow_motion = applications.interpolate(model, 2, seen_clip).frames  # 25 frames again
 assert np.abs(between.astype(int) - slow_motion[1::2]).max() <= 1
@@ -635,7 +636,7 @@ with torch.no_grad():
     steady = still_camera(model.transforms(times)[back])
     assert torch.allclose(steady, applications.stabilizing(model, back, times), atol=1e-5)
     places = similarity.apply(steady[0], pixel_grid(height, width))
-    mine = to_uint8(model.still(places, times[0]).rgb[0]).view(height, width, 3).numpy()
+    mine = to_uint8(still(model, places, times[0]).rgb[0]).view(height, width, 3).numpy()
 stabilized = applications.stabilize(model, back, video)
 assert np.abs(mine.astype(int) - stabilized.video.frames[0]).max() <= 1
 print("frame 0 of the still camera, by hand and by the library: equal")
@@ -888,10 +889,10 @@ held, bent_times = {}, frame_times(13)
 for kind, clip in bent.items():
     bent_model = bent_fits[kind].model.cpu()
     held[kind] = applications.stabilize(bent_model, 0, clip).video.frames
-    whole_db = psnr_db(clip.frames, bent_model.render(bent_times, 32, 48).rgb)
+    whole_db = psnr_db(clip.frames, render(bent_model, bent_times, 32, 48).rgb)
     with torch.no_grad():
         bent_model.color.time_weight.zero_()
-    motion_db = psnr_db(clip.frames, bent_model.render(bent_times, 32, 48).rgb)
+    motion_db = psnr_db(clip.frames, render(bent_model, bent_times, 32, 48).rgb)
     print(f"{kind:12s} {whole_db:.1f} dB, by motion alone {motion_db:.1f} dB")
     assert (whole_db - motion_db < 3) == (kind == "turn")
 

@@ -39,6 +39,7 @@ from coordflow_mini.finetune import Quantizer, rate_bits
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.quantize import QuantizedTensor, nearest_index, quantize, step
+from coordflow_mini.render import render
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.train import default_model, fit
 from coordflow_mini.video.read import load
@@ -228,7 +229,7 @@ times = frame_times(clip.time)
 
 def quality(model):
     """PSNR of what a model decodes to [dB]."""
-    return psnr_db(clip.frames, model.render(times, clip.height, clip.width).rgb)
+    return psnr_db(clip.frames, render(model, times, clip.height, clip.width).rgb)
 
 
 full_db = quality(fitted.model)
@@ -249,7 +250,7 @@ plain_header = len(bitstream.header_bytes(about))
 
 def keep(name, size, model):
     """Remember a rung of the ladder, and print it."""
-    shown = model.render(times, clip.height, clip.width).rgb
+    shown = render(model, times, clip.height, clip.width).rgb
     rungs[name] = (8 * size / weights, psnr_db(clip.frames, shown), shown[4].numpy())
     print(f"{name:24s} {rungs[name][0]:6.2f} bits per weight   {rungs[name][1]:5.2f} dB")
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from coordflow_mini import similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_grid, point_pixels, scaled_size
-from coordflow_mini.model import CoordFlow, Rendering, to_uint8
+from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import Rendering, bands, pictures, render_frames, still, to_uint8
 from coordflow_mini.train import OnStep, default_model, fit
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import Frames
@@ -95,7 +96,7 @@ def segment(model: CoordFlow, like: Video | Extent, *, counted: Counted = _silen
     like: the clip that was fitted, or its extent; says how many frames of which size.
     """
     found = np.empty((model.config.layers, like.time, like.height, like.width), bool)
-    renderings = model.render_frames(frame_times(like.time), like.height, like.width)
+    renderings = render_frames(model, frame_times(like.time), like.height, like.width)
     for number, rendering in enumerate(counted(renderings, like.time)):
         found[:, number : number + 1] = masks(rendering)
     return found
@@ -252,10 +253,10 @@ def stabilize(
     frames = np.empty((*seen.shape, 3), np.uint8)
     transforms = stabilizing(model, layer, times)
     for index, transform in enumerate(counted(transforms, len(transforms))):
-        for band in model.bands(like.height, like.width):
+        for band in bands(model, like.height, like.width):
             grid = pixel_grid(like.height, like.width, band=band, device=device)
             points = similarity.apply(transform, grid)
-            picture = to_uint8(model.still(points, times[index]).rgb[0])
+            picture = to_uint8(still(model, points, times[index]).rgb[0])
             frames[index, band] = picture.cpu().numpy().reshape(-1, like.width, 3)
             inside = _inside(points, like.height, like.width)
             seen[index, band] = inside.cpu().numpy().reshape(-1, like.width)
@@ -296,8 +297,8 @@ def _shown(
     """
     times = frame_times(like.time) if times is None else times
     frames = np.empty((len(times), *scaled_size(like.height, like.width, scale), 3), np.uint8)
-    pictures = model.pictures(times, like.height, like.width, scale=scale, layer=layer)
-    for number, picture in enumerate(counted(pictures, len(times))):
+    shown = pictures(model, times, like.height, like.width, scale=scale, layer=layer)
+    for number, picture in enumerate(counted(shown, len(times))):
         frames[number] = picture.numpy()
     return frames
 

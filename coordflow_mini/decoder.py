@@ -13,8 +13,9 @@ import torch
 from coordflow_mini import bitstream
 from coordflow_mini.bitstream import MOST_HELD, BitstreamError, Header
 from coordflow_mini.coords import frame_times
-from coordflow_mini.model import CoordFlow, Rendering, parameter_shapes
+from coordflow_mini.model import CoordFlow, parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
+from coordflow_mini.render import Rendering, pictures, render_frames
 from coordflow_mini.video.clip import Video
 
 __all__ = [
@@ -96,10 +97,10 @@ def decode_frames(
     if layer is not None and not 0 <= layer < header.model.layers:
         raise ValueError(f"layer must be 0 to {header.model.layers - 1}, got {layer}")
     for model, times in _runs(data, header, frames):
-        pictures = model.to(device).pictures(
-            times, header.height, header.width, scale=scale, layer=layer, dtype=dtype
+        shown = pictures(
+            model.to(device), times, header.height, header.width, scale=scale, layer=layer, dtype=dtype
         )
-        yield from (picture.numpy() for picture in pictures)
+        yield from (picture.numpy() for picture in shown)
 
 
 def decode_renderings(
@@ -113,8 +114,8 @@ def decode_renderings(
     """Like `decode_frames`, with every layer and its alpha: one `Rendering` per frame."""
     header = bitstream.read_header(data)
     for model, times in _runs(data, header, frames):
-        yield from model.to(device).render_frames(
-            times, header.height, header.width, scale=scale, dtype=dtype
+        yield from render_frames(
+            model.to(device), times, header.height, header.width, scale=scale, dtype=dtype
         )
 
 

@@ -24,6 +24,7 @@ from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.quantize import QuantizedTensor
+from coordflow_mini.render import render_frames
 from coordflow_mini.train import OnStep, Progress, default_model
 from coordflow_mini.train import fit as fit_video
 from coordflow_mini.video.clip import Video
@@ -445,7 +446,7 @@ def _psnr_db(model: CoordFlow, video: Video) -> float:
     """PSNR of the model's 8-bit pictures of `checked_frames` [dB]."""
     chosen = checked_frames(video)
     times = frame_times(video.time, at=torch.tensor(chosen))
-    renderings = model.render_frames(times, video.height, video.width)
+    renderings = render_frames(model, times, video.height, video.width)
     pairs = zip(renderings, chosen, strict=True)
     return sum(psnr_db(video.frames[[frame]], rendering.rgb) for rendering, frame in pairs) / len(chosen)
 

@@ -1,234 +1,83 @@
-"""The model: N layers that move by a similarity each, blended by a softmax over alpha."""
+"""The model: layers that move by similarities and are blended by a softmax, in the order of the computation.
+
+    t ──> flow ──> (log s, θ, dx, dy) of every layer
+    (x, y) ──> canonical coordinates ──> color ──> RGB and alpha logit of every layer ──> blend
+
+All layers are computed at once, with weights stacked as [layers, in, out]; `CoordFlow.layer` shows one
+layer as plain modules.  CoordFlow, arXiv 2501.00975; taught in chapters 01 to 05.
+"""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from coordflow_mini import similarity
-from coordflow_mini.color import ColorNetwork
 from coordflow_mini.config import ModelConfig
-from coordflow_mini.coords import pixel_grid, scaled_size
-from coordflow_mini.flow import FlowNetwork
-from coordflow_mini.fourier import fourier_features
 
 __all__ = [
     "Blend",
+    "ColorNetwork",
     "CoordFlow",
+    "FlowNetwork",
     "Layer",
-    "Rendering",
     "Sine",
+    "fourier_features",
+    "octave_frequencies",
     "parameter_shapes",
-    "to_uint8",
+    "sine",
+    "spiral_frequencies",
     "training_dtype",
     "weight_count",
 ]
 
 
-_BAND = 1 << 22  # pixels of all layers together that are floats at once: some 250 MB
-_FARTHEST = 2.0**30  # coordinate units that motion carries a point at most; nobody sees that far
+# --- Fourier features -----------------------------------------------------------------------------
+
+# A coordinate network alone learns low frequencies first and fine texture hardly at all.  Given the sines
+# and cosines of its inputs, it learns both (Tancik et al., arXiv 2006.10739).  The CoordFlow paper does not
+# specify an encoding; this one is our choice.
 
 
-class Blend(NamedTuple):
-    """What every layer shows at some pixels, and with which weight."""
+def octave_frequencies(count: int) -> Tensor:
+    """Angular frequencies π/2, π, 2π, 4π, ... for one input, [1, count] in radians per unit.
 
-    layer_rgb: Tensor  # [layers, times, pixels, 3] around [0, 1]
-    alpha: Tensor  # [layers, times, pixels], positive, sums to 1 over the layers
-
-    @property
-    def rgb(self) -> Tensor:
-        """The blended color, [times, pixels, 3]: Σ αᵢ cᵢ (CoordFlow sec. 3)."""
-        return (self.alpha[..., None] * self.layer_rgb).sum(dim=0)
-
-
-@dataclass(frozen=True, eq=False)
-class Rendering:
-    """Frames of a model as 8-bit pictures: the blend, each layer alone, and its alpha."""
-
-    rgb: Tensor  # uint8 [time, height, width, 3]
-    layer_rgb: Tensor  # uint8 [layers, time, height, width, 3]
-    alpha: Tensor  # float32 [layers, time, height, width], sums to 1 over the layers
-
-
-class CoordFlow(nn.Module):
-    """A video as a function of (x, y, t).  arXiv 2501.00975; taught in chapters 04 to 06.
-
-    >>> model = CoordFlow(ModelConfig(layers=2, width=8))
-    >>> blend = model(torch.zeros(1, 5, 2), torch.tensor([-1.0, 0.0, 1.0]))
-    >>> blend.rgb.shape, blend.alpha.sum(dim=0).allclose(torch.ones(3, 5))
-    (torch.Size([3, 5, 3]), True)
+    Over t in [-1, 1] the first sine rises strictly, so it tells all times apart.
     """
-
-    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None):
-        super().__init__()
-        self.config = config
-        self.flow = (
-            FlowNetwork(config.layers, config.flow_width, config.flow_frequencies, generator)
-            if config.motion == "similarity"
-            else None
-        )
-        self.color = ColorNetwork(
-            config.layers,
-            config.width,
-            config.depth,
-            config.space_frequencies,
-            config.time_frequencies,
-            config.lowest_frequency,
-            config.highest_frequency,
-            generator,
-        )
-
-    def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"CoordFlow({c.layers} layers, motion {c.motion}, width {c.width}, depth {c.depth}, "
-            f"{self.parameter_count} weights)"
-        )
-
-    @property
-    def parameter_count(self) -> int:
-        """How many numbers a file of this model holds."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
-    def transforms(self, times: Tensor) -> Tensor:
-        """The motion of every layer, frame -> canonical, [layers, times, 4]; see `similarity`."""
-        if self.flow is None:
-            return torch.zeros(self.config.layers, len(times), 4, device=times.device)
-        return self.flow.transforms(times)
-
-    def canonical(self, points: Tensor, times: Tensor) -> Tensor:
-        """Frame points in each layer's own coordinates, [layers, times, pixels, 2]."""
-        if self.flow is None:
-            return points.expand(self.config.layers, len(times), -1, -1)
-        return self.flow(points, times)
-
-    def forward(self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
-        """Layer colors and blending weights at frame points.
-
-        points: [times or 1, pixels, 2].  times: [times] in [-1, 1].  dtype: see `ColorNetwork`.
-        """
-        layer_rgb, logits = self.color(self.canonical(points, times), times, dtype)
-        return Blend(layer_rgb, torch.softmax(logits, dim=0))
-
-    @torch.no_grad()
-    def still(self, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
-        """One moment at frame points [pixels, 2], as `forward` has it: see `ColorNetwork.still`."""
-        matrices = similarity.matrix(self.transforms(time[None])[:, 0])[:, :2]  # [layers, 2, 3]
-        matrices = matrices.nan_to_num(0.0).clamp(-_FARTHEST, _FARTHEST)  # so all that follows is finite
-        canonical = matrices[:, :, :2] @ points.T + matrices[:, :, 2:]
-        output = self.color.still(canonical, time, dtype)  # [layers, 4, pixels]
-        alpha = torch.softmax(output[:, 3], dim=0)
-        return Blend(output[:, None, :3].mT, alpha[:, None])
-
-    def bands(self, height: int, width: int, scale: float = 1.0) -> Iterator[slice]:
-        """The rows of a frame in as large parts as may be floats at once."""
-        rows, columns = scaled_size(height, width, scale)
-        step = max(1, _BAND // (self.config.layers * columns))
-        return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
-
-    def _blends(
-        self, time: Tensor, height: int, width: int, scale: float, dtype: torch.dtype
-    ) -> Iterator[tuple[slice, Blend]]:
-        """A frame in bands of whole rows, after their pixels, so that a large one is never all floats."""
-        columns, device = scaled_size(height, width, scale)[1], self.color.space.device
-        for band in self.bands(height, width, scale):
-            points = pixel_grid(height, width, scale=scale, band=band, device=device)
-            yield slice(columns * band.start, columns * band.stop), self.still(points, time, dtype)
-
-    def pictures(
-        self,
-        times: Tensor,
-        height: int,
-        width: int,
-        *,
-        scale: float = 1.0,
-        layer: int | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Iterator[Tensor]:
-        """Frames, uint8 [height, width, 3] on the CPU, one by one: a long video never stands in memory.
-
-        layer: this one alone instead of the blend.
-        """
-        rows, columns = scaled_size(height, width, scale)
-        for number in range(len(times)):  # not `in times`, which would make a tensor for each of a million
-            time = times[number].to(self.color.space.device)
-            picture = torch.empty(rows * columns, 3, dtype=torch.uint8)
-            for pixels, blend in self._blends(time, height, width, scale, dtype):
-                picture[pixels] = to_uint8(blend.rgb if layer is None else blend.layer_rgb[layer])[0].cpu()
-            yield picture.view(rows, columns, 3)
-
-    def render_frames(
-        self,
-        times: Tensor,
-        height: int,
-        width: int,
-        *,
-        scale: float = 1.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Iterator[Rendering]:
-        """Renderings of one frame each, one by one."""
-        size = scaled_size(height, width, scale)
-        layers, count = self.config.layers, size[0] * size[1]
-        for number in range(len(times)):
-            time = times[number].to(self.color.space.device)
-            picture = torch.empty(1, count, 3, dtype=torch.uint8)
-            layer_rgb = torch.empty(layers, 1, count, 3, dtype=torch.uint8)
-            alpha = torch.empty(layers, 1, count)
-            for pixels, blend in self._blends(time, height, width, scale, dtype):
-                picture[:, pixels] = to_uint8(blend.rgb).cpu()
-                layer_rgb[:, :, pixels] = to_uint8(blend.layer_rgb).cpu()
-                alpha[:, :, pixels] = blend.alpha.cpu()
-            yield Rendering(
-                picture.unflatten(1, size), layer_rgb.unflatten(2, size), alpha.unflatten(2, size)
-            )
-
-    def render(
-        self,
-        times: Tensor,
-        height: int,
-        width: int,
-        *,
-        scale: float = 1.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Rendering:
-        """All the given times at once, as one `Rendering`.
-
-        times: [time] in [-1, 1], see `coords.frame_times`.  scale: of both sides of the picture.
-        """
-        frames = list(self.render_frames(times, height, width, scale=scale, dtype=dtype))
-        return Rendering(
-            torch.cat([frame.rgb for frame in frames]),
-            torch.cat([frame.layer_rgb for frame in frames], dim=1),
-            torch.cat([frame.alpha for frame in frames], dim=1),
-        )
-
-    def layer(self, index: int) -> "Layer":
-        """One layer as plain modules that share no storage with the model, for reading and teaching."""
-        if not 0 <= index < self.config.layers:
-            raise ValueError(f"layer must be 0 to {self.config.layers - 1}, got {index}")
-        return Layer(self, index)
+    return (math.pi / 2) * 2.0 ** torch.arange(count)[None]
 
 
-def to_uint8(rgb: Tensor) -> Tensor:
-    """Colors in [0, 1] as 8-bit values, rounded to the nearest, on the same device; NaN becomes 0, black."""
-    return (rgb.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+def spiral_frequencies(count: int, lowest: float, highest: float) -> Tensor:
+    """Plane-wave vectors in all directions, [2, count] in radians per unit.
 
-
-def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
-    """The shapes of a model's tensors in the order of `parameters()`.
-
-    Counted, not asked of a model on PyTorch's "meta" device: the first arithmetic there imports for a second.
+    Lengths grow geometrically from `lowest` to `highest` half-waves per unit; directions turn by the
+    golden angle.  These are random Fourier features without the randomness, so a decoder needs no seed.
+    On clip:bunny they match axis-aligned octaves (LOG.md) without being tied to powers of two.
     """
-    c = config
-    flow = [(1 + 2 * c.flow_frequencies, c.flow_width), (1, c.flow_width), (c.flow_width, 4), (1, 4)]
-    sizes = [2 * c.space_frequencies, *[c.width] * c.depth, 4]
-    color = [(1 + 2 * c.time_frequencies, c.width), *pairwise(sizes), *((1, size) for size in sizes[1:])]
-    shapes = flow + color if c.motion == "similarity" else color
-    return [(c.layers, *shape) for shape in shapes]
+    index = torch.arange(count, dtype=torch.float64)
+    length = math.pi * lowest * (highest / lowest) ** (index / max(1, count - 1))
+    angle = index * math.pi * (3 - math.sqrt(5))
+    return torch.stack([length * torch.cos(angle), length * torch.sin(angle)]).float()
+
+
+def fourier_features(values: Tensor, frequencies: Tensor) -> Tensor:
+    """sin and cos of values @ frequencies, [..., 2 * count].  Taught in chapter 01.
+
+    values: [..., inputs].  frequencies: [inputs, count], radians per unit of the input.
+    """
+    phase = values @ frequencies
+    return torch.cat([torch.sin(phase), torch.cos(phase)], dim=-1)
+
+
+def _time_features(times: Tensor, frequencies: Tensor) -> Tensor:
+    """t and its Fourier features, [times, 1 + 2 * count]."""
+    times = times[:, None]
+    return torch.cat([times, fourier_features(times, frequencies)], dim=-1)
+
+
+# --- arithmetic -----------------------------------------------------------------------------------
 
 
 def training_dtype(device: torch.device) -> torch.dtype:
@@ -240,13 +89,246 @@ def training_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def sine(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """sin of all values in a dtype; by polynomials in compiled bfloat16, which is faster.
+
+    Values and derivatives are off by less than 5e-5, where bfloat16 itself rounds by up to 2e-3.
+    """
+    if dtype != torch.bfloat16 or not torch.compiler.is_compiling():
+        return torch.sin(values).to(dtype)
+    result: Tensor = _PolynomialSine.apply(values)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _PolynomialSine(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        context.save_for_backward(values)
+        turns = _turns(values)
+        return (turns * _polynomial(turns * turns, _SINE)).bfloat16()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (values,) = context.saved_tensors
+        turns = _turns(values)
+        return (gradient.float() * _polynomial(turns * turns, _COSINE)).to(values.dtype)
+
+
+# sin(2πu) / u and cos(2πu) for |u| <= 1/2 in powers of u², highest first; least squares of the largest error
+_SINE = (32.0821612, -74.0620432, 81.2825749, -41.3246579, 6.2829069)
+_COSINE = (45.6204067, -82.3905244, 64.6714040, -19.7309408, 0.9999590)
+
+
+def _turns(values: Tensor) -> Tensor:
+    """Angles in turns, reduced to -1/2 .. 1/2, float32."""
+    turns = values.float() / (2 * math.pi)
+    return turns - torch.round(turns)
+
+
+def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    result = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        result = result * x + coefficient
+    return result
+
+
+# --- flow: where a layer is -----------------------------------------------------------------------
+
+
+class FlowNetwork(nn.Module):
+    """t -> (log s, θ, dx, dy) of every layer.
+
+    Motion depends on time alone: all pixels of a layer move together, which is what makes a layer one
+    object (CoordFlow sec. 3).  The last weights start near zero, so every layer starts at the identity
+    and still receives a gradient.  Width and features are our choice.  Taught in chapter 04.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None):
+        super().__init__()
+        layers, width, inputs = config.layers, config.flow_width, 1 + 2 * config.flow_frequencies
+        self.register_buffer("frequencies", octave_frequencies(config.flow_frequencies), persistent=False)
+        self.weight_in = _uniform(layers, inputs, width, math.sqrt(3 / inputs), generator)
+        self.bias_in = nn.Parameter(torch.zeros(layers, 1, width))
+        self.weight_out = _uniform(layers, width, 4, 1e-3, generator)
+        self.bias_out = nn.Parameter(torch.zeros(layers, 1, 4))
+
+    def transforms(self, times: Tensor) -> Tensor:
+        """Similarities, frame -> canonical, [layers, times, 4]; see `similarity`."""
+        hidden = torch.tanh(_time_features(times, self.frequencies) @ self.weight_in + self.bias_in)
+        return hidden @ self.weight_out + self.bias_out
+
+    def forward(self, points: Tensor, times: Tensor) -> Tensor:
+        """Canonical coordinates of frame points, [layers, times, pixels, 2].
+
+        points: [times or 1, pixels, 2], see `coords`.  times: [times].
+        """
+        return similarity.apply(self.transforms(times)[:, :, None], points)
+
+
+def _uniform(
+    layers: int, rows: int, columns: int, bound: float, generator: torch.Generator | None
+) -> nn.Parameter:
+    return nn.Parameter(bound * (2 * torch.rand(layers, rows, columns, generator=generator) - 1))
+
+
+# --- color: what a layer shows --------------------------------------------------------------------
+
+
+class ColorNetwork(nn.Module):
+    """Canonical coordinates and time -> RGB and an alpha logit of every layer.
+
+    A perceptron with sine activations: SIREN (arXiv 2006.09661) without its factor 30, since the Fourier
+    features already supply high frequencies.  Time enters the first layer only; its share is the same for
+    all pixels of a frame and is computed once per frame.  The paper's summary specifies none of this.
+    Taught in chapters 01, 02 and 04.
+    """
+
+    space: Tensor
+    time: Tensor
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None):
+        super().__init__()
+        c, layers, width, inputs = config, config.layers, config.width, 2 * config.space_frequencies
+        spiral = spiral_frequencies(c.space_frequencies, c.lowest_frequency, c.highest_frequency)
+        self.register_buffer("space", spiral, persistent=False)
+        self.register_buffer("time", octave_frequencies(c.time_frequencies), persistent=False)
+        self.time_weight = nn.Parameter(  # zero: a fresh network shows a still picture
+            torch.zeros(layers, 1 + 2 * c.time_frequencies, width)
+        )
+        self.weights = nn.ParameterList([_uniform(layers, inputs, width, math.sqrt(6 / inputs), generator)])
+        for _ in range(c.depth - 1):
+            self.weights.append(_uniform(layers, width, width, math.sqrt(6 / width), generator))
+        self.weights.append(_uniform(layers, width, 4, math.sqrt(1 / width), generator))
+        sizes = [width] * c.depth + [4]
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(layers, 1, size)) for size in sizes)
+
+    def forward(
+        self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """RGB around [0, 1], [layers, times, pixels, 3], and alpha logits, [layers, times, pixels].
+
+        points: canonical, [layers, times, pixels, 2].  times: [times] in [-1, 1].
+        dtype: of the perceptron; phases are always float32, because bfloat16 would show steps.
+        """
+        return self.from_share(points, self.time_share(times), dtype)
+
+    def time_share(self, times: Tensor) -> Tensor:
+        """The part of the first hidden layer that depends on time alone, [layers, times, 1, width]."""
+        return (_time_features(times, self.time) @ self.time_weight + self.biases[0])[:, :, None]
+
+    def from_share(self, points: Tensor, share: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """`forward` after `time_share`, which pieces of one frame have in common."""
+        layers, frames, pixels, _ = points.shape
+        phase = points.reshape(layers, frames * pixels, 2) @ self.space
+        features = torch.cat([sine(phase, dtype), sine(phase + math.pi / 2, dtype)], dim=-1)
+        hidden = torch.bmm(features, self.weights[0].to(dtype)).view(layers, frames, pixels, -1)
+        hidden = _activated(hidden + share.to(dtype), dtype).flatten(1, 2)
+        for weight, bias in zip(list(self.weights)[1:-1], list(self.biases)[1:-1], strict=True):
+            hidden = _activated(torch.bmm(hidden, weight.to(dtype)).add_(bias.to(dtype)), dtype)
+        output = torch.bmm(hidden, self.weights[-1].to(dtype)).add_(self.biases[-1].to(dtype))
+        output = output.float().view(layers, frames, pixels, 4)
+        return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray
+
+
+def _activated(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """`sine` of a temporary, in place where no gradient needs the values."""
+    return sine(values, dtype) if torch.is_grad_enabled() else torch.sin_(values).to(dtype)
+
+
+# --- blend ----------------------------------------------------------------------------------------
+
+
+class Blend(NamedTuple):
+    """Colors and blending weights of all layers at some pixels."""
+
+    layer_rgb: Tensor  # [layers, times, pixels, 3] around [0, 1]
+    alpha: Tensor  # [layers, times, pixels], positive, sums to 1 over the layers
+
+    @property
+    def rgb(self) -> Tensor:
+        """The blended color Σ αᵢ cᵢ (CoordFlow sec. 3), [times, pixels, 3]."""
+        return (self.alpha[..., None] * self.layer_rgb).sum(dim=0)
+
+
+class CoordFlow(nn.Module):
+    """A video as a function of (x, y, t).  Taught in chapters 04 to 06.
+
+    >>> model = CoordFlow(ModelConfig(layers=2, width=8))
+    >>> blend = model(torch.zeros(1, 5, 2), torch.tensor([-1.0, 0.0, 1.0]))
+    >>> blend.rgb.shape, blend.alpha.sum(dim=0).allclose(torch.ones(3, 5))
+    (torch.Size([3, 5, 3]), True)
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None):
+        super().__init__()
+        self.config = config
+        self.flow = FlowNetwork(config, generator) if config.motion == "similarity" else None
+        self.color = ColorNetwork(config, generator)
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"CoordFlow({c.layers} layers, motion {c.motion}, width {c.width}, depth {c.depth}, "
+            f"{self.parameter_count} weights)"
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights, which is what a file stores."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def transforms(self, times: Tensor) -> Tensor:
+        """Motion of every layer, frame -> canonical, [layers, times, 4]; see `similarity`."""
+        if self.flow is None:
+            return torch.zeros(self.config.layers, len(times), 4, device=times.device)
+        return self.flow.transforms(times)
+
+    def canonical(self, points: Tensor, times: Tensor) -> Tensor:
+        """Frame points in each layer's own coordinates, [layers, times, pixels, 2]."""
+        if self.flow is None:
+            return points.expand(self.config.layers, len(times), -1, -1)
+        return self.flow(points, times)
+
+    def forward(self, points: Tensor, times: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
+        """Layer colors and blending weights at frame points; `render` makes pictures of them.
+
+        points: [times or 1, pixels, 2].  times: [times] in [-1, 1].  dtype: see `ColorNetwork`.
+        """
+        layer_rgb, logits = self.color(self.canonical(points, times), times, dtype)
+        return Blend(layer_rgb, torch.softmax(logits, dim=0))
+
+    def layer(self, index: int) -> "Layer":
+        """One layer as plain modules, for reading and teaching; it shares no storage with the model."""
+        if not 0 <= index < self.config.layers:
+            raise ValueError(f"layer must be 0 to {self.config.layers - 1}, got {index}")
+        return Layer(self, index)
+
+
+def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
+    """Shapes of a model's tensors in the order of `parameters()`, without building the model.
+
+    Computed by hand: PyTorch's "meta" device would import for a second first.
+    """
+    c = config
+    flow = [(1 + 2 * c.flow_frequencies, c.flow_width), (1, c.flow_width), (c.flow_width, 4), (1, 4)]
+    sizes = [2 * c.space_frequencies, *[c.width] * c.depth, 4]
+    color = [(1 + 2 * c.time_frequencies, c.width), *pairwise(sizes), *((1, size) for size in sizes[1:])]
+    shapes = flow + color if c.motion == "similarity" else color
+    return [(c.layers, *shape) for shape in shapes]
+
+
 def weight_count(config: ModelConfig) -> int:
-    """How many weights a model has, without allocating it."""
+    """Number of weights of a model, without building it."""
     return sum(math.prod(shape) for shape in parameter_shapes(config))
 
 
+# --- one layer, to be read ------------------------------------------------------------------------
+
+
 class Layer(nn.Module):
-    """One layer of a `CoordFlow`, written the way one writes a single network."""
+    """One layer of a `CoordFlow`, written as a single network of plain modules."""
 
     space: Tensor
     time: Tensor
@@ -276,15 +358,13 @@ class Layer(nn.Module):
         """The layer's motion, frame -> canonical, [times, 4]."""
         if self.flow is None:
             return torch.zeros(len(times), 4, device=times.device)
-        times = times[:, None]
-        return self.flow(torch.cat([times, fourier_features(times, self.flow_time)], dim=-1))
+        return self.flow(_time_features(times, self.flow_time))
 
     def forward(self, points: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB [pixels, 3] and alpha logit [pixels] of points [pixels, 2] at times [pixels]."""
+        """RGB, [pixels, 3], and alpha logits, [pixels], of points [pixels, 2] at times [pixels]."""
         points = similarity.apply(self.transforms(times), points)
-        times = times[:, None]
-        time_features = torch.cat([times, fourier_features(times, self.time)], dim=-1)
-        output = self.color(torch.cat([fourier_features(points, self.space), time_features], dim=-1))
+        features = [fourier_features(points, self.space), _time_features(times, self.time)]
+        output = self.color(torch.cat(features, dim=-1))
         return output[:, :3] + 0.5, output[:, 3]
 
 
@@ -297,7 +377,7 @@ class Sine(nn.Module):
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A linear layer of a weight [in, out] and a bias [1, out]."""
+    """A linear layer with weight [in, out] and bias [1, out]."""
     linear = nn.Linear(*weight.shape)
     with torch.no_grad():
         linear.weight.copy_(weight.T)

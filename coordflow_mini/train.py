@@ -1,7 +1,7 @@
 """The loop: a clip in, a fitted model out.
 
 result = fit(video, ModelConfig(), FitConfig(steps=1000))
-result.model.render(coords.frame_times(video.time), video.height, video.width)
+render.render(result.model, coords.frame_times(video.time), video.height, video.width)
 """
 
 import logging

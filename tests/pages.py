@@ -10,7 +10,7 @@ import torch
 
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RatePoint, RunResult
-from coordflow_mini.model import Rendering
+from coordflow_mini.render import Rendering
 from coordflow_mini.video.clip import Video
 
 

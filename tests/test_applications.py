@@ -11,7 +11,8 @@ from coordflow_mini import applications, similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_points
 from coordflow_mini.measure.metrics import psnr_db
-from coordflow_mini.model import CoordFlow, Rendering
+from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import Rendering, render
 from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
@@ -32,7 +33,7 @@ def like() -> Video:
 
 @pytest.fixture(scope="module")
 def rendering(model, like) -> Rendering:
-    return model.render(frame_times(like.time), like.height, like.width)
+    return render(model, frame_times(like.time), like.height, like.width)
 
 
 def test_every_pixel_belongs_to_the_layer_with_the_largest_alpha(rendering):
@@ -215,12 +216,9 @@ def test_stabilized_frames_look_like_the_middle_one_where_they_were_seen(panning
 def test_a_large_frame_is_stabilized_in_bands(model, like, monkeypatch):
     """Whole or row by row, what is shown and what was seen is the same."""
     whole = applications.stabilize(model, 1, like)
-    asked = []
-    still = model.still
-    monkeypatch.setattr("coordflow_mini.model._BAND", 1)
-    monkeypatch.setattr(
-        model, "still", lambda points, *more: asked.append(len(points)) or still(points, *more)
-    )
+    asked, still = [], applications.still
+    monkeypatch.setattr("coordflow_mini.render._BAND", 1)
+    monkeypatch.setattr(applications, "still", lambda *given: asked.append(len(given[1])) or still(*given))
     banded = applications.stabilize(model, 1, like)
     assert asked == [like.width] * (like.time * like.height)
     np.testing.assert_array_equal(banded.seen, whole.seen)

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini import color as colors
-from coordflow_mini.color import ColorNetwork, sine
+from coordflow_mini import model as library
+from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times
+from coordflow_mini.model import ColorNetwork, sine
 
 
 def network(layers: int = 2, width: int = 8, depth: int = 2, seed: int = 0, **changes: float) -> ColorNetwork:
-    shape = {"space_frequencies": 5, "time_frequencies": 2, "lowest_frequency": 0.5, "highest_frequency": 4.0}
-    return ColorNetwork(
-        layers, width, depth, **(shape | changes), generator=torch.Generator().manual_seed(seed)
-    )
+    shape = {"space_frequencies": 5, "time_frequencies": 2, "highest_frequency": 4.0} | changes
+    config = ModelConfig(layers=layers, width=width, depth=depth, **shape)
+    return ColorNetwork(config, torch.Generator().manual_seed(seed))
 
 
 def trained(**arguments: float) -> ColorNetwork:
@@ -143,10 +143,10 @@ def test_without_a_compiler_the_sine_is_the_sine(dtype):
 def test_the_polynomials_are_as_exact_as_they_say():
     """Sine and derivative are within 5e-5 of the true ones over many turns, before they are rounded."""
     values = torch.linspace(-80, 80, 100_001)
-    turns = colors._turns(values)
+    turns = library._turns(values)
     assert turns.abs().max() <= 0.5
-    sines = turns * colors._polynomial(turns * turns, colors._SINE)
-    cosines = colors._polynomial(turns * turns, colors._COSINE)
+    sines = turns * library._polynomial(turns * turns, library._SINE)
+    cosines = library._polynomial(turns * turns, library._COSINE)
     assert (sines - torch.sin(values)).abs().max() < 5e-5
     assert (cosines - torch.cos(values)).abs().max() < 5e-5
 
@@ -154,7 +154,7 @@ def test_the_polynomials_are_as_exact_as_they_say():
 def test_the_polynomial_sine_in_bfloat16():
     """Values and gradients are those of torch.sin to within what bfloat16 can tell."""
     values = torch.linspace(-9, 9, 501, requires_grad=True)
-    result = colors._PolynomialSine.apply(values)
+    result = library._PolynomialSine.apply(values)
     assert result.dtype == torch.bfloat16
     torch.testing.assert_close(result.float(), torch.sin(values), atol=4e-3, rtol=0)
     result.sum().backward()

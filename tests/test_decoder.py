@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini import decoder
+from coordflow_mini import decoder, render
 from coordflow_mini.bitstream import BitstreamError
 from coordflow_mini.decoder import (
     decode,
@@ -17,7 +17,7 @@ from coordflow_mini.decoder import (
     read_model,
     tensor_shapes,
 )
-from coordflow_mini.model import CoordFlow, parameter_shapes
+from coordflow_mini.model import parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
 
 
@@ -121,7 +121,7 @@ def test_a_layer_that_is_not_there_is_refused(layer, encoding):
 
 def test_a_layer_is_refused_before_anything_is_rendered(encoding, monkeypatch):
     """A layer out of range is refused from the header alone, also when no frame is asked for."""
-    monkeypatch.setattr(CoordFlow, "still", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(render, "still", lambda *_: pytest.fail("rendered"))
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
         list(decode_frames(encoding.data, layer=2))
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
@@ -139,13 +139,13 @@ def test_renderings_are_blends(encoding):
 
 def test_decoding_streams(encoding, monkeypatch):
     """A frame is rendered when it is asked for, not before: memory holds one."""
-    rendered, render = [], CoordFlow.still
+    rendered, still = [], render.still
 
-    def counting(self: CoordFlow, *arguments: torch.Tensor) -> object:
+    def counting(*arguments: object) -> object:
         rendered.append(1)
-        return render(self, *arguments)
+        return still(*arguments)
 
-    monkeypatch.setattr(CoordFlow, "still", counting)
+    monkeypatch.setattr(render, "still", counting)
     frames = decode_frames(encoding.data)
     assert isinstance(frames, GeneratorType) and not rendered
     next(frames)

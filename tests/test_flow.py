@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from coordflow_mini import similarity
+from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.flow import FlowNetwork
+from coordflow_mini.model import FlowNetwork
 
 
 def network(layers: int = 2, width: int = 8, frequencies: int = 1, seed: int = 0) -> FlowNetwork:
-    return FlowNetwork(layers, width, frequencies, torch.Generator().manual_seed(seed))
+    config = ModelConfig(layers=layers, flow_width=width, flow_frequencies=frequencies)
+    return FlowNetwork(config, torch.Generator().manual_seed(seed))
 
 
 def moving(**arguments: int) -> FlowNetwork:

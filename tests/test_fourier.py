@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordflow_mini.fourier import fourier_features, octave_frequencies, spiral_frequencies
+from coordflow_mini.model import fourier_features, octave_frequencies, spiral_frequencies
 
 
 def test_features_by_hand():

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from coordflow_mini import color as color_module
-from coordflow_mini import model as model_module
+from coordflow_mini import render as render_module
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.model import Blend, CoordFlow, parameter_shapes, training_dtype
+from coordflow_mini.render import pictures, render, render_frames, to_uint8
 
 SMALL = ModelConfig(layers=3, width=6, depth=2, space_frequencies=4, highest_frequency=4.0, flow_width=5)
 CONFIGS = {
@@ -146,7 +146,7 @@ def test_a_rendering_is_the_blend_in_8_bits(config):
     """render shows the blend, the layers and their alpha at every pixel of every time."""
     model, times = trained(config), frame_times(3)
     blend = model(pixel_grid(5, 8)[None], times)
-    rendering = model.render(times, 5, 8)
+    rendering = render(model, times, 5, 8)
     assert rendering.rgb.dtype == rendering.layer_rgb.dtype == torch.uint8
 
     def expected(rgb: torch.Tensor) -> torch.Tensor:
@@ -160,18 +160,18 @@ def test_a_rendering_is_the_blend_in_8_bits(config):
 def test_8_bits():
     """Colors are rounded to the nearest of 256 levels, and clipped at both ends."""
     levels = torch.arange(256) / 255
-    assert model_module.to_uint8(levels).tolist() == list(range(256))
-    assert model_module.to_uint8(levels[:-1] + 0.4 / 255).tolist() == list(range(255))
-    assert model_module.to_uint8(torch.tensor([-3.0, -0.001, 1.001, 7.0])).tolist() == [0, 0, 255, 255]
+    assert to_uint8(levels).tolist() == list(range(256))
+    assert to_uint8(levels[:-1] + 0.4 / 255).tolist() == list(range(255))
+    assert to_uint8(torch.tensor([-3.0, -0.001, 1.001, 7.0])).tolist() == [0, 0, 255, 255]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
 def test_chunks_leave_no_trace(chunk, monkeypatch):
     """Rendered in chunks of any size, a frame is the same."""
     model, times = trained(SMALL), frame_times(2)
-    whole = model.render(times, 5, 8)
-    monkeypatch.setattr(color_module, "_PIECE", chunk)
-    parts = model.render(times, 5, 8)
+    whole = render(model, times, 5, 8)
+    monkeypatch.setattr(render_module, "_PIECE", chunk)
+    parts = render(model, times, 5, 8)
     torch.testing.assert_close(parts.alpha, whole.alpha, atol=1e-5, rtol=0)
     for name in ("rgb", "layer_rgb"):
         assert (getattr(parts, name).int() - getattr(whole, name).int()).abs().max() <= 1
@@ -183,7 +183,7 @@ def test_chunks_leave_no_trace(chunk, monkeypatch):
 def test_scale(scale, height, width):
     """scale samples the same area by round(scale * side) pixels per side."""
     model, times = trained(SMALL), frame_times(2)
-    rendering = model.render(times, 5, 8, scale=scale)
+    rendering = render(model, times, 5, 8, scale=scale)
     assert rendering.rgb.shape == (2, height, width, 3)
     assert rendering.layer_rgb.shape == (3, 2, height, width, 3) and rendering.alpha.shape == (
         3,
@@ -198,8 +198,8 @@ def test_scale(scale, height, width):
 def test_frames_come_one_by_one():
     """render_frames yields the frames of render, each made only when asked for."""
     model, times = trained(SMALL), frame_times(4)
-    together = model.render(times, 5, 8)
-    frames = model.render_frames(times, 5, 8)
+    together = render(model, times, 5, 8)
+    frames = render_frames(model, times, 5, 8)
     assert iter(frames) is frames, "an iterator, not a list"
     for number, frame in enumerate(frames):
         assert torch.equal(frame.rgb[0], together.rgb[number])
@@ -207,19 +207,19 @@ def test_frames_come_one_by_one():
         assert torch.equal(frame.alpha[:, 0], together.alpha[:, number])
 
 
-@pytest.mark.parametrize(("name", "limit"), [("model._BAND", 30), ("model._BAND", 1), ("color._NUMBERS", 20)])
+@pytest.mark.parametrize(("name", "limit"), [("_BAND", 30), ("_BAND", 1), ("_NUMBERS", 20)])
 def test_large_frames_and_wide_models_come_in_pieces(name, limit, monkeypatch):
     """Bands of a row or two, and pieces of a pixel or two, are the same picture to a gray level."""
     model, times = trained(SMALL), frame_times(2)
-    whole, pictures = model.render(times, 5, 8), torch.stack(list(model.pictures(times, 5, 8)))
-    assert torch.equal(pictures, whole.rgb)
-    monkeypatch.setattr(f"coordflow_mini.{name}", limit)
-    parts = model.render(times, 5, 8)
+    whole = render(model, times, 5, 8)
+    assert torch.equal(torch.stack(list(pictures(model, times, 5, 8))), whole.rgb)
+    monkeypatch.setattr(render_module, name, limit)
+    parts = render(model, times, 5, 8)
     assert (parts.rgb.int() - whole.rgb.int()).abs().max() <= 1
     assert (parts.layer_rgb.int() - whole.layer_rgb.int()).abs().max() <= 1
     torch.testing.assert_close(parts.alpha, whole.alpha, atol=1e-4, rtol=0)
-    assert torch.equal(torch.stack(list(model.pictures(times, 5, 8))), parts.rgb)
-    alone = torch.stack(list(model.pictures(times, 5, 8, layer=1)))
+    assert torch.equal(torch.stack(list(pictures(model, times, 5, 8))), parts.rgb)
+    alone = torch.stack(list(pictures(model, times, 5, 8, layer=1)))
     assert torch.equal(alone, parts.layer_rgb[1])
 
 
@@ -229,19 +229,19 @@ def test_motion_beyond_all_numbers_still_shows_colors():
     for value in (1e3, 1e38, -1e38):
         with torch.no_grad():
             model.flow.bias_out.fill_(value)
-        rendering = model.render(frame_times(2), 5, 8)
+        rendering = render(model, frame_times(2), 5, 8)
         torch.testing.assert_close(rendering.alpha.sum(dim=0), torch.ones(2, 5, 8))
 
 
 def test_no_number_is_black():
     """NaN as a color is 0 on every machine; infinities are clipped like other numbers."""
     colors = torch.tensor([math.nan, math.inf, -math.inf])
-    assert model_module.to_uint8(colors).tolist() == [0, 255, 0]
+    assert to_uint8(colors).tolist() == [0, 255, 0]
 
 
 def test_rendering_needs_no_gradient():
     """A rendering holds no graph, so a long one holds no memory."""
-    rendering = trained(SMALL).render(frame_times(2), 5, 8)
+    rendering = render(trained(SMALL), frame_times(2), 5, 8)
     assert not rendering.alpha.requires_grad
 
 
@@ -264,7 +264,7 @@ def test_motion_is_seen_in_the_picture():
 def test_a_scale_that_cannot_be_is_refused(scale):
     """A scale that is not positive and finite is refused by name."""
     with pytest.raises(ValueError, match="scale"):
-        trained(SMALL).render(frame_times(1), 5, 8, scale=scale)
+        render(trained(SMALL), frame_times(1), 5, 8, scale=scale)
 
 
 def test_a_model_says_what_it_is():

@@ -22,6 +22,7 @@ from coordflow_mini.measure import evaluate
 from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.ops.checkpoint import Checkpoint
+from coordflow_mini.render import render
 from coordflow_mini.train import Progress
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)
@@ -178,7 +179,7 @@ def test_between_segments_the_nearer_one_goes_on(position, segment, own, data):
     _, model = read_model(data, segment)
     times = frame_times(LENGTHS[segment], at=torch.tensor([own]))
     (picture,) = decode_frames(data, [position])
-    assert np.array_equal(picture, model.render(times, 6, 8).rgb[0].numpy())
+    assert np.array_equal(picture, render(model, times, 6, 8).rgb[0].numpy())
 
 
 @pytest.mark.parametrize("frames", [[-0.01], [11.25], [0, 12]])

@@ -11,6 +11,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import Places, frame_times
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import render
 from coordflow_mini.train import (
     FitResult,
     Progress,
@@ -33,7 +34,7 @@ def same_weights(left: FitResult, right: FitResult) -> bool:
 
 def rendered(result: FitResult, video: Video) -> np.ndarray:
     times = frame_times(video.time)
-    return result.model.render(times, video.height, video.width).rgb.numpy()
+    return render(result.model, times, video.height, video.width).rgb.numpy()
 
 
 class Watcher:

@@ -25,7 +25,7 @@ from coordflow_mini.show.page import listing, number, render, signed
 from coordflow_mini.show.plots import Panel, panels, rate_quality
 
 if TYPE_CHECKING:  # a page needs no PyTorch
-    from coordflow_mini.model import Rendering
+    from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
 __all__ = ["demo_page_html", "verdict", "write_demo_page"]

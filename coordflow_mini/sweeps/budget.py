@@ -11,6 +11,7 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
 from coordflow_mini.finetune import finetune
 from coordflow_mini.ops import distributed
+from coordflow_mini.render import render
 from coordflow_mini.train import FitResult, fit
 from coordflow_mini.video.clip import Video
 
@@ -113,6 +114,6 @@ def _render_seconds(fitted: FitResult, video: Video) -> float:
     seconds = []
     for time_of_frame in frame_times(video.time)[:1].repeat(2):
         began = time.perf_counter()
-        fitted.model.render(time_of_frame[None], video.height, video.width)
+        render(fitted.model, time_of_frame[None], video.height, video.width)
         seconds.append(time.perf_counter() - began)
     return len(checked_frames(video)) * min(seconds)

@@ -20,9 +20,9 @@ from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
 from coordflow_mini.measure import baselines, evaluate, metrics
 from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.results import RatePoint, RunResult
-from coordflow_mini.model import Rendering
 from coordflow_mini.ops.console import Console, duration, table
 from coordflow_mini.ops.files import replacing
+from coordflow_mini.render import Rendering
 from coordflow_mini.show.demo_page import write_demo_page
 from coordflow_mini.sweeps import budget
 from coordflow_mini.video.clip import Video

@@ -23,7 +23,7 @@ from coordflow_mini.video.raw import Frames, VideoError
 from coordflow_mini.video.read import reason
 
 if TYPE_CHECKING:
-    from coordflow_mini.model import Rendering
+    from coordflow_mini.render import Rendering
     from coordflow_mini.video.scenes import Scene
 
 __all__ = [

@@ -18,6 +18,7 @@ from coordflow_mini.course.author.trained import FILM, MOST_BYTES, TRAINED, expe
 from coordflow_mini.decoder import decode_frames, read_model
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import data_file
+from coordflow_mini.render import render
 from coordflow_mini.video import catalog, scenes
 from coordflow_mini.video.clip import Video
 
@@ -70,7 +71,7 @@ def test_it_decodes_to_the_clip(name, one_thread):
 
 def test_the_flower_has_a_layer_of_its_own(one_thread):
     header, model = read_model(data_file("cutout.cfv").read_bytes())
-    alpha = model.render(frame_times(header.time), header.height, header.width).alpha
+    alpha = render(model, frame_times(header.time), header.height, header.width).alpha
     masks = np.stack([(alpha.argmax(dim=0) == layer).numpy() for layer in range(2)])
     assert metrics.match_layers(masks, scenes.cutout().masks[None]).iou >= 0.95
 
@@ -79,7 +80,7 @@ def test_the_animal_has_a_layer_of_its_own(one_thread):
     """The squirrel stays in the middle of the picture and the ground moves down under it."""
     header, model = read_model(data_file("squirrel.cfv").read_bytes())
     times = frame_times(header.time)
-    alpha = model.render(times, header.height, header.width).alpha.mean(dim=1)
+    alpha = render(model, times, header.height, header.width).alpha.mean(dim=1)
     animal = int(alpha[:, 38:52, 74:86].mean(dim=(1, 2)).argmax())
     ground = 1 - animal
     assert alpha[animal, 38:52, 74:86].mean() > 0.9 and alpha[ground].mean() > 0.8

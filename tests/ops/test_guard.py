@@ -21,6 +21,7 @@ from coordflow_mini.ops import states
 from coordflow_mini.ops.checkpoint import Checkpoint, CheckpointError
 from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite
 from coordflow_mini.ops.states import copied
+from coordflow_mini.render import render
 from coordflow_mini.train import FitResult, Progress, Sampler, _Run, fit
 from coordflow_mini.video.clip import Video
 
@@ -182,7 +183,7 @@ def test_a_fault_that_stays_stops_the_fit(clip, small_model, short_fit, monkeypa
     reached = error.value.reached
     assert [p.psnr_db for p in reached.history] == [whole.history[0].psnr_db]
     assert is_finite(reached.model.state_dict())
-    assert reached.model.render(torch.zeros(1), 4, 4).rgb.shape == (1, 4, 4, 3)
+    assert render(reached.model, torch.zeros(1), 4, 4).rgb.shape == (1, 4, 4, 3)
 
 
 @pytest.mark.promise("Diverging training", "Checkpoints hold good states only.")

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from coordflow_mini.measure.results import RatePoint
-from coordflow_mini.model import Rendering
+from coordflow_mini.render import Rendering
 from coordflow_mini.show import figure, plots
 from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.model import Rendering
+from coordflow_mini.render import Rendering
 from coordflow_mini.show import figure, plots
 from coordflow_mini.train import fit
 from coordflow_mini.video.clip import Video

@@ -12,6 +12,7 @@ from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.lesson import alternatives, gains
 from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.render import render
 from coordflow_mini.train import default_model, fit
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
@@ -69,7 +70,7 @@ def _odd(video: Video, model: Any) -> tuple[float, float]:
     """Frames left out of the fit: rendered by the model, and as means of their neighbors."""
     hidden = video.frames[1::2]
     times = frame_times(video.time)[1::2]
-    shown = model.render(times, video.height, video.width).rgb.numpy()
+    shown = render(model, times, video.height, video.width).rgb.numpy()
     return psnr_db(hidden, shown), psnr_db(hidden, alternatives.averaged(np.asarray(video.frames)[::2]))
 
 

@@ -30,6 +30,7 @@ from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.render import render
 from coordflow_mini.sweeps import sweep
 from coordflow_mini.sweeps.job import Reference
 from coordflow_mini.train import default_model, fit
@@ -55,7 +56,7 @@ def one_layer() -> Iterator[Row]:
         for network, config in {"layer": LAYER, "plain": PLAIN}.items():
             for seed in range(3):
                 model = fit(scene.video, config, FitConfig(steps=2000, batch=4096, seed=seed)).model
-                decoded = model.render(times, scene.video.height, scene.video.width).rgb
+                decoded = render(model, times, scene.video.height, scene.video.width).rgb
                 row: Row = {"clip": clip, "network": network, "seed": seed, "weights": model.parameter_count}
                 row["psnr_db"] = round(psnr_db(scene.video.frames, decoded), 2)
                 row |= _distances(model, scene) if network == "layer" else {}
@@ -86,7 +87,7 @@ def layers() -> Iterator[Row]:
             for seed in range(3):
                 how = FitConfig(steps=600, batch=4096, gamma=0.0, warm_up=100, static=400, seed=seed)
                 model = fit(Video(frames), config, how).model
-                seen = model.render(frame_times(24), *frames.shape[1:3])
+                seen = render(model, frame_times(24), *frames.shape[1:3])
                 row: Row = {"speed": round(1 / slower, 3), "layers": count, "seed": seed}
                 row |= {"weights": model.parameter_count, "psnr_db": round(psnr_db(frames, seen.rgb), 2)}
                 if count > 1:
@@ -128,7 +129,7 @@ def gamma() -> Iterator[Row]:
             for seed in range(3):
                 config = FitConfig(steps=1000, batch=2048, gamma=weight, seed=seed)
                 result = fit(video, model_config, config)
-                shown = result.model.render(times, video.height, video.width)
+                shown = render(result.model, times, video.height, video.width)
                 regions = owners.regions(shown.alpha)
                 yield {
                     "clip": clip,
@@ -171,7 +172,7 @@ def rungs(steps: int = 3000, tuning: int = 1200) -> Iterator[Row]:
     weights = model.parameter_count
 
     def row(rung: str, bits: float, size: int, decoded: CoordFlow) -> Row:
-        shown = decoded.render(frame_times(video.time), video.height, video.width).rgb
+        shown = render(decoded, frame_times(video.time), video.height, video.width).rgb
         quality = round(psnr_db(video.frames, shown), 2)
         rate = round(8 * size / weights, 3)
         return {"rung": rung, "bits": bits, "bytes": size, "bits_per_weight": rate, "psnr_db": quality}

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from coordflow_mini.fourier import fourier_features
 from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.model import fourier_features
 from coordflow_mini.show.figure import Pixels
 
 __all__ = ["count_weights", "features", "psnr", "scrambled", "sine_layer"]

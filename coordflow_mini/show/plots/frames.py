@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from coordflow_mini.show.figure import FAINT, Picture, Pixels, styled, to_pixels
 
 if TYPE_CHECKING:  # drawing needs neither PyTorch nor FFmpeg
-    from coordflow_mini.model import Rendering
+    from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
 __all__ = [

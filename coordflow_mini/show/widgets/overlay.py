@@ -13,7 +13,7 @@ from coordflow_mini.show.plots import Panel, panels_figure
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
-    from coordflow_mini.model import Rendering
+    from coordflow_mini.render import Rendering
 
 __all__ = ["Overlay", "blended", "overlay", "tinted"]
 

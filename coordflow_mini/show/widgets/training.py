@@ -9,6 +9,7 @@ import ipywidgets
 import numpy as np
 
 from coordflow_mini.coords import frame_times
+from coordflow_mini.render import render
 from coordflow_mini.show.figure import to_pixels, to_png
 from coordflow_mini.show.plots import pictures, training_curve
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
@@ -69,7 +70,7 @@ class TrainingView(Shown):
 
     def _show(self, model: CoordFlow) -> None:
         now = frame_times(self._video.time)[self._frame : self._frame + 1]
-        seen = model.render(now, self._video.height, self._video.width)
+        seen = render(model, now, self._video.height, self._video.width)
         shown = [seen.rgb[0], *(alpha[0] for alpha in seen.alpha)]
         for image, picture in zip(self.images[1:], shown, strict=False):
             image.value = preview(to_pixels(picture))
