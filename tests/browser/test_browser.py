@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pages import clip, rendering, run
+from web import clip, rendering, run
 
 from coordflow_mini.show.demo_page import write_demo_page
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pages import Page, clip, point, rendering, run
 from PIL import Image
+from web import Page, clip, point, rendering, run
 
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RatePoint

@@ -10,8 +10,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from pages import Page
 from typer.testing import CliRunner
+from web import Page
 
 from coordflow_mini.cli import app
 from coordflow_mini.measure.anchors import ANCHORS, FRAMES, PIXELS
