@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Selection
+from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 
 RECORDS = (Selection, ModelConfig, FitConfig, CodecConfig)
 
@@ -161,3 +161,11 @@ def test_records_are_values(record):
     assert one == other and hash(one) == hash(other)
     with pytest.raises(FrozenInstanceError):
         setattr(one, fields(record)[0].name, 1)
+
+
+def test_a_short_fit_opens_shortly():
+    """Otherwise the learning rate would never reach its height in a fit of few steps."""
+    usual = FitConfig()
+    tenth = Recipe().with_steps(usual.steps // 10).fit
+    assert tenth.warm_up == round(usual.warm_up / 10)
+    assert Recipe().with_steps(10 * usual.steps).fit.warm_up == usual.warm_up

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import bad, good
 
 from coordflow_mini import bitstream, decoder, encoder
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
@@ -26,6 +25,7 @@ from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Task
 from coordflow_mini.video import scenes
 from coordflow_mini.video.read import load
+from tests.cli.commands import bad, good
 
 SMALL = Selection(0, 4, 1, 24, 16)
 QUICK = Recipe(

@@ -1,4 +1,4 @@
-"""The command line: what it prints, writes and refuses, and that it refuses before PyTorch is imported."""
+"""Commands, there and back: what they print and write."""
 
 import json
 import os
@@ -7,57 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from coordflow_mini import __version__, bitstream, cli, decoder, encoder
-from coordflow_mini.config import FitConfig, Recipe, Selection
+from coordflow_mini import bitstream, decoder, encoder
+from coordflow_mini.cli import encode, options
+from coordflow_mini.config import Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
 from coordflow_mini.train import DivergenceError, Progress
 from coordflow_mini.video import catalog, read, scenes
 from coordflow_mini.video.clip import Video
+from tests.cli.commands import bad, good, pictures, run
 
-COMMANDS = typer.main.get_command(cli.app).commands
 BRIEF = ["--steps", "20", "--width", "4", "--depth", "1", "--threads", "1"]
-
-
-@dataclass(frozen=True)
-class SmallBatch(FitConfig):
-    """So that a step takes a millisecond."""
-
-    batch: int = 256
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_batches():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.options, "FitConfig", SmallBatch)
-        yield
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
-
-
-def good(*words: object) -> Result:
-    result = run(*words)
-    assert result.exit_code == 0, result.stderr
-    return result
-
-
-def bad(*words: object) -> str:
-    """The one line with which a command is refused."""
-    result = run(*words)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == "" and re.fullmatch(r"error: .+\n", result.stderr), result.output
-    return result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -66,36 +34,6 @@ def coded(source) -> Path:
     path = source.parent / "scene.cfv"
     good("encode", source, path, "--frames", "1:4", "--size", "12x8", *BRIEF)
     return path
-
-
-# --- help ---------------------------------------------------------------------------------------------
-
-
-def test_help_names_every_command():
-    text = good("--help").stdout
-    assert len(COMMANDS) == 18
-    assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in COMMANDS)
-    assert not any(line.endswith("...") for line in text.splitlines()[1:]), "a summary is cut off"
-    assert run().output.splitlines()[1:] == text.splitlines()[1:]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_has_an_example_and_explains_its_options(command):
-    text = good(command, "--help").stdout
-    assert re.search(rf"^  coordflow {command}\b", text, re.MULTILINE)
-    for option in COMMANDS[command].params:
-        assert option.help, option
-        assert max(option.opts, key=len) in text or option.param_type_name == "argument"
-
-
-def test_help_groups_options_that_belong_together():
-    headings = re.findall(r"^(\w.*):$", good("encode", "--help").stdout, re.MULTILINE)
-    expected = ["Arguments", "Options", "Model", "Training", "Frames", "Checkpoints", "Computing", "Output"]
-    assert headings == expected
-
-
-def test_the_version_is_the_packages():
-    assert __version__ in good("--version").stdout
 
 
 # --- there and back -----------------------------------------------------------------------------------
@@ -264,10 +202,6 @@ def test_baseline_keeps_the_rate():
 # --- export -------------------------------------------------------------------------------------------
 
 
-def pictures(folder: Path) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.glob("frame_*.png"))])
-
-
 def test_export_of_a_scene_has_its_truth(tmp_path):
     out = tmp_path / "scene"
     good("export", "clip:cutout", out, "--size", "24x16", "--frames", "2:8:3")
@@ -290,154 +224,11 @@ def test_export_of_a_file_has_its_frames(source, tmp_path):
     np.testing.assert_array_equal(pictures(tmp_path / "frames only" / "frames"), np.load(source))
 
 
-# --- bad input ----------------------------------------------------------------------------------------
-
-# Words, with places filled in below, and what the one line must say.
-REFUSED = [
-    ("encode no.mp4 {new}.cfv", "no.mp4 does not exist"),
-    ("encode {folder}/empty {new}.cfv", "no PNG"),
-    ("encode {text} {new}.cfv", "cannot be read as video"),
-    ("encode clip:nope {new}.cfv", "there is no clip 'clip:nope'"),
-    ("encode {coded} {new}.cfv", "encoded already"),
-    ("encode {source} {new}.bin", "must end in .cfv"),
-    ("encode {source} {folder}/nowhere/x.cfv", "there is no folder"),
-    ("encode {source} {folder}/folder.cfv", "is a folder"),
-    ("encode {source} {text}/x.cfv", "there is no folder"),
-    ("encode {source} /proc/x.cfv", "cannot be written"),
-    *(
-        (f"encode {{source}} {{new}}.cfv --bpp {bpp}", "--bpp")
-        for bpp in ("0", "-1", "nan", "inf", "25", "x")
-    ),
-    *((f"encode {{source}} {{new}}.cfv --size {size}", size) for size in ("0x0", "-4x4", "4", "axb")),
-    ("encode {source} {new}.cfv --size 99999x9", "16384"),
-    *(
-        (f"encode {{source}} {{new}}.cfv --frames {part}", "frames")
-        for part in ("5", "3:3", "9:12", "a:b", "::0")
-    ),
-    ("encode {source} {new}.cfv --layers 0", "layers must be 1 to 16"),
-    ("encode {source} {new}.cfv --layers 1000000", "layers must be 1 to 16"),
-    ("encode {source} {new}.cfv --width 0", "width must be 1 to 4096"),
-    ("encode {source} {new}.cfv --depth 99", "depth must be 1 to 16"),
-    ("encode {source} {new}.cfv --gamma nan", "gamma"),
-    ("encode {source} {new}.cfv --seed -1", "seed"),
-    ("encode {source} {new}.cfv --steps 0", "--steps"),
-    ("encode {source} {new}.cfv --minutes 0", "--minutes"),
-    ("encode {source} {new}.cfv --steps 9 --minutes 1", "not both"),
-    ("encode {source} {new}.cfv --threads 0", "threads"),
-    ("encode {source} {new}.cfv --device tpu", "device"),
-    ("encode {source} {new}.cfv --segment-frames 0", "--segment-frames"),
-    ("encode {source} {new}.cfv --raw 9", "raw format '9' not understood"),
-    ("encode {source} {new}.cfv --matrix bt709", "is not raw YUV"),
-    ("encode {source} {new}.cfv --matrix bt2020", "bt601"),
-    ("encode clip:cutout {new}.cfv --raw 8x4", "leave out --raw and --matrix"),
-    ("export clip:cutout {new} --matrix bt601", "leave out --raw and --matrix"),
-    ("encode {source} {new}.cfv --no-such-option", "--no-such-option"),
-    ("encode {source}", "OUT.cfv"),
-    ("decode no.cfv {new}.npy", "no.cfv does not exist"),
-    ("decode {folder} {new}.npy", "is a folder"),
-    ("decode {text} {new}.npy", "not a .cfv file"),
-    ("decode {cut} {new}.npy", "truncated"),
-    ("decode {flipped} {new}.npy", "checksum"),
-    ("decode {coded} {new}.xyz", "cannot write .xyz"),
-    ("decode {coded} {coded}", "cannot write .cfv"),
-    ("decode {coded} {folder}/nowhere/x.npy", "there is no folder"),
-    ("decode {coded} {folder}", "holds other things"),
-    ("decode {coded} {folder} --alpha", "holds other things"),
-    ("decode {coded} {text} --alpha", "is a file"),
-    ("decode {coded} {new}.npy --layer 2", "--layer must be 0 to 1"),
-    ("decode {coded} {new}.npy --layer -1", "--layer must be 0 to 1"),
-    *(
-        (f"decode {{coded}} {{new}}.npy --scale {scale}", "--scale")
-        for scale in ("0", "-1", "nan", "1e9", "1e-9")
-    ),
-    *((f"decode {{coded}} {{new}}.npy --fps-scale {scale}", "--fps-scale") for scale in ("0", "nan", "1e9")),
-    ("decode {coded} {new}.npy --frames 2:9", "it has 3 frames"),
-    ("info no.cfv", "does not exist"),
-    ("info {text}", "not a .cfv file"),
-    ("info {cut}", "truncated"),
-    ("evaluate no.mp4 {coded}", "no.mp4 does not exist"),
-    ("evaluate {source} {flipped}", "checksum"),
-    ("evaluate {short} {coded}", "frames 1:4 of short.npy do not exist"),
-    ("export no.mp4 {new}", "does not exist"),
-    ("export {source} {folder}", "holds other things"),
-    ("export {source} {text}", "is a file"),
-    ("baseline no.mp4", "does not exist"),
-    ("baseline {source} --codec vp9", "vp9"),
-    ("baseline {source} --preset best", "--preset of x265 must be one of"),
-    ("baseline {source} --bpp 0", "--bpp"),
-    ("demo --out {text}", "is a file"),
-    ("demo --minutes -1", "--minutes"),
-    ("demo --quick --minutes 1", "not both"),
-    ("nope", "nope"),
-    ("--nope", "--nope"),
-]
-
-
-@pytest.fixture(scope="module")
-def places(source, coded, tmp_path_factory) -> dict[str, str]:
-    """What stands in braces in `REFUSED`."""
-    folder = tmp_path_factory.mktemp("bad")
-    (folder / "empty").mkdir()
-    (folder / "folder.cfv").mkdir()
-    (folder / "note.txt").write_text("no video")
-    np.save(folder / "short.npy", np.load(source)[:2])
-    data = coded.read_bytes()
-    (folder / "cut.cfv").write_bytes(data[:-9])
-    (folder / "flipped.cfv").write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
-    named = {
-        "text": "note.txt",
-        "cut": "cut.cfv",
-        "flipped": "flipped.cfv",
-        "short": "short.npy",
-        "new": "new",
-    }
-    return {key: str(folder / name) for key, name in named.items()} | {
-        "folder": str(folder),
-        "source": str(source),
-        "coded": str(coded),
-    }
-
-
-@pytest.mark.parametrize(("words", "reason"), REFUSED, ids=[words for words, _ in REFUSED])
-def test_bad_input_is_refused_in_one_line_and_nothing_is_written(words, reason, places):
-    folder = Path(places["folder"])
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert reason in bad(*(word.format(**places) for word in words.split()))
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-def test_all_of_it_is_refused_before_torch_is_imported(places):
-    """In one fresh process, so that no other test has imported it; and soon, as nobody waits for a typo."""
-    code = """
-import json, sys, time
-from coordflow_mini import cli
-slowest = 0
-for words in json.load(sys.stdin):
-    began = time.perf_counter()
-    try:
-        cli.app(words)
-    except SystemExit as end:
-        assert end.code == 2, words
-    slowest = max(slowest, time.perf_counter() - began)
-    assert "torch" not in sys.modules, words
-print(slowest)
-"""
-    early = [words for words, _ in REFUSED if "{short}" not in words]  # seen only when frames are compared
-    lines = [[word.format(**places) for word in words.split()] for words in early]
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(lines), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("\n") == len(lines), "one line each"
-    assert float(done.stdout) < 3
-
-
 def test_the_process_ends_with_the_same_code():
-    words = [sys.executable, "-m", "coordflow_mini"]
-    refused = subprocess.run([*words, "info", "no.cfv"], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "coordflow_mini", "info", "no.cfv"]
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "error: no.cfv does not exist\n"
-    assert subprocess.run([*words, "clips"], capture_output=True, check=False).returncode == 0
 
 
 def test_the_source_is_never_overwritten(source, tmp_path):
@@ -453,7 +244,7 @@ def test_the_source_is_never_overwritten(source, tmp_path):
     assert frames.read_bytes() == before
 
 
-def test_what_was_there_survives_a_failure(source, coded, places, tmp_path, monkeypatch):
+def test_what_was_there_survives_a_failure(source, coded, tmp_path, monkeypatch):
     out = tmp_path / "old.cfv"
     out.write_bytes(b"old")
     assert "too few" in bad("encode", source, out, "--bpp", "0.01")
@@ -500,80 +291,6 @@ def test_scarce_memory_and_a_full_disk_are_no_tracebacks(source, tmp_path, monke
         assert words in bad("encode", source, tmp_path / "x.cfv")
 
 
-# --- progress and Ctrl-C ------------------------------------------------------------------------------
-
-
-class Screen:
-    """A stderr that says whether it is a terminal, and remembers."""
-
-    encoding = "utf-8"
-
-    def __init__(self, terminal: bool) -> None:
-        self.terminal, self.text = terminal, ""
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-    def write(self, text: str) -> int:
-        self.text += text
-        return len(text)
-
-    def flush(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_shows_quality_rate_and_time_left(monkeypatch, terminal):
-    screen = Screen(terminal)
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with Console().training() as on_step:
-        on_step(Progress("fit", 50, 50, 31.257, 10.0))
-        on_step(Progress("fine-tune", 20, 20, 30.5, 5.0, 4.625))
-    for words in ("fit", "50/50", "31.26 dB", "fine-tune", "30.50 dB", "4.62 bits/weight"):
-        assert words in screen.text
-    assert ("\r" in screen.text) == terminal, "control characters are for terminals"
-
-
-def test_a_terminal_sees_the_time_left(monkeypatch):
-    screen = Screen(True)
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with Console().training() as on_step:
-        on_step(Progress("fit", 100, 1000, 31.257, 10.0))
-    assert "1 min 30 s left" in screen.text
-
-
-def test_many_segments_do_not_push_the_last_one_off_the_screen(monkeypatch):
-    screen = Screen(True)
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("LINES", "24")
-    with Console().training() as on_step:
-        for number in range(1, 41):
-            on_step(Progress(f"segment {number} of 40, fit", 50, 100, 31.0, 1.0))
-        assert "segment 40 of 40, fit" in screen.text
-
-
-def test_a_log_gets_few_lines(capsys):
-    with Console().training() as on_step:
-        for step in range(50, 2001, 50):
-            on_step(Progress("fit", step, 2000, 30.0, step / 20))
-    assert len(capsys.readouterr().err.splitlines()) == 1, "40 reports in no time need one line"
-
-
-def test_quiet_is_quiet(capsys):
-    console = Console(quiet=True)
-    console.say("nothing")
-    with console.training() as on_step:
-        on_step(Progress("fit", 50, 50, 31.0, 1.0))
-    assert list(console.counted("decode", [1, 2], 2)) == [1, 2]
-    assert capsys.readouterr() == ("", "")
-
-
 def test_an_interrupt_before_training_writes_nothing(source, tmp_path, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -585,31 +302,43 @@ def test_an_interrupt_before_training_writes_nothing(source, tmp_path, monkeypat
 
 
 @pytest.mark.promise("Interruption", "Ctrl-C during `encode` keeps what was learned.")
-@pytest.mark.skipif(os.name == "nt", reason="there, signals are other ones")
-def test_an_interrupt_while_training_keeps_what_was_learned(source, tmp_path):
+def test_an_interrupt_while_training_keeps_what_was_learned(source, tmp_path, monkeypatch):
+    """The signal arrives at the first report of the fit, and the file holds what the fit has reached."""
+
+    class Impatient(Console):
+        @contextmanager
+        def training(self):
+            with super().training() as show:
+
+                def on_step(progress: Progress) -> None:
+                    show(progress)
+                    if progress.stage == "fit":
+                        signal.raise_signal(signal.SIGINT)
+
+                yield on_step
+
+    monkeypatch.setattr(options, "Console", Impatient)
+    monkeypatch.setattr(encode, "Console", Impatient)
     out = tmp_path / "x.cfv"
-    words = ["encode", str(source), str(out), *BRIEF[2:], "--steps", "1000000"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "coordflow_mini", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
-        assert process.stderr is not None
-        while not (line := process.stderr.readline()).startswith("fit "):  # it trains
-            assert line, "ended before it trained"
-        process.send_signal(signal.SIGINT)
-        text, progress = process.communicate(timeout=60)
-    assert process.returncode == 0, progress
-    assert "of 1,000,000; fine-tuning" in progress
-    assert "interrupted: the file is complete" in text
+    result = good("encode", source, out, *BRIEF[2:], "--steps", "50000")
+    assert "of 50,000; fine-tuning" in result.stderr
+    assert "interrupted: the file is complete" in result.stdout
     assert decoder.decode(out.read_bytes()).frames.shape == (5, 12, 16, 3)
 
 
-def test_a_short_fit_opens_shortly():
-    """Otherwise the learning rate would never reach its height in a fit of few steps."""
-    usual = FitConfig()
-    tenth = Recipe().with_steps(usual.steps // 10).fit
-    assert tenth.warm_up == round(usual.warm_up / 10)
-    assert Recipe().with_steps(10 * usual.steps).fit.warm_up == usual.warm_up
+@pytest.mark.promise("Interruption", "Ctrl-C during an encode in segments leads to --resume.")
+def test_an_interrupt_in_segments_leads_to_resume(source, tmp_path, monkeypatch):
+    """A file needs all segments, so none is written; --resume ends with that of an undisturbed encode."""
+    words = ["encode", source, "--segment-frames", "3", *BRIEF]
+    whole, out = tmp_path / "whole.cfv", tmp_path / "x.cfv"
+    good(*words[:2], whole, *words[2:])
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "finetune", stop)
+        result = run(*words[:2], out, *words[2:])
+    assert result.exit_code == 130 and "--resume" in result.stderr and not out.exists()
+    good(*words[:2], out, *words[2:], "--resume")
+    assert out.read_bytes() == whole.read_bytes()

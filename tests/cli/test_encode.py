@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from coordflow_mini import cli, decoder, encoder
 from coordflow_mini.ops.files import locked
+from tests.cli.commands import run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,10 +29,6 @@ def whole(source) -> bytes:
     path = source.parent / "whole.cfv"
     assert run("encode", source, path, *BRIEF).exit_code == 0
     return path.read_bytes()
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
 
 
 def run_until_killed(*words: object) -> None:
@@ -158,7 +154,7 @@ def started(*words: object, **environment: str) -> "subprocess.Popen[str]":
 def test_a_request_to_end_leaves_a_checkpoint(source, tmp_path):
     """SIGTERM, as batch systems send it before they kill: exit code 143, and a word on how to go on."""
     out = tmp_path / "x.cfv"
-    process = started("coordflow_mini", "encode", source, out, *BRIEF[:-1], "1000000")
+    process = started("coordflow_mini", "encode", source, out, *BRIEF[:-1], "50000")
     with process:
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith("fit "):

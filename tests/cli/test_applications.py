@@ -1,9 +1,6 @@
 """`coordflow segment` and its like: the library's own results, on any clip or encoded file, or one line."""
 
 import json
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_cli import SmallBatch, bad, good, pictures
 
 from coordflow_mini import applications, bitstream, cli, decoder
 from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
@@ -23,17 +19,11 @@ from coordflow_mini.train import default_model, fit
 from coordflow_mini.video import read, write
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
+from tests.cli.commands import SmallBatch, bad, good, pictures
 
 COMMANDS = ["segment", "inpaint", "upscale", "interpolate", "stabilize", "denoise"]
 CLIP = ["--frames", "0:6", "--size", "24x16"]
 BRIEF = ["--steps", "20", "--width", "8", "--threads", "1"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_batches(one_thread):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.options, "FitConfig", SmallBatch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -287,128 +277,3 @@ def test_an_interrupted_fit_is_used(tmp_path, monkeypatch):
     assert result.stderr.count("stopped at step 50 of 70") == 2
     assert "interrupted" in result.stdout
     assert np.load(tmp_path / "a.npy").shape == (6, 16, 24, 3)
-
-
-# --- bad input ----------------------------------------------------------------------------------------
-
-REFUSED = [
-    *(
-        (f"{command} no.mp4 {{new}}.npy" + more, "no.mp4 does not exist")
-        for command, more in (
-            ("segment", ""),
-            ("inpaint", " --mask {mask}"),
-            ("upscale", ""),
-            ("interpolate", ""),
-            ("stabilize", ""),
-            ("denoise", ""),
-        )
-    ),
-    *((f"{command} {{cut}} {{new}}.npy", "truncated") for command in ("segment", "upscale", "stabilize")),
-    *((f"{command} no.cfv {{new}}.npy", "no.cfv does not exist") for command in ("segment", "interpolate")),
-    ("segment {text}.cfv {new}", "not a .cfv file"),
-    ("segment {text} {new}", "cannot be read as video"),
-    *(
-        (f"upscale {{coded}} {{new}}.npy {option}", "is fitted already")
-        for option in ("--frames 0:2", "--size 4x4", "--steps 3", "--seed 1", "--layers 3", "--width 9")
-    ),
-    *(
-        (f"{command} {{coded}} {{new}}.npy" + more, "encoded already")
-        for command, more in (
-            ("denoise", ""),
-            ("inpaint", " --mask {mask}"),
-            ("inpaint", " --remove 0"),
-        )
-    ),
-    *(
-        (f"{command} {{source}} {{source}}", "is the input")
-        for command in ("segment", "upscale", "interpolate", "stabilize", "denoise", "inpaint --remove 0")
-    ),
-    ("inpaint {other} {source} --mask {source}", "is the input"),
-    *(
-        (f"{command} {{source}} {{new}}.xyz", "cannot write .xyz")
-        for command in ("segment", "upscale", "denoise")
-    ),
-    ("segment {source} {folder}", "holds other things"),
-    ("segment {source} {text}", "cannot write .txt"),
-    ("upscale {source} {folder}", "holds other things"),
-    ("denoise {source} {folder}/nowhere/x.mp4", "there is no folder"),
-    ("segment {source} {new} --steps 0", "--steps"),
-    ("segment {source} {new} --steps 9 --minutes 1", "not both"),
-    ("segment {source} {new} --layers 0", "layers must be 1 to 16"),
-    ("segment {source} {new} --width 0", "width must be 1 to 4096"),
-    ("segment {source} {new} --seed -1", "seed"),
-    ("segment {source} {new} --frames 5:99", "do not exist"),
-    ("segment {source} {new} --size 0x0", "size"),
-    *((f"upscale {{source}} {{new}}.npy --scale {scale}", "--scale") for scale in ("0", "-1", "nan", "1e9")),
-    ("upscale {coded} {new}.npy --scale 1e9", "of 24x16 pixels"),
-    *(
-        (f"interpolate {{source}} {{new}}.npy --factor {factor}", "--factor")
-        for factor in ("0", "nan", "1e9")
-    ),
-    ("stabilize {source} {new}.npy --layer 2", "--layer must be 0 to 1"),
-    ("stabilize {coded} {new}.npy --layer -1", "--layer must be 0 to 1"),
-    ("stabilize {unmoved} {new}.npy", "no motion"),
-    ("inpaint {source} {new}.npy", "--mask PATH or --remove LAYER"),
-    ("inpaint {source} {new}.npy --mask {mask} --remove 1", "one of them"),
-    ("inpaint {source} {new}.npy --remove 2", "--remove must be 0 to 1"),
-    ("inpaint {source} {new}.npy --remove 0 --layers 1", "--remove needs 2 or more --layers, got 1"),
-    ("inpaint {source} {new}.npy --remove 0 --grow -1", "--grow"),
-    ("inpaint {source} {new}.npy --mask no.png", "no.png does not exist"),
-    ("inpaint {source} {new}.npy --mask {text}", "cannot be read as video"),
-    ("inpaint {source} {new}.npy --mask {large}", "is 48x32, the frames are 24x16"),
-    ("inpaint {source} {new}.npy --mask {short}", "has 2 pictures, the clip 6 frames; expected 1 or 6"),
-    ("inpaint {source} {new}.npy --mask {black}", "no white pixel"),
-    ("inpaint {source} {new}.npy --mask {white}", "white all over"),
-]
-
-
-@pytest.fixture(scope="module")
-def refusals(coded, scene, tmp_path_factory) -> dict[str, tuple[int, str, str]]:
-    """Exit code, stdout and stderr of all of `REFUSED`, from one fresh process that must not load PyTorch."""
-    folder = tmp_path_factory.mktemp("bad")
-    (folder / "note.txt").write_text("no video")
-    (folder / "note.txt.cfv").write_text("no video")
-    (folder / "cut.cfv").write_bytes(coded.read_bytes()[:-9])
-    good("encode", "clip:cutout", folder / "unmoved.cfv", *CLIP, *BRIEF, "--motion", "none")
-    for name, frames in {
-        "source": scene.frames,
-        "other": scene.frames,
-        "large": np.zeros((1, 32, 48, 3), np.uint8),
-        "short": scene.frames[:2],
-        "black": np.zeros_like(scene.frames),
-        "white": np.full_like(scene.frames, 255),
-        "mask": np.where(np.arange(24)[:, None] > 12, 255, 0) * np.ones_like(scene.frames[:1]),
-    }.items():
-        np.save(folder / f"{name}.npy", frames.astype(np.uint8))
-    named = {path.stem: str(path) for path in folder.glob("*.npy")} | {"cut": str(folder / "cut.cfv")}
-    named |= {"unmoved": str(folder / "unmoved.cfv"), "text": str(folder / "note.txt")}
-    named |= {"folder": str(folder), "new": str(folder / "new"), "coded": str(coded)}
-    code = """
-import contextlib, io, json, sys
-from coordflow_mini import cli
-results = []
-for words in json.load(sys.stdin):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.app(words)
-        except SystemExit as end:
-            results.append((end.code, out.getvalue(), err.getvalue()))
-    assert "torch" not in sys.modules, words
-json.dump(results, sys.stdout)
-"""
-    lines = [[word.format(**named) for word in words.split()] for words, _ in REFUSED]
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(lines), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before, "nothing is written"
-    return dict(zip([words for words, _ in REFUSED], json.loads(done.stdout), strict=True))
-
-
-@pytest.mark.parametrize(("words", "reason"), REFUSED, ids=[words for words, _ in REFUSED])
-def test_bad_input_is_refused_in_one_line_before_torch_is_imported(words, reason, refusals):
-    code, out, err = refusals[words]
-    assert (code, out) == (2, "") and re.fullmatch(r"error: .+\n", err), err
-    assert reason in err
