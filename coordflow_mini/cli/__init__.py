@@ -80,7 +80,7 @@ class _Group(TyperGroup):
                 raise
             raise typer.Exit(self._fail(error, _reason(error))) from None
         except KeyboardInterrupt:
-            say("\ninterrupted; nothing is left half written", err=True)
+            say("\ninterrupted; no half-written file is left", err=True)
             raise typer.Exit(_INTERRUPTED) from None
 
     def _fail(self, error: Exception, reason: str) -> int:

@@ -297,7 +297,7 @@ def test_an_interrupt_before_training_writes_nothing(source, tmp_path, monkeypat
 
     monkeypatch.setattr(read, "load", interrupt)
     result = run("encode", source, tmp_path / "x.cfv")
-    assert result.exit_code == 130 and "nothing is left half written" in result.stderr
+    assert result.exit_code == 130 and "no half-written file" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
