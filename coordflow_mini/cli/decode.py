@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coordflow_mini.cli.options import Coded, Computing, Out, Quiet
+from coordflow_mini.cli.options import Coded, Computing, Frames, Out, Quiet
 from coordflow_mini.cli.output import say
 from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import Console, duration
@@ -24,12 +24,7 @@ def decode(
     source: Coded,
     output: Out,
     *,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A:B[:STEP]", help="Frames A to B-1, every STEP-th, counted from 0.  [default: all]"
-        ),
-    ] = None,
+    frames: Frames = None,
     layer: Annotated[
         int | None, typer.Option(metavar="I", help="Show only layer I; 0 is the first.  [default: all]")
     ] = None,
@@ -69,11 +64,8 @@ def decode(
     device, dtype = computing.start(), torch.bfloat16 if fast else torch.float32
     line, console = timeline.timeline(chosen, header.fps, fps_scale), Console(quiet=quiet)
     wanted: Any = {"frames": line.positions, "scale": scale, "device": device, "dtype": dtype}
-    work = scale**2 * evaluate.frame_work(coded.data) / 1e12
-    if work >= 1:  # the first frame takes a while
-        console.say(
-            f"a frame takes {work:.0f} trillion multiplications, {duration(20 * work)} on one CPU core"
-        )
+    if (work := scale**2 * evaluate.frame_work(coded.data) / 1e12) >= 1:  # the first frame takes a while
+        console.say(f"a frame takes about {duration(20 * work)} on one CPU core")
     if alpha:
         renderings = decoder.decode_renderings(coded.data, **wanted)
         shown = console.counted("decode", renderings, len(line.positions))

@@ -74,11 +74,7 @@ def inpaint(
     """
     if (mask is None) == (remove is None):
         raise ValueError("give --mask PATH or --remove LAYER, one of them, to say what to fill")
-    layers = fitting.layers or (1 if remove is None else ModelConfig.layers)
-    if remove is not None:
-        if layers < 2:
-            raise ValueError(f"--remove needs 2 or more --layers, got {layers}: one is left to fill with")
-        checks.layer("--remove", remove, layers)
+    layers = _layers(fitting, remove)
     if grow is not None and not 0 <= grow <= 10**4:
         raise ValueError(f"--grow must be 0 to {10**4} pixels, got {grow}")
     for kept in (source, mask or source):
@@ -97,6 +93,17 @@ def inpaint(
         filled = applications.inpaint(video, holes, shape, **fit, counted=work.counted("render"))
     share = float(holes.mean())
     work.write(output, filled, f"{share:.1%} of the picture filled", {"filled": share})
+
+
+def _layers(fitting: Filling, remove: int | None) -> int:
+    """The layers of the first fit, among them the one to remove."""
+    if remove is None:
+        return fitting.layers or 1
+    layers = fitting.layers or ModelConfig.layers
+    if layers < 2:
+        raise ValueError(f"--remove needs 2 or more --layers, got {layers}: one is left to fill with")
+    checks.layer("--remove", remove, layers)
+    return layers
 
 
 def _layer_mask(work: Application, video: "clip.Video", layer: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":

@@ -38,6 +38,7 @@ __all__ = [
     "Fitting",
     "Folder",
     "Footage",
+    "Frames",
     "Input",
     "InputOrCoded",
     "Json",
@@ -75,6 +76,12 @@ Bpp = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A:B[:STEP]", help="Frames A to B-1, every STEP-th, counted from 0.  [default: all]"
+    ),
+]
 Raw = Annotated[
     str | None,
     typer.Option(
@@ -88,12 +95,7 @@ Raw = Annotated[
 class Footage:
     """Frames"""
 
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A:B[:STEP]", help="Frames A to B-1, every STEP-th, counted from 0.  [default: all]"
-        ),
-    ] = None
+    frames: Frames = None
     size: Annotated[
         str | None,
         typer.Option(metavar="WxH", help="Resize with an area filter.  [default: the size of the input]"),
