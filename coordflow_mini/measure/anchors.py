@@ -35,15 +35,8 @@ most common of conventional codecs.  Only HiNeRV has MS-SSIM.  Left out: short r
 ("(SIEDD table)"), values digitized from figures, and auto-encoders with an unknown color matrix."""
 
 PIXELS = 1920 * 1080  # of a frame
-FRAMES = {
-    "Beauty": 600,
-    "Bosphorus": 600,
-    "HoneyBee": 600,
-    "Jockey": 600,
-    "ReadySetGo": 600,
-    "ShakeNDry": 300,
-    "YachtRide": 600,
-}
+_LONG = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "YachtRide")
+FRAMES = {**dict.fromkeys(_LONG, 600), "ShakeNDry": 300}
 REACH = 2.0  # anchors are shown within this factor of the measured rates
 
 

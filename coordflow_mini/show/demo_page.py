@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 
 from coordflow_mini.measure.curves import curve_name
@@ -75,8 +74,10 @@ def demo_page_html(
         points=points,
         best=_best(points, result.point),
         tolerance=round(100 * (SAME_RATE - 1)),
-        plot=Markup(to_svg(rate_quality(points, ours=result.point.codec, size=(5.4, 3.3)))),
-        protocol=_protocol(result, original, film),
+        plot=to_svg(rate_quality(points, ours=result.point.codec, size=(5.4, 3.3))),
+        original=original,
+        scales=ssim_scales(original.height, original.width),
+        streams=dict.fromkeys(p.settings.partition(", ")[2] for p in result.references if p.measured),
     )
 
 
@@ -197,33 +198,3 @@ def _sheet(panel: Panel, film: _Film) -> bytes:
         padded = Image.fromarray(np.pad(panel.picture(frame), border, mode="edge"))
         sheet.paste(padded, (frame % film.columns * across, frame // film.columns * down))
     return to_jpeg(np.asarray(sheet), quality=JPEG_QUALITY)
-
-
-# --- protocol -----------------------------------------------------------------------------------------
-
-_MATRIX = {
-    "bt601": "YUV was converted to RGB by BT.601, limited range (FFmpeg's default for untagged video).",
-    "bt709": "YUV was converted to RGB by BT.709, limited range, as the source is tagged.",
-    "rgb": "The source is RGB.",
-}
-
-
-def _protocol(result: RunResult, original: Video, film: _Film) -> dict[str, str]:
-    """What a critic must know to repeat the measurements."""
-    part = original.selection
-    rest = dict.fromkeys(p.settings.partition(", ")[2] for p in result.references if p.measured)
-    return {
-        "Quality": "PSNR and MS-SSIM in RGB on the decoded 8-bit frames, averaged over frames; "
-        f"MS-SSIM over {ssim_scales(original.height, original.width)} scales.",
-        "Rate": "8 × bytes / (frames × height × width), with the bytes of the whole file.",
-        "Color": _MATRIX.get(original.matrix, original.matrix),
-        "Frames": f"{part.start}:{part.stop}:{part.step} (start:stop:step) of the source at {part.width} × "
-        f"{part.height} pixels and {film.fps:g} frames per second, resized by an area filter if needed.",
-        "Other codecs": f"Raw streams of the same frames, without a container ({'; '.join(rest)})."
-        if rest
-        else "",
-        "Pictures": "JPEG, for viewing only; all figures come from the exact frames.",
-        "Settings": result.point.settings,
-        "Hardware": result.hardware,
-        "Versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
-    }

@@ -2,7 +2,7 @@
 
 Each is one file that loads nothing, so it can be mailed, archived and opened years later: a content security
 policy forbids everything outside it.  It can be read without scripts, on a phone and in dark mode.
-Jinja2 escapes every value; only our own SVG passes as `Markup`.
+Jinja2 escapes every value but our own SVG, which templates mark as safe.
 """
 
 import base64

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from coordflow_mini.measure import anchors, spreadsheet
 from coordflow_mini.measure.curves import (
     AVERAGE,
@@ -47,9 +45,24 @@ class ClipResults:
     comparisons: tuple[Comparison, ...]
 
     @property
+    def is_average(self) -> bool:
+        """True for the average over all clips."""
+        return self.clip == AVERAGE
+
+    @property
     def title(self) -> str:
         """The clip's name, or a phrase for the average."""
-        return "Average over all clips" if self.clip == AVERAGE else self.clip
+        return "Average over all clips" if self.is_average else self.clip
+
+    @property
+    def has_ms_ssim(self) -> bool:
+        """True if MS-SSIM was measured for any point."""
+        return any(point.ms_ssim is not None for point in self.points)
+
+    @property
+    def ordered(self) -> list[RatePoint]:
+        """Points by curve, in order of rate."""
+        return [point for curve in curves(self.points).values() for point in curve]
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,7 @@ def write_report(folder: Path, experiment: Experiment, *, progress: Progress = i
         _write(folder / "figures" / f"{name}.svg", figure.to_svg_file(drawn))
         _write(folder / "figures" / f"{name}.png", figure.to_png(drawn))
         svgs.setdefault(results.clip, []).append(figure.to_svg(drawn))
-    means = (point for results in report.clips if results.clip == AVERAGE for point in results.points)
+    means = (point for results in report.clips if results.is_average for point in results.points)
     _write(folder / "points.csv", spreadsheet.points_csv(experiment.points))
     _write(folder / "average.csv", spreadsheet.points_csv(means))
     _write(folder / "bd_rate.csv", spreadsheet.bd_rate_csv(report.comparisons))
@@ -126,7 +139,7 @@ def _drawings(report: Report) -> list[Drawing]:
     for index, results in enumerate(report.clips):
         clip = re.sub(r"[^A-Za-z0-9.-]+", "_", results.clip)[-60:].strip("._-") or "clip"
         found.append((f"{index}_{clip}_psnr", results, "psnr_db"))
-        if any(point.ms_ssim is not None for point in results.points):
+        if results.has_ms_ssim:
             found.append((f"{index}_{clip}_ms_ssim", results, "ms_ssim"))
     return found
 
@@ -149,7 +162,7 @@ def verdict(report: Report) -> str:
     if not report.clips:
         return "Nothing has been measured yet."
     first, many = report.clips[0], len(by_clip(report.experiment.points))
-    where = f"On average over {many} clips" if first.clip == AVERAGE else f"On {first.clip}"
+    where = f"On average over {many} clips" if first.is_average else f"On {first.clip}"
     if many > 1 and not any(point.codec == OURS for point in first.points):
         reasons = [reason for curve, reason in report.left_out.items() if curve.startswith(OURS)]
         why = "; ".join(reasons) or "nothing of it has been measured"
@@ -183,27 +196,25 @@ def _gaps(known: Sequence[Comparison]) -> str:
 
 def report_html(report: Report, figures: Mapping[str, Sequence[str]], name: str) -> str:
     """The page.  figures: clip -> SVG elements.  name: of the experiment."""
+    experiment = report.experiment
     published = {point.codec: point.source for results in report.clips for point in results.published}
+    measured = curves(point for point in experiment.points if point.measured)
     return render(
         "report.html.j2",
         name=name,
         ours=OURS,
-        average=AVERAGE,
         verdict=verdict(report),
-        failed=[f"{job.name}: {job.reason}" for job in report.experiment.failed],
-        pending=report.experiment.pending,
+        experiment=experiment,
+        failed=[f"{job.name}: {job.reason}" for job in experiment.failed],
         differences=_differences(report),
-        clips=[
-            {
-                "title": results.title,
-                "notes": _notes(report, results),
-                "figures": [Markup(svg) for svg in figures.get(results.clip, ())],
-                "points": [point for curve in curves(results.points).values() for point in curve],
-            }
-            for results in report.clips
-        ],
+        clips=report.clips,
+        figures=figures,
+        left_out=report.left_out,
+        reach=f"{anchors.REACH:g}",
         published=[(one, published[one.name]) for one in anchors.ANCHORS if one.name in published],
-        protocol=_protocol(report.experiment),
+        several=len(by_clip(experiment.points)) > 1,
+        same_target=round(100 * (SAME_TARGET - 1)),
+        settings="; ".join(f"{name}: {shared_settings(curve)}" for name, curve in sorted(measured.items())),
     )
 
 
@@ -217,42 +228,3 @@ def _differences(report: Report) -> dict[str, Any]:
             rows.append({"results": results, "cells": [cells.get(other) for other in others]})
         remarks += [f"{results.title}, {one.against}: {one.reason}" for one in cells.values() if one.reason]
     return {"others": others, "rows": rows, "remarks": remarks}
-
-
-def _notes(report: Report, results: ClipResults) -> list[str]:
-    notes = []
-    if results.clip == AVERAGE:
-        notes += [f"{curve}: {reason}." for curve, reason in report.left_out.items()]
-    if all(point.ms_ssim is None for point in results.points):
-        notes.append("MS-SSIM was not measured.")
-    if results.published:
-        notes.append(
-            "Dashed lines with hollow markers: published by others, shown within a factor of "
-            f"{anchors.REACH:g} of the rates measured here."
-        )
-    elif results.clip.startswith("uvg:"):
-        notes.append("No published curves: they cover all frames at 1920 × 1080, these measurements do not.")
-    return notes
-
-
-def _protocol(experiment: Experiment) -> dict[str, str]:
-    """What a critic must know to repeat the measurements."""
-    measured = curves(point for point in experiment.points if point.measured)
-    averaged = (
-        "Mean rate and mean quality over all clips, of files with equal target rate (matched in order of "
-        f"rate, at most {100 * (SAME_TARGET - 1):.0f} % apart); only curves that all clips have."
-    )
-    return {
-        "Quality": "PSNR and MS-SSIM in RGB on the decoded 8-bit frames, averaged over frames.",
-        "Rate": "8 × bytes / (frames × height × width). Bytes are those of the whole file, with header and "
-        "checksums; for other codecs, of the raw stream without a container.",
-        "Average": averaged if len(by_clip(experiment.points)) > 1 else "",
-        "BD-rate": "Bjøntegaard: log rate over PSNR, interpolated by a monotone cubic (PCHIP) over the PSNRs "
-        "that both curves reach, without extrapolation. For the average, it is computed from the averaged "
-        "curves.",
-        "Times": "Seconds of the final encode and of decoding, without the search for the rate. x264, x265 "
-        "and SVT-AV1 run on one thread.",
-        "Codecs": "; ".join(f"{name}: {shared_settings(curve)}" for name, curve in sorted(measured.items())),
-        "Hardware": "; ".join(experiment.hardware),
-        "Versions": ", ".join(f"{name} {version}" for name, version in experiment.versions.items()),
-    }
