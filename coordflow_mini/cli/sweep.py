@@ -17,7 +17,7 @@ from coordflow_mini.ops.console import Console, duration, table
 with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import results
-    from coordflow_mini.sweeps import executors, job, worker
+    from coordflow_mini.sweeps import cluster, job, worker
     from coordflow_mini.sweeps import sweep as sweeps
 
 __all__ = ["Workers", "sweep"]
@@ -38,12 +38,12 @@ class Workers:
         ),
     ] = "local"
     workers: Annotated[
-        int, typer.Option(metavar="N", help="Local processes; a single encode uses all threads.")
+        int, typer.Option(metavar="N", help="Local processes, by Dask; a single encode uses all threads.")
     ] = 1
 
     def check(self) -> None:
         """Refuse what cannot be opened."""
-        executors.check(self.executor, self.workers)
+        cluster.check(self.executor, self.workers)
 
 
 def sweep(
@@ -141,7 +141,7 @@ def _run(
     finished = len(wanted) - len(sweeps.unfinished(out, wanted))
     console.say(f"{count(len(wanted), 'job')} in {out}, {finished:,} of them already done")
     try:
-        with executors.opened(working.executor, working.workers) as pool:
+        with cluster.connected(working.executor, working.workers) as pool:
             return sweeps.run(
                 out,
                 wanted,

@@ -1,6 +1,6 @@
-"""`coordflow demo`: a real clip becomes a small file and comes back, beside x264 and x265.
+"""`coordflow demo`: encode a real clip, decode it, and compare with x264 and x265 at the same size.
 
-Encode, decode in a fresh process from the file alone, measure, compare at the same bytes, write a page.
+The file is decoded in a fresh process. The result is a demo page to open in a browser.
 """
 
 import json
@@ -38,9 +38,9 @@ FILE, DECODED, RESULTS, PAGE = "demo.cfv", "decoded.mp4", "results.json", "demo.
 
 @dataclass(frozen=True)
 class Demo:
-    """What is shown: a clip, how to encode it, and whom to compare with.
+    """A clip, how to encode it, and what to compare it with.
 
-    references: codec, preset and tune of `baselines.measure`.
+    references: codec, preset and tune, for `baselines.measure`.
     """
 
     clip: str = "clip:bunny"
@@ -61,9 +61,9 @@ def run(
     *,
     device: torch.device | str = "cpu",
 ) -> RunResult:
-    """The figures of the whole demonstration; files are in the folder `out`.
+    """Run the demo, write its files into `out`, and return the figures.
 
-    Raises VideoError if the clip is not there, with the cure.
+    Raises VideoError, with the cure, if the clip is missing.
     """
     demo, console = demo or Demo(), console or Console(quiet=True)
     original = load(demo.clip, demo.selection)
@@ -74,34 +74,34 @@ def run(
         f"{planned.target_bytes:,} bytes; {planned.model.layers} layers of width {planned.model.width}"
     )
     with console.training() as on_step:
-        encoding = encoder.compress(original, recipe, device=device, on_step=on_step)
+        made = encoder.compress(original, recipe, device=device, on_step=on_step)
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / FILE) as temporary:
-        temporary.write_bytes(encoding.data)
+        temporary.write_bytes(made.data)
     decoded = _decode_in_fresh_process(out / FILE, original)
     console.say(f"decoded in a fresh process: {decoded.time} frames, from {FILE} alone")
     write(out / DECODED, decoded.frames, decoded.fps)
     began = time.perf_counter()
-    rendering = _joined(list(decoder.decode_renderings(encoding.data, device=device)))
+    rendering = _joined(list(decoder.decode_renderings(made.data, device=device)))
     seconds = time.perf_counter() - began
     point = evaluate.rate_point(
-        encoding.data,
+        made.data,
         original.name,
         metrics.psnr_db(original.frames, decoded.frames),
         metrics.ms_ssim(original.frames, decoded.frames),
-        encode_seconds=encoding.seconds,
+        encode_seconds=made.seconds,
         decode_seconds=seconds,
     )
     result = RunResult(
         clip=original.name,
         shape=(original.time, original.height, original.width),
         point=replace(point, settings=f"{point.settings}, {recipe.fit.steps}+{recipe.codec.steps} steps"),
-        bits_per_weight=encoding.bits_per_weight,
-        parameters=encoding.parameters,
-        unquantized_psnr_db=encoding.unquantized_psnr_db,
+        bits_per_weight=made.bits_per_weight,
+        parameters=made.parameters,
+        unquantized_psnr_db=made.unquantized_psnr_db,
         hardware=evaluate.hardware(),
         versions=evaluate.versions(),
-        references=_references(original, len(encoding.data), demo, console),
+        references=_references(original, len(made.data), demo, console),
     )
     with replacing(out / RESULTS) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
@@ -110,7 +110,7 @@ def run(
 
 
 def _decode_in_fresh_process(path: Path, original: Video) -> Video:
-    """The frames that `coordflow decode` makes of the file, in a process that knows nothing else."""
+    """The frames that `coordflow decode` writes, in a process that has only the file."""
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +125,7 @@ def _decode_in_fresh_process(path: Path, original: Video) -> Video:
 
 
 def _joined(renderings: list[Rendering]) -> Rendering:
-    """Renderings of single frames as one."""
+    """Renderings of single frames, concatenated."""
     return Rendering(
         torch.cat([rendering.rgb for rendering in renderings]),
         torch.cat([rendering.layer_rgb for rendering in renderings], dim=1),
@@ -134,9 +134,9 @@ def _joined(renderings: list[Rendering]) -> Rendering:
 
 
 def _references(original: Video, size: int, demo: Demo, console: Console) -> tuple[RatePoint, ...]:
-    """The other codecs on the same frames, at the largest streams of at most `size` bytes.
+    """The other codecs on the same frames: their largest streams of at most `size` bytes.
 
-    Their pictures become RGB in the way that suits them best.
+    Converted to RGB in the way that suits them best.
     """
     points = []
     for codec, preset, tune in demo.references:
@@ -148,7 +148,7 @@ def _references(original: Video, size: int, demo: Demo, console: Console) -> tup
 
 
 def comparison(result: RunResult) -> str:
-    """The figures as a table, best PSNR first, with the distance of each codec to ours."""
+    """The figures as a table, best PSNR first, with our lead over each codec."""
     ours = result.point
     points = sorted([ours, *result.references], key=lambda point: -point.psnr_db)
     rows = [["", "PSNR [dB]", "ours is ahead by [dB]", "MS-SSIM", "bytes", "bits/pixel", "encode"]]

@@ -1,44 +1,46 @@
-"""One job of a sweep: a clip through one codec at one rate, in a folder of its own.
+"""A job of a sweep: one clip, one codec, one rate, in a folder of its own.
 
-The folder tells all that is to be known about the job, so that any process can take it up, see `worker`:
+The folder holds the whole state of the job, so that any process can continue it, see `worker`:
 
-    job.json          what is wanted; written before anything runs
-    lock              held by the process that works on it; the system frees it when that process dies
-    log.txt           what happened, with the traceback of an error
-    video.checkpoint  of CoordFlow: how far the training is, while there is no file
-    video.cfv         of CoordFlow: the file, and encoded.json, what was known when it was finished
-    machine.json      where it was measured
-    result.json       a `RunResult` for CoordFlow, a `RatePoint` for the others: the job is finished
-    failure.json      or the reason why not, in one line
-    segments/0001/    if there are several: each has lock, log, checkpoint and failure of its own, and
-                      section.bin and section.json, its part of the file and what is known of it
+    job.json          the request, written before anything runs
+    lock              held by the process that works on the job, released by the system if it dies
+    log.txt           what happened, with tracebacks
+    video.checkpoint  CoordFlow only: the training so far, until the file is complete
+    video.cfv         CoordFlow only: the file; video.json: how it was made
+    machine.json      hardware and versions
+    result.json       a `RunResult` for CoordFlow, a `RatePoint` for other codecs: the job is done
+    failure.json      the reason in one line: the job has failed
+    segments/0001/    in a clip of several segments: lock, log, checkpoint and failure of each, and
+                      section.bin, its part of the file, with section.json
 
-Files appear complete or not at all, and result.json comes last: a job that is killed, or run twice, ends
-once.
+Files appear complete or not at all, and result.json comes last: a job that is killed, or started twice,
+finishes once.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coordflow_mini.config import Recipe, Selection
+from coordflow_mini.lazy import lazily
 from coordflow_mini.measure.results import RatePoint, RunResult
+from coordflow_mini.ops.files import replacing
 
-if TYPE_CHECKING:
-    from coordflow_mini.video.raw import RawFormat
+with lazily():
+    from coordflow_mini.measure import baselines
+    from coordflow_mini.video import catalog
+    from coordflow_mini.video import raw as yuv
 
 __all__ = [
     "Job",
     "Reference",
+    "fail",
     "failure_of",
-    "failures",
-    "give_up",
-    "last_words",
+    "forget_failures",
     "prepare",
     "read_object",
     "result_of",
@@ -48,15 +50,15 @@ __all__ = [
 
 OURS = "CoordFlow"  # the codec's name in results
 JOB, LOCK, LOG, RESULT, FAILURE = "job.json", "lock", "log.txt", "result.json", "failure.json"
-CODED, ENCODED, MACHINE, STEPS = "video.cfv", "encoded.json", "machine.json", "steps.json"
-CHECKPOINT, SEGMENTS, SECTION, RECORD = "video.checkpoint", "segments", "section.bin", "section.json"
-_LARGEST = 1 << 20  # bytes of a JSON file that is looked at
-_NAMED = re.compile(r"[a-z]+(:[A-Za-z0-9]+)+")  # clip:cutout:1, uvg:Beauty: as file names without collisions
+CODED, MACHINE, STEPS = "video.cfv", "machine.json", "steps.json"
+CHECKPOINT, SEGMENTS, SECTION = "video.checkpoint", "segments", "section.bin"
+_LARGEST = 1 << 20  # bytes of a JSON file that is read
+_NAMED = re.compile(r"[a-z]+(:[A-Za-z0-9]+)+")  # clip:cutout:1, uvg:Beauty: safe as file names, and distinct
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Another codec, with preset and tune as `baselines.measure` takes them; raises ValueError.
+    """Another codec, with preset and tune as `baselines.measure` takes them.  Raises ValueError.
 
     >>> Reference.parse("x265:veryslow:psnr")
     Reference(codec='x265', preset='veryslow', tune='psnr')
@@ -67,8 +69,6 @@ class Reference:
     tune: str | None = None
 
     def __post_init__(self) -> None:
-        from coordflow_mini.measure import baselines
-
         if self.codec not in (known := baselines.available()):
             raise ValueError(f"--against must name {', '.join(known)}, got {self.codec!r}")
         if self.preset not in (None, *(known := baselines.CODECS[self.codec].presets)):
@@ -80,7 +80,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
-        """CODEC, CODEC:PRESET or CODEC:PRESET:TUNE; an empty part is the codec's own choice."""
+        """CODEC, CODEC:PRESET or CODEC:PRESET:TUNE; an empty part means the codec's default."""
         parts = text.strip().split(":")
         if len(parts) > 3:
             raise ValueError(
@@ -89,18 +89,13 @@ class Reference:
         codec, preset, tune = [*parts, "", ""][:3]
         return cls(codec, preset or None, tune or None)
 
-    @property
-    def label(self) -> str:
-        """For names of jobs."""
-        return "-".join(part for part in (self.codec, self.preset, self.tune) if part)
-
 
 @dataclass(frozen=True)
 class Job:
-    """What is wanted: a clip, a codec, a rate.
+    """A clip, a codec, a rate.
 
-    clip: for `load`; a path is absolute, as workers have folders of their own.  title: what tables
-    call it.  raw: as `RawFormat.parse` takes it.  matrix: see `RawFormat`.
+    clip: for `video.read.load`, with an absolute path, since workers have other working folders.
+    title: its name in tables.  coder: a recipe's rate is the job's.  raw, matrix: see `RawFormat`.
 
     >>> Job("clip:cutout", "clip:cutout", 0.1, Reference("x265", "veryslow")).name
     'clip-cutout-x265-veryslow-0.1'
@@ -121,23 +116,19 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The codec with its preset and tune, for names."""
-        return self.coder.label if isinstance(self.coder, Reference) else OURS.lower()
+        """The codec, with preset and tune."""
+        if isinstance(self.coder, Recipe):
+            return OURS.lower()
+        return "-".join(filter(None, (self.coder.codec, self.coder.preset, self.coder.tune)))
 
     @property
     def name(self) -> str:
-        """Its folder's name: readable, and safe in every file system.
-
-        It says clip, codec and rate; whatever else there is to a job has to be the same in all of a sweep.
-        """
+        """The folder's name: clip, codec and rate, safe in every file system."""
         return f"{_slug(self.clip)}-{self.label}-{self.bpp:g}"
 
-    def raw_format(self) -> "RawFormat | None":
-        """How its clip is read as raw YUV; None if that is left to the clip."""
-        from coordflow_mini.video import catalog
-        from coordflow_mini.video.raw import RawFormat
-
-        return catalog.layout(self.clip, RawFormat.parse(self.raw) if self.raw else None, self.matrix)
+    def raw_format(self) -> "yuv.RawFormat | None":
+        """How the clip is read as raw YUV; None if the clip says so itself."""
+        return catalog.layout(self.clip, yuv.RawFormat.parse(self.raw) if self.raw else None, self.matrix)
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values."""
@@ -154,7 +145,7 @@ class Job:
 
 
 def prepare(folder: Path, job: Job) -> None:
-    """The job's folder, with what is wanted in it.  Raises ValueError if another job lives there."""
+    """Create the job's folder.  Raises ValueError if it holds a job with other settings."""
     if (folder / JOB).exists():
         try:
             there = read_object(folder / JOB)
@@ -171,7 +162,7 @@ def prepare(folder: Path, job: Job) -> None:
 
 
 def result_of(folder: Path) -> RunResult | RatePoint | None:
-    """What the job of a folder measured; None if it has not.  Raises ValueError if the file is damaged."""
+    """The result in a job's folder, if there is one.  Raises ValueError if the file is damaged."""
     if not (folder / RESULT).exists():
         return None
     data = read_object(folder / RESULT)
@@ -181,44 +172,32 @@ def result_of(folder: Path) -> RunResult | RatePoint | None:
         raise ValueError(f"{folder / RESULT} is damaged: {error}") from None
 
 
-def failure_of(folder: Path) -> int | None:
-    """What tells one failure of a job from the next: when it was written [ns]; None if there is none."""
-    try:
-        return (folder / FAILURE).stat().st_mtime_ns
-    except OSError:
+def fail(folder: Path, reason: str) -> None:
+    """Record why a job or a segment failed."""
+    write_object(folder / FAILURE, {"reason": reason})
+
+
+def failure_of(folder: Path) -> str | None:
+    """The reason why a job or a segment failed, if it did.  Raises ValueError if the file is damaged."""
+    if not (folder / FAILURE).exists():
         return None
+    reason = read_object(folder / FAILURE).get("reason")
+    return reason if isinstance(reason, str) and reason else "no reason is known; see its log.txt"
 
 
-def failures(folder: Path) -> frozenset[int]:
-    """The failures of a job and its segments, as `failure_of` tells them apart."""
-    found = (failure_of(place) for place in [folder, *folder.glob(f"{SEGMENTS}/*")])
-    return frozenset(failure for failure in found if failure is not None)
+def forget_failures(folder: Path) -> None:
+    """Let a job and its segments be tried again."""
+    for place in (folder, *folder.glob(f"{SEGMENTS}/*")):
+        (place / FAILURE).unlink(missing_ok=True)
 
 
 def segment_folder(folder: Path, number: int) -> Path:
-    """Where segment `number` of a job lives, counted from 1."""
+    """The folder of segment `number`, counted from 1."""
     return folder / SEGMENTS / f"{number:04d}"
 
 
-def give_up(folder: Path, reason: str) -> None:
-    """Note why a job failed where it cannot do so itself, because its process died."""
-    with contextlib.suppress(OSError):
-        write_object(folder / FAILURE, {"reason": reason})
-
-
-def last_words(folder: Path) -> str:
-    """The last line of a job's log, without its time; "" if there is none."""
-    try:
-        with open(folder / LOG, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 400))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return lines[-1].partition("  ")[2] if lines else ""
-
-
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.  Raises ValueError with one line if it is damaged, or is none."""
+    """The object in a JSON file.  Raises ValueError, in one line, if there is none."""
     try:
         with open(path, "rb") as file:
             text = file.read(_LARGEST + 1)
@@ -234,18 +213,13 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_object(path: Path, data: dict[str, Any]) -> None:
-    """An object as a JSON file, all of it or nothing."""
-    from coordflow_mini.ops.files import replacing
-
+    """Write an object as a JSON file, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-# --- names --------------------------------------------------------------------------------------------
-
-
 def _slug(clip: str) -> str:
-    """A clip's name for file systems; a path gets a hash of all of it, as others may end alike.
+    """A clip's name for file systems; a path gets a hash, as other paths may end alike.
 
     >>> _slug("uvg:Beauty"), _slug("/films/<Übung 1>.mp4")
     ('uvg-Beauty', 'bung-1-8ddf21')
@@ -258,7 +232,7 @@ def _slug(clip: str) -> str:
 
 
 def _differences(there: dict[str, Any], wanted: dict[str, Any], path: str = "") -> list[str]:
-    """Which settings are not the same, as "name: there, not wanted"; how a clip is called does not matter."""
+    """Settings that differ, as "name there, not wanted"; the title does not matter."""
     found = []
     for key in sorted((there.keys() | wanted.keys()) - {"title"}):
         old, new = there.get(key), wanted.get(key)

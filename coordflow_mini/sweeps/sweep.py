@@ -1,21 +1,22 @@
-"""Many jobs: every clip through every codec at every rate, over any executor, until all have ended.
+"""A sweep: every clip through every codec at every rate, one job after another, or on a Dask cluster.
 
-experiment = sweep.run("runs/small", sweep.plan(["clip:bunny"], [0.03, 0.06], [Reference("x265")]))
+    experiment = sweep.run("runs/small", sweep.plan(["clip:bunny"], [0.03, 0.06], [Reference("x265")]))
 
-A sweep lives in its folder: jobs/NAME/ is a job each, see `jobs`.  Run it again, and what is finished is
-not repeated, what was under way goes on, what failed is tried again, and what another process is doing is
-left to it.  A clip that is cut into segments is a job of many tasks, which any worker can take.  Workers of
-a cluster need this package, and a file system that shows them the folder and the clips under the same names.
+A sweep lives in its folder: jobs/NAME/ is one job, see `job`. Run it again, and finished jobs are not
+repeated, interrupted ones resume, failed ones are tried again, and those of another process are left to it.
+A clip of several segments becomes several tasks, which workers share. Workers on other machines need this
+package, and a file system that shows them the folder and the clips under the same paths.
 """
 
 import os
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from coordflow_mini.config import Recipe, Selection
 from coordflow_mini.measure.results import Experiment, FailedJob, RatePoint, RunResult
@@ -23,21 +24,18 @@ from coordflow_mini.sweeps import job as jobs
 from coordflow_mini.sweeps import worker
 from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Outcome, Task
-from coordflow_mini.video.catalog import uvg
+from coordflow_mini.video import catalog
 
 __all__ = ["OnJob", "OnNews", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
 
 _JOBS = "jobs"  # the folder in a sweep's folder
-_TRIES = 3  # of a task whose process died, before it counts as failed
-_PATIENCE = 5.0  # seconds that a worker waits for a job that another process is doing
-_LOOK = 5.0  # seconds between two looks at the logs
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a sweep is.
+    """Progress of a sweep.
 
-    tasks: of this call, without what was finished before: jobs, and segments of those that are cut.
+    done, tasks: of this call: jobs that were unfinished, and segments of those with several.
     """
 
     done: int
@@ -59,19 +57,18 @@ def plan(
     raw: str | None = None,
     matrix: str | None = None,
 ) -> tuple[Job, ...]:
-    """The jobs of a sweep: of each clip, at each rate [bits per pixel], CoordFlow and the references.
+    """The jobs of a sweep: for each clip and each rate [bits per pixel], CoordFlow and the references.
 
-    clips: for `load`; "uvg" is its seven sequences.  raw, matrix: see `Job`.
+    clips: for `video.read.load`; "uvg" stands for its seven sequences.  raw, matrix: see `Job`.
     Raises ValueError if there is nothing to do, or something twice.
 
     >>> [job.name for job in plan(["clip:pan"], [0.5], [Reference("x264")])]
     ['clip-pan-coordflow-0.5', 'clip-pan-x264-0.5']
     """
-    names = clips_of(clips)
     coders: tuple[Recipe | Reference, ...] = (recipe or Recipe(), *references)
     wanted = tuple(
-        Job(_lasting(name), name, rate, coder, selection or Selection(), raw, matrix)
-        for name in names
+        Job(_absolute(name), name, rate, coder, selection or Selection(), raw, matrix)
+        for name in clips_of(clips)
         for rate in rates
         for coder in coders
     )
@@ -86,9 +83,13 @@ def plan(
 
 
 def clips_of(inputs: Sequence[str]) -> list[str]:
-    """The clips that are meant: "uvg" is its seven sequences."""
-    every = [source.name for source in uvg()]
-    return [clip for name in inputs for clip in (every if name == "uvg" else [name])]
+    """The clips, with "uvg" replaced by its seven sequences."""
+    uvg = [source.name for source in catalog.uvg()]
+    return [clip for name in inputs for clip in (uvg if name == "uvg" else [name])]
+
+
+def _absolute(clip: str) -> str:
+    return clip if clip.startswith(("clip:", "uvg:")) else os.path.abspath(clip)
 
 
 def run(
@@ -102,26 +103,24 @@ def run(
     on_job: OnJob | None = None,
     on_news: OnNews | None = None,
 ) -> Experiment:
-    """What the jobs measured, and those of earlier calls in the same folder.
+    """Do the jobs and return all results in the folder, those of earlier calls included.
 
-    Waits until each has ended, wherever it runs; without an executor, here, one after the other.
-    device: "cpu", "cuda" or "auto", for each worker.  threads: of PyTorch, in each worker.
-    checkpoint_seconds: between two checkpoints of a training.  on_job: called after each job, and each
-    segment of one.  on_news: called with a line now and then about what is running.
-    Jobs that fail are in the result's `failed`; raises ValueError if a folder holds a job with other
-    settings, before any begins.
+    executor: runs tasks elsewhere, see `cluster`; by default they run here, one after another.
+    device: "cpu", "cuda" or "auto", in each worker.  threads: of PyTorch, in each worker.
+    on_job: called after each job and each segment.  on_news: called with lines of logs, if tasks run here.
+    Failed jobs are in the result's `failed`.  Raises ValueError, before any job begins, if a job's folder
+    was made with other settings.
     """
     root = Path(folder).absolute() / _JOBS
     for job in wanted:
         jobs.prepare(root / job.name, job)
     tasks = [
-        Task(job, str(place), device, threads, 0.0, jobs.failures(place), checkpoint_seconds)
-        for job in unfinished(folder, wanted)
-        for place in [root / job.name]
+        Task(job, root / job.name, device, threads, checkpoint_seconds) for job in unfinished(folder, wanted)
     ]
-    outcomes = _here(tasks, on_news) if executor is None else _there(tasks, executor, on_news)
+    for task in tasks:
+        jobs.forget_failures(task.folder)
     clock = _Clock(tasks)
-    for outcome in outcomes:
+    for outcome in _here(tasks, on_news) if executor is None else _there(tasks, executor):
         standing = clock.after(outcome)
         if on_job and outcome.state != "cut":
             on_job(outcome, standing)
@@ -130,12 +129,114 @@ def run(
 
 def unfinished(folder: str | Path, wanted: Sequence[Job]) -> tuple[Job, ...]:
     """The jobs that have no result in this folder yet."""
-    root = Path(folder) / _JOBS
-    return tuple(job for job in wanted if not _is_done(root / job.name))
+
+    def is_done(job: Job) -> bool:
+        with suppress(ValueError):
+            return jobs.result_of(Path(folder) / _JOBS / job.name) is not None
+        return False
+
+    return tuple(job for job in wanted if not is_done(job))
+
+
+# --- running tasks ------------------------------------------------------------------------------------
+
+
+class _Order:
+    """Which tasks follow a task: a busy one again, the segments of a job, then the job that joins them."""
+
+    def __init__(self) -> None:
+        self.cut: dict[str, Task] = {}  # jobs that wait for their segments
+        self.open: dict[str, int] = {}  # segments of each that have not ended
+
+    def after(self, task: Task, outcome: Outcome) -> list[Task]:
+        """The tasks to do now that this one has ended."""
+        name = task.job.name
+        if outcome.state == "busy":
+            return [replace(task, waits=True)]
+        if outcome.state == "cut":
+            self.cut[name], self.open[name] = replace(task, joins=True), len(outcome.missing)
+            return [replace(task, segment=segment, waits=False) for segment in outcome.missing]
+        if task.segment:
+            self.open[name] -= 1
+            return [] if self.open[name] else [self.cut[name]]
+        return []
+
+
+def _here(tasks: Sequence[Task], on_news: OnNews | None) -> Iterator[Outcome]:
+    """Do the tasks in this process, one after another."""
+    queue, order = deque(tasks), _Order()
+    while queue:
+        task = queue.popleft()
+        outcome = worker.run(task, _naming(on_news, task))
+        following = order.after(task, outcome)
+        if outcome.state == "busy":  # all others first: that process may finish it meanwhile
+            queue.extend(following)
+        else:
+            queue.extendleft(reversed(following))
+            yield outcome
+
+
+def _naming(on_news: OnNews | None, task: Task) -> OnNews | None:
+    return on_news and (lambda line: on_news(f"{task.name}: {line}"))
+
+
+def _there(tasks: Sequence[Task], executor: Executor) -> Iterator[Outcome]:
+    """Do the tasks on an executor, which tries those of dead workers again, as Dask does."""
+    order = _Order()
+    waiting: dict[Future[Outcome], Task] = {executor.submit(worker.run, task): task for task in tasks}
+    try:
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                task = waiting.pop(future)
+                outcome = _result(future, task)
+                for following in order.after(task, outcome):
+                    waiting[executor.submit(worker.run, following)] = following
+                if outcome.state != "busy":
+                    yield outcome
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _result(future: "Future[Outcome]", task: Task) -> Outcome:
+    """The outcome of a task; a failure, recorded in its folder, if its workers died."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    reason = f"its worker died: {' '.join(str(error).split()) or type(error).__name__}"
+    jobs.fail(task.place, reason)
+    return Outcome(task.name, "failed", reason=reason)
+
+
+class _Clock:
+    """Estimates the time left from the time taken by tasks of the same kind."""
+
+    def __init__(self, tasks: Sequence[Task]):
+        self.began, self.done = time.perf_counter(), 0
+        self.left = {task.name: task.job.codec for task in tasks}
+        self.taken: defaultdict[str, list[float]] = defaultdict(list)
+
+    def after(self, outcome: Outcome) -> Standing:
+        """The standing now that a task has ended."""
+        kind = self.left.pop(outcome.name, "")
+        if outcome.state == "cut":
+            self.left[outcome.name] = "join"
+            self.left |= {f"{outcome.name}, {segment}": "segment" for segment in outcome.missing}
+        else:
+            self.done += 1
+            self.taken[kind].append(outcome.seconds)
+        every = [seconds for part in self.taken.values() for seconds in part]
+        known = [self.taken[kind] or every or [0.0] for kind in self.left.values()]
+        expected = sum(sum(part) / len(part) for part in known)
+        speed = sum(every) / (time.perf_counter() - self.began)  # about the number of workers
+        return Standing(self.done, self.done + len(self.left), expected / max(speed, 1e-9))
+
+
+# --- results ------------------------------------------------------------------------------------------
 
 
 def collect(folder: str | Path) -> Experiment:
-    """What the jobs of a sweep measured so far; damaged files are failed jobs, with one line each.
+    """All results of a sweep so far; a damaged file counts as a failed job, described in one line.
 
     Raises ValueError if the folder holds no sweep.
     """
@@ -144,241 +245,46 @@ def collect(folder: str | Path) -> Experiment:
     if not places:
         raise ValueError(f"{folder} holds no sweep; make one with: coordflow sweep INPUT --out {folder}")
     points, failed, pending = [], [], []
-    hardware: dict[str, None] = {}  # in the order of appearance
+    hardware: dict[str, None] = {}  # in order of appearance
     versions: dict[str, str] = {}
     for place in places:
         try:
             point = _measured(place)
-            if point is None:
-                pending.append(place.name)
-                continue
-            points.append(point)
-            machine = _machine(place)
-            hardware[machine.hardware] = None
-            versions |= machine.versions
         except ValueError as error:
             failed.append(FailedJob(place.name, " ".join(str(error)[:2000].split())))
+            continue
+        if point is None:
+            pending.append(place.name)
+            continue
+        points.append(point)
+        machine = _machine(place)
+        hardware[_text(machine.get("hardware"), 500)] = None
+        pairs = machine["versions"].items() if isinstance(machine.get("versions"), dict) else ()
+        versions |= {name[:80]: text[:80] for name, text in pairs if isinstance(text, str)}
     known = tuple(name for name in hardware if name)
     return Experiment(tuple(points), tuple(failed), tuple(pending), known, versions)
 
 
-# --- one folder ---------------------------------------------------------------------------------------
-
-
-def _lasting(clip: str) -> str:
-    """The clip's name, or its path from the root: a worker may have another working folder."""
-    return clip if clip.startswith(("clip:", "uvg:")) else os.path.abspath(clip)
-
-
-def _is_done(place: Path) -> bool:
-    """Whether a job has a result that can be read."""
-    with suppress(ValueError):
-        return jobs.result_of(place) is not None
-    return False
-
-
 def _measured(place: Path) -> RatePoint | None:
-    """The point of a job, None if it has not run.  Raises ValueError with the reason if it failed."""
+    """The point of a job; None if it has not run.  Raises ValueError with the reason if it failed."""
     wanted = jobs.read_object(place / jobs.JOB)
     result = jobs.result_of(place)
     if result is None:
-        if jobs.failure_of(place) is None:
-            return None
-        reason = jobs.read_object(place / jobs.FAILURE).get("reason")
-        raise ValueError(
-            reason if isinstance(reason, str) and reason else "no reason is known; see its log.txt"
-        )
+        if reason := jobs.failure_of(place):
+            raise ValueError(reason)
+        return None
     point = result.point if isinstance(result, RunResult) else result
     if (point.clip, point.codec) != (wanted.get("title"), wanted.get("codec")):
         raise ValueError(f"{place / jobs.RESULT} is of {point.codec} on {point.clip!r:.60}, not of this job")
     return point
 
 
-@dataclass(frozen=True)
-class _Machine:
-    """Where a job was measured."""
-
-    hardware: str
-    versions: dict[str, str]
-
-
-def _machine(place: Path) -> _Machine:
-    """Where a job was measured; nothing if that is not known, for the figures are good without it."""
-    try:
-        data = jobs.read_object(place / jobs.MACHINE)
-    except ValueError:
-        data = {}
-    versions = data.get("versions")
-    pairs = versions.items() if isinstance(versions, dict) else ()
-    known = {name[:80]: text[:80] for name, text in pairs if isinstance(text, str)}
-    hardware = data.get("hardware")
-    return _Machine(hardware[:500] if isinstance(hardware, str) else "", known)
+def _machine(place: Path) -> dict[str, Any]:
+    """Where a job was measured; empty if unknown, since the figures are good without it."""
+    with suppress(ValueError):
+        return jobs.read_object(place / jobs.MACHINE)
+    return {}
 
 
-# --- many ---------------------------------------------------------------------------------------------
-
-
-class _Clock:
-    """The time that is left, from what tasks of the same kind have taken."""
-
-    def __init__(self, tasks: Sequence[Task]):
-        self.began = time.perf_counter()
-        self.left = {task.name: task.job.codec for task in tasks}
-        self.done = 0
-        self.taken: dict[str, list[float]] = {}
-
-    def after(self, outcome: Outcome) -> Standing:
-        """How far the sweep is, now that this task has ended."""
-        kind = self.left.pop(outcome.name, "")
-        if outcome.state == "cut":
-            self.left[outcome.name] = "join"
-            self.left |= {segment.named(outcome.name): "segment" for segment in outcome.missing}
-        else:
-            self.done += 1
-            self.taken.setdefault(kind, []).append(outcome.seconds)
-        return Standing(self.done, self.done + len(self.left), self._seconds_left())
-
-    def _seconds_left(self) -> float:
-        everything = [seconds for part in self.taken.values() for seconds in part]
-        expected = sum(
-            sum(known) / max(len(known), 1)
-            for kind in self.left.values()
-            for known in [self.taken.get(kind, everything)]
-        )
-        speed = sum(everything) / max(time.perf_counter() - self.began, 1e-9)  # about the number of workers
-        return expected / max(speed, 1e-9)
-
-
-class _Course:
-    """What comes next: a task that is busy once more, the segments of a job that is cut, then the job."""
-
-    def __init__(self) -> None:
-        self.cut: dict[str, Task] = {}  # jobs that wait for their segments
-        self.open: dict[str, int] = {}  # how many of them have not ended
-        self.cuts: Counter[str] = Counter()
-
-    def after(self, task: Task, outcome: Outcome) -> list[Task]:
-        """The tasks to do now that this one has ended."""
-        name = task.job.name
-        if outcome.state == "busy":
-            return [replace(task, patience=_PATIENCE)]
-        if outcome.state == "cut":
-            self.cuts[name] += 1
-            if self.cuts[name] > _TRIES:  # what is written there does not stay: the job is left pending
-                return []
-            self.cut[name], self.open[name] = task, len(outcome.missing)
-            return [task.of_segment(segment) for segment in outcome.missing]
-        if task.segment:
-            self.open[name] -= 1
-            return [] if self.open[name] else [self.cut[name]]
-        return []
-
-
-def _here(tasks: Sequence[Task], on_news: OnNews | None) -> Iterator[Outcome]:
-    """The outcomes of tasks that are done in this process, one after the other."""
-    queue, course = deque(tasks), _Course()
-    while queue:
-        task = queue.popleft()
-        outcome = worker.run(task, _named(on_news, task))
-        following = course.after(task, outcome)
-        if outcome.state == "busy":
-            queue.extend(following)
-        else:
-            queue.extendleft(reversed(following))
-            yield outcome
-
-
-def _named(on_news: OnNews | None, task: Task) -> OnNews | None:
-    """Says which task a line is about."""
-    return None if on_news is None else lambda line: on_news(f"{task.name}: {line}")
-
-
-def _there(tasks: Sequence[Task], executor: Executor, on_news: OnNews | None) -> Iterator[Outcome]:
-    """The outcomes of tasks as workers finish them."""
-    crew = _Crew(executor)
-    for task in tasks:
-        crew.submit(task)
-    try:
-        while crew.waiting:
-            ended, _ = wait(crew.waiting, _LOOK, FIRST_COMPLETED)
-            for future in ended:
-                outcome = crew.outcome(future)
-                if outcome:
-                    yield outcome
-            if on_news and not ended:
-                crew.tell(on_news)
-    finally:
-        for future in crew.waiting:
-            future.cancel()
-
-
-class _Crew:
-    """Tasks that workers have or wait for.  What a worker held when it died goes to another one."""
-
-    def __init__(self, executor: Executor):
-        self.executor = executor
-        self.waiting: dict[Future[Outcome], Task] = {}
-        self.course = _Course()
-        self.tries: Counter[str] = Counter()
-        self.deaths = 0  # in a row, of workers that had not begun anything
-        self.begun: dict[str, int] = {}  # sizes of logs when their tasks were submitted
-        self.told: dict[str, str] = {}
-
-    def submit(self, task: Task) -> None:
-        """Give a task to the executor."""
-        self.begun[task.name] = _log_size(task)
-        self.waiting[self.executor.submit(worker.run, task)] = task
-
-    def outcome(self, future: "Future[Outcome]") -> Outcome | None:
-        """The outcome of a task, or None if it was given to a worker once more."""
-        task = self.waiting.pop(future)
-        error = CancelledError() if future.cancelled() else future.exception()
-        if error is not None:
-            return self._died(task, error)
-        self.deaths = 0
-        outcome = future.result()
-        return self._follow(task, outcome)
-
-    def _follow(self, task: Task, outcome: Outcome) -> Outcome | None:
-        """Submit what comes next."""
-        for following in self.course.after(task, outcome):
-            self.submit(following)
-        return None if outcome.state == "busy" else outcome
-
-    def _died(self, task: Task, error: BaseException) -> Outcome | None:
-        """Another try, unless it had enough of them; one that had not begun loses none.
-
-        A broken pool does not say whose process died, and ends those beside it: all that had begun lose one.
-        """
-        name = task.name
-        if isinstance(error, BrokenExecutor) and _log_size(task) == self.begun[name]:
-            self.deaths += 1
-            if self.deaths > _TRIES * (len(self.waiting) + 1):
-                raise OSError(f"the workers die before they begin anything: {error}")
-        else:
-            self.deaths = 0
-            self.tries[name] += 1
-        if self.tries[name] < _TRIES:
-            self.submit(task)
-            return None
-        text = " ".join(str(error).split()) or type(error).__name__
-        reason = f"given up after {_TRIES} tries, as its process ended each time: {text}"
-        jobs.give_up(task.place, reason)
-        return self._follow(task, Outcome(name, "failed", reason=reason))
-
-    def tell(self, on_news: OnNews) -> None:
-        """The last line of each log that has a new one."""
-        for task in self.waiting.values():
-            if _log_size(task) != self.begun[task.name]:
-                line = jobs.last_words(task.place)
-                if line and line != self.told.get(task.name):
-                    self.told[task.name] = line
-                    on_news(f"{task.name}: {line}")
-
-
-def _log_size(task: Task) -> int:
-    """Bytes of a task's log: it grows as soon as the task begins."""
-    try:
-        return os.path.getsize(task.place / jobs.LOG)
-    except OSError:
-        return 0
+def _text(value: Any, longest: int) -> str:
+    return value[:longest] if isinstance(value, str) else ""

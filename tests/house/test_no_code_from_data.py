@@ -208,8 +208,6 @@ def _of_call(call: ast.Call, name: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_no_code_comes_from_data(path):
     """Notebooks may leave NumPy's default, which is the safe one."""
-    if path.name == "executors.py":
-        pytest.skip("is about to go")
     code = code_of(path)
     found = dict(findings(ast.parse(code), strict="chapters" not in path.parts))
     lines = enumerate(code.splitlines(), start=1)
