@@ -1,6 +1,8 @@
 """`--help` is complete and grouped; options become records."""
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -62,3 +64,16 @@ def test_a_record_becomes_options_and_back():
     assert expanded.__annotations__["y"].__metadata__[0].rich_help_panel == "Where"
     expanded(name="a", x=1, y=2, loud=True)
     assert given == [("a", Point(1, 2), True)]
+
+
+def test_no_help_loads_a_heavy_package():
+    code = """
+import contextlib, io, sys
+from coordflow_mini import cli
+for words in ([], *([command] for command in sys.argv[1:])):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        cli.app([*words, "--help"])
+print(*({"torch", "av", "matplotlib", "PIL", "coordflow_mini.encoder"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code, *COMMANDS], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
