@@ -417,8 +417,9 @@ def _fetch_archive(port: int) -> Callable[[Path], None]:
         from coordflow_mini import fetch
         from coordflow_mini.video import catalog
 
-        sequence = catalog.Sequence1080p("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", 32, 16)
-        fetch.fetch(catalog.uvg_source(sequence, f"http://127.0.0.1:{port}/"), folder)
+        site, size = f"http://127.0.0.1:{port}/", (32, 16)
+        source = catalog.uvg_source("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", size, site)
+        fetch.fetch(source, folder)
 
     return run
 

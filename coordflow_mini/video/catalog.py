@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import metadata
@@ -15,9 +16,7 @@ from coordflow_mini.video import scenes
 from coordflow_mini.video.raw import RawFormat, VideoError, format_of
 
 __all__ = [
-    "UVG",
     "ClipInfo",
-    "Sequence1080p",
     "Source",
     "builtin",
     "bunny_path",
@@ -90,29 +89,17 @@ class Source:
         return f"coordflow fetch {known.get(kind, self.url)}"
 
 
-@dataclass(frozen=True)
-class Sequence1080p:
-    """A UVG sequence: name, archive size [bytes], and the file inside."""
-
-    name: str
-    archive: int
-    frames: int = 600
-    inner: str = ""  # name in the archive, where it differs
-    width: int = 1920
-    height: int = 1080
-
-
-# Archive sizes as checked by public scripts; UVG publishes no checksums.
-UVG: tuple[Sequence1080p, ...] = (
-    Sequence1080p("Beauty", 925_430_047),
-    Sequence1080p("Bosphorus", 680_772_328),
-    Sequence1080p("HoneyBee", 906_770_507),
-    Sequence1080p("Jockey", 770_631_599),
-    Sequence1080p("ReadySetGo", 832_143_797, inner="ReadySteadyGo"),
-    Sequence1080p("ShakeNDry", 460_046_003, frames=300),
-    Sequence1080p("YachtRide", 724_220_168),
-)
-_UVG_ADDRESS = "https://ultravideo.fi/video/"
+# Archive size [bytes] as checked by public scripts (UVG publishes no checksums), frames, name inside
+_UVG = {
+    "Beauty": (925_430_047, 600, "Beauty"),
+    "Bosphorus": (680_772_328, 600, "Bosphorus"),
+    "HoneyBee": (906_770_507, 600, "HoneyBee"),
+    "Jockey": (770_631_599, 600, "Jockey"),
+    "ReadySetGo": (832_143_797, 600, "ReadySteadyGo"),
+    "ShakeNDry": (460_046_003, 300, "ShakeNDry"),
+    "YachtRide": (724_220_168, 600, "YachtRide"),
+}
+_UVG_SITE = "https://ultravideo.fi/video/"
 _UVG_LICENSE = "CC BY-NC (non-commercial), https://ultravideo.fi/dataset.html"
 _UVG_CREDIT = (
     'A. Mercat, M. Viitanen, J. Vanne, "UVG dataset: 50/120fps 4K sequences for video codec analysis '
@@ -128,30 +115,37 @@ def uvg(names: Sequence[str] = ()) -> tuple[Source, ...]:
     >>> uvg(["ReadySetGo"])[0].file
     'ReadySteadyGo_1920x1080_120fps_420_8bit_YUV.yuv'
     """
-    known = {sequence.name.lower(): sequence for sequence in UVG}
+    known = {name.lower(): name for name in _UVG}
     for name in names:
         if name.lower() not in known:
-            listed = ", ".join(sequence.name for sequence in UVG)
-            raise VideoError(f"UVG has no sequence {name!r}; there are {listed}")
-    return tuple(uvg_source(known[name]) for name in dict.fromkeys(map(str.lower, names)) or known)
+            raise VideoError(f"UVG has no sequence {name!r}; there are {', '.join(_UVG)}")
+    chosen = dict.fromkeys(map(str.lower, names)) or known
+    return tuple(uvg_source(known[name], *_UVG[known[name]]) for name in chosen)
 
 
-def uvg_source(sequence: Sequence1080p, site: str = _UVG_ADDRESS) -> Source:
-    """Where a site keeps a sequence, by UVG's naming."""
-    layout = f"{sequence.width}x{sequence.height}_120fps_420_8bit_YUV"
+def uvg_source(
+    name: str,
+    archive: int,
+    frames: int,
+    inner: str,
+    size: tuple[int, int] = (1920, 1080),
+    site: str = _UVG_SITE,
+) -> Source:
+    """A sequence on UVG's site, or one that names files alike.  size: width and height."""
+    layout = f"{size[0]}x{size[1]}_120fps_420_8bit_YUV"
     return Source(
-        name=f"uvg:{sequence.name}",
-        url=f"{site}{sequence.name}_{layout}_RAW.7z",
-        file=f"{sequence.inner or sequence.name}_{layout}.yuv",
-        size=RawFormat(sequence.width, sequence.height).frame_bytes * sequence.frames,
-        frames=sequence.frames,
-        width=sequence.width,
-        height=sequence.height,
+        name=f"uvg:{name}",
+        url=f"{site}{name}_{layout}_RAW.7z",
+        file=f"{inner}_{layout}.yuv",
+        size=RawFormat(*size).frame_bytes * frames,
+        frames=frames,
+        width=size[0],
+        height=size[1],
         fps=Fraction(120),
         description="UVG, raw: what the field measures on",
         license=_UVG_LICENSE,
         attribution=_UVG_CREDIT,
-        download=sequence.archive,
+        download=archive,
     )
 
 
@@ -274,16 +268,11 @@ def downloadable() -> tuple[ClipInfo, ...]:
     >>> [clip.name for clip in downloadable()][:3]
     ['clip:car', 'clip:flower', 'uvg:Beauty']
     """
+    shared = ("name", "description", "width", "height", "fps", "license", "attribution")
     return tuple(
         ClipInfo(
-            name=source.name,
-            description=source.description,
-            width=source.width,
-            height=source.height,
+            **{name: getattr(source, name) for name in shared},
             frames=source.frames or 0,
-            fps=source.fps,
-            license=source.license,
-            attribution=source.attribution,
             source=source.url,
             available=_is_here(source),
         )
@@ -292,7 +281,6 @@ def downloadable() -> tuple[ClipInfo, ...]:
 
 
 def _is_here(source: Source) -> bool:
-    try:
+    with suppress(VideoError):
         return find(source).is_file()
-    except VideoError:
-        return False
+    return False

@@ -72,7 +72,7 @@ def load(name: str | Path, selection: Selection | None = None, raw: RawFormat | 
     if path is not None:
         return replace(_read(path, selection, raw), name=source.name if source else known)
     if known.startswith("clip:"):
-        return scenes.draw(known, selection)
+        return scenes.scene(known, selection).video
     return _read(Path(name), selection, raw)
 
 

@@ -22,7 +22,7 @@ with lazily():
 
     from coordflow_mini import coords, similarity
 
-__all__ = ["FPS", "FRAMES", "HEIGHT", "WIDTH", "Scene", "cutout", "draw", "pan", "scene"]
+__all__ = ["FPS", "FRAMES", "HEIGHT", "WIDTH", "Scene", "cutout", "pan", "scene"]
 
 Array = np.ndarray[Any, Any]  # float32
 Texture = Callable[[Array, Array, float], Array]  # x, y, width of a soft edge -> RGB [..., 3] in [0, 1]
@@ -66,12 +66,12 @@ def cutout(height: int = HEIGHT, width: int = WIDTH, frames: int = FRAMES, seed:
     >>> cutout(frames=3)
     Scene(Video('clip:cutout', 3 frames of 96x64, 24 fps, rgb), 2 layers)
     """
-    return _scene("clip:cutout", _stage(height, width, frames, seed, layers=2), Selection())
+    return _scene("clip:cutout", 2, seed, frames, Selection(0, frames, 1, width, height))
 
 
 def pan(height: int = HEIGHT, width: int = WIDTH, frames: int = FRAMES, seed: int = 0) -> Scene:
     """The background of `cutout` alone: one moving layer, no foreground (all masks are False)."""
-    return _scene("clip:pan", _stage(height, width, frames, seed, layers=1), Selection())
+    return _scene("clip:pan", 1, seed, frames, Selection(0, frames, 1, width, height))
 
 
 def scene(name: str, selection: Selection | None = None) -> Scene:
@@ -80,104 +80,56 @@ def scene(name: str, selection: Selection | None = None) -> Scene:
     Drawn at the selection's size, not resized; frames are selected from 24.
     Raises VideoError unless the name is that of a generated clip.
     """
-    stage, chosen = _named_stage(name, selection or Selection())
-    return _scene(name, stage, chosen)
-
-
-def draw(name: str, selection: Selection) -> Video:
-    """The frames of `scene` alone."""
-    stage, chosen = _named_stage(name, selection)
-    wanted = range(FRAMES)[chosen.start : chosen.stop : chosen.step]
-    frames = np.empty((len(wanted), stage.height, stage.width, 3), np.uint8)
-    for index, frame in enumerate(wanted):
-        frames[index] = stage.draw(frame).picture
-    return Video(frames, FPS / chosen.step, name, chosen)
-
-
-def _named_stage(name: str, selection: Selection) -> "tuple[_Stage, Selection]":
-    """The stage of a clip's name, and the selection, fully resolved."""
     _, kind, *seed = name.split(":")
     if kind not in _LAYERS or len(seed) > 1 or not all(part.isdecimal() for part in seed):
         raise VideoError(
             f"there is no clip {name!r}; expected a path, clip:cutout, clip:pan, clip:bunny, "
             "or clip:cutout:SEED"
         )
-    check_range(selection, FRAMES, name)
-    width, height = selection.width or WIDTH, selection.height or HEIGHT
-    chosen = replace(selection, stop=selection.stop or FRAMES, width=width, height=height)
-    return _stage(height, width, FRAMES, int(seed[0]) if seed else 0, _LAYERS[kind]), chosen
+    part = selection or Selection()
+    check_range(part, FRAMES, name)
+    width, height = part.width or WIDTH, part.height or HEIGHT
+    part = replace(part, stop=part.stop or FRAMES, width=width, height=height)
+    return _scene(name, _LAYERS[kind], int(seed[0]) if seed else 0, FRAMES, part)
 
 
-def _scene(name: str, stage: "_Stage", chosen: Selection) -> Scene:
-    """The selected frames of a stage, drawn one at a time."""
-    wanted = range(stage.motion.shape[1])[chosen.start : chosen.stop : chosen.step]
-    size = (len(wanted), stage.height, stage.width)
-    frames, masks = np.empty((*size, 3), np.uint8), np.empty(size, bool)
-    layers = np.empty((len(stage.textures), *size, 3), np.uint8)
-    for index, frame in enumerate(wanted):
-        drawn = stage.draw(frame)
-        frames[index], masks[index], layers[:, index] = drawn.picture, drawn.mask, drawn.layers
-    clip = Video(frames, FPS / chosen.step, name, chosen)
-    return Scene(clip, stage.motion[:, chosen.start : chosen.stop : chosen.step], masks, layers)
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """One frame of a scene."""
-
-    picture: Frames  # [height, width, 3]
-    mask: Any  # bool [height, width]
-    layers: Frames  # [layers, height, width, 3]
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Motion and textures of a scene; draws one frame at a time."""
-
-    height: int
-    width: int
-    motion: "torch.Tensor"  # [layers, time, 4]
-    textures: "tuple[Texture, ...]"  # one per layer
-    silhouette: Texture
-
-    def draw(self, frame: int) -> _Drawn:
-        """Composites the foreground over the background by its coverage of each pixel."""
-        colors = [self._seen(texture, layer, frame) for layer, texture in enumerate(self.textures)]
-        picture, mask = colors[0], np.zeros((self.height, self.width), bool)
-        if len(colors) == 2:
-            cover = self._seen(self.silhouette, 1, frame)
-            picture, mask = picture + cover * (colors[1] - picture), cover[..., 0] >= 0.5
-        return _Drawn(_to_uint8(picture), mask, np.stack([_to_uint8(color) for color in colors]))
-
-    def _seen(self, texture: Texture, layer: int, frame: int) -> Array:
-        """A texture seen through the layer's motion, float32 [height, width, channels].
-
-        Small frames average 3x3 samples per pixel; large ones take one, as edges are soft.
-        """
-        transform = self.motion[layer, frame]
-        side = 3 if max(self.height, self.width) <= 256 else 1
-        points = coords.pixel_grid(self.height, self.width, scale=side)
-        seen: Array = similarity.apply(transform.float(), points).numpy()
-        edge = EDGE * float(transform[0].exp()) / coords.half_side(self.height, self.width)
-        band = 1 << 16  # points at a time: intermediate arrays stay in the CPU cache
-        parts = [
-            texture(part[:, 0].copy(), part[:, 1].copy(), edge)
-            for part in np.split(seen, range(band, len(seen), band))
-        ]
-        color = np.concatenate(parts).reshape(self.height, side, self.width, side, -1)
-        return np.asarray(color.mean((1, 3)) if side > 1 else color[:, 0, :, 0])
-
-
-def _stage(height: int, width: int, frames: int, seed: int, layers: int) -> _Stage:
-    """The stage of one seed."""
-    if min(height, width, frames) < 1:
-        raise ValueError(
-            f"a scene needs at least 1x1 pixels and 1 frame, got {width}x{height}, {frames} frames"
-        )
+def _scene(name: str, count: int, seed: int, frames: int, part: Selection) -> Scene:
+    """The selected part of a scene with `count` layers: the foreground over the background, by coverage."""
+    height, width = part.height or HEIGHT, part.width or WIDTH
     rng = np.random.default_rng(seed)
-    motion = _motion(height, width, frames, rng)
+    motion = _motion(height, width, frames, rng)[:count, part.start : part.stop : part.step]
     textures, silhouette = _look(rng, min(height, width) / max(height, width))
-    return _Stage(height, width, motion[:layers], textures[:layers], silhouette)
+    size = (motion.shape[1], height, width)
+    pictures, masks = np.empty((*size, 3), np.uint8), np.zeros(size, bool)
+    layers = np.empty((count, *size, 3), np.uint8)
+    for frame in range(size[0]):
+        colors = [_seen(textures[layer], motion[layer, frame], height, width) for layer in range(count)]
+        picture = colors[0]
+        if count == 2:
+            cover = _seen(silhouette, motion[1, frame], height, width)
+            picture = picture + cover * (colors[1] - picture)
+            masks[frame] = cover[..., 0] >= 0.5
+        pictures[frame] = _to_uint8(picture)
+        for layer, color in enumerate(colors):
+            layers[layer, frame] = _to_uint8(color)
+    return Scene(Video(pictures, FPS / part.step, name, part), motion, masks, layers)
+
+
+def _seen(texture: Texture, transform: "torch.Tensor", height: int, width: int) -> Array:
+    """A texture seen through a layer's motion [4], float32 [height, width, channels].
+
+    Small frames average 3x3 samples per pixel; large ones take one, as edges are soft.
+    """
+    side = 3 if max(height, width) <= 256 else 1
+    points: Array = similarity.apply(transform.float(), coords.pixel_grid(height, width, scale=side)).numpy()
+    edge = EDGE * float(transform[0].exp()) / coords.half_side(height, width)
+    band = 1 << 16  # points at a time: intermediate arrays stay in the CPU cache
+    parts = [
+        texture(part[:, 0].copy(), part[:, 1].copy(), edge)
+        for part in np.split(points, range(band, len(points), band))
+    ]
+    color = np.concatenate(parts).reshape(height, side, width, side, -1)
+    return np.asarray(color.mean((1, 3)) if side > 1 else color[:, 0, :, 0])
 
 
 def _to_uint8(color: Array) -> Frames:

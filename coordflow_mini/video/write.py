@@ -23,7 +23,6 @@ from coordflow_mini.video.raw import Frames, VideoError
 from coordflow_mini.video.read import reason
 
 if TYPE_CHECKING:
-    from coordflow_mini.render import Rendering
     from coordflow_mini.video.scenes import Scene
 
 __all__ = [
@@ -229,10 +228,10 @@ def _motion_record(scene: "Scene") -> dict[str, Any]:
     }
 
 
-def write_alpha(folder: Path, renderings: "Iterable[Rendering]", layers: Sequence[int]) -> None:
+def write_alpha(folder: Path, renderings: Iterable[Any], layers: Sequence[int]) -> None:
     """Writes alpha of the given layers as folder/layer_I/frame_00000.png, 8-bit gray; 255 is opaque.
 
-    renderings: of one frame each, as a decoder yields them.
+    renderings: of one frame each, see `render.Rendering`.
     """
     with replacing(folder) as temporary:
         for layer in layers:

@@ -26,7 +26,7 @@ from coordflow_mini.fetch import FetchError, Patience
 from coordflow_mini.fetch.store import SPARE, Place
 from coordflow_mini.ops.files import lock_file
 from coordflow_mini.video import catalog
-from coordflow_mini.video.catalog import Sequence1080p, Source
+from coordflow_mini.video.catalog import Source
 from coordflow_mini.video.raw import VideoError
 from coordflow_mini.video.read import load
 
@@ -128,13 +128,10 @@ def archive(frames) -> bytes:
     return packed({"Copyright.txt": b"non-commercial", INNER: frames})
 
 
-SEQUENCE = Sequence1080p("ReadySetGo", 5000, FRAMES, "ReadySteadyGo", 32, 16)
-
-
 @pytest.fixture
 def sequence(server, archive) -> Source:
     """A UVG sequence in small, and its page."""
-    source = catalog.uvg_source(SEQUENCE, f"{server.origin}/")
+    source = catalog.uvg_source("ReadySetGo", 5000, FRAMES, "ReadySteadyGo", (32, 16), f"{server.origin}/")
     server.pages[page_of(source)] = Page(archive)
     return source
 

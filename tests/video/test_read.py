@@ -104,7 +104,7 @@ def test_any_size_and_length(size: tuple[int, int, int]) -> None:
 
 
 def test_a_scene_without_pixels_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1x1 pixels and 1 frame, got 0x3"):
+    with pytest.raises(ValueError, match="at least 1x1 pixels"):
         scenes.cutout(3, 0, 1)
 
 
