@@ -8,18 +8,15 @@ would see an error in it, whereas nbval fails on an exception in a Python callba
 small JPEG per step, and readers without a kernel see a contact sheet with alt text.
 """
 
-from coordflow_mini.show.widgets.overlay import Overlay, overlay
-from coordflow_mini.show.widgets.playground import Playground, playground
-from coordflow_mini.show.widgets.scrubber import Scrubber, compare, scrub
-from coordflow_mini.show.widgets.shown import MOST_PIXELS
-from coordflow_mini.show.widgets.training import TrainingView, watch
+from coordflow_mini.show.widgets.overlay import overlay
+from coordflow_mini.show.widgets.playground import playground
+from coordflow_mini.show.widgets.scrubber import compare, scrub
+from coordflow_mini.show.widgets.shown import MOST_PIXELS, Shown
+from coordflow_mini.show.widgets.training import watch
 
 __all__ = [
     "MOST_PIXELS",
-    "Overlay",
-    "Playground",
-    "Scrubber",
-    "TrainingView",
+    "Shown",
     "compare",
     "overlay",
     "playground",

@@ -15,66 +15,52 @@ from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 if TYPE_CHECKING:
     from coordflow_mini.render import Rendering
 
-__all__ = ["Overlay", "blended", "overlay", "tinted"]
+__all__ = ["blended", "overlay", "tinted"]
 
 COLORS = ("vermillion", "blue", "green", "purple", "orange", "sky")  # of layer 0, 1, ...
 HOLE = 128  # gray level where a layer that is off would be seen
 
 
-class Overlay(Shown):
-    """Player of a rendering, made by `overlay`.
+def overlay(rendering: Rendering, *, fps: float = 25.0, name: str = "the clip") -> Shown:
+    """A player of a rendering: switch layers off, or tint the picture where a layer is seen.
 
-    slider, play: the frame.  switches: one per layer.  tint, opacity: the layer to tint.  image: the result.
+    Controls: slider, play; switches, one per layer; tint, opacity; image.
     """
+    colors, alpha = np.asarray(rendering.layer_rgb), np.asarray(rendering.alpha)
+    layers, time = alpha.shape[:2]
+    names = [f"layer {i}, {COLORS[i % len(COLORS)]}" for i in range(layers)]
 
-    def __init__(self, rendering: Rendering, *, fps: float, name: str) -> None:
-        self._colors = np.asarray(rendering.layer_rgb)
-        self._alpha = np.asarray(rendering.alpha)
-        layers, time = self._alpha.shape[:2]
-        everything = range(layers)
-        sheet = [self._panel(layer) for layer in everything]
-        self.figure = panels_figure(sheet, fps=fps, name=f"{name}, tinted where a layer is seen")
-        self.play = ipywidgets.Play(max=time - 1, interval=max(60, round(1000 / fps)), disabled=time == 1)
-        self.slider = ipywidgets.IntSlider(max=time - 1, description="frame", disabled=time == 1)
-        ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
-        self.switches = [
-            ipywidgets.Checkbox(value=True, description=f"layer {i}", indent=False, layout={"width": "90px"})
-            for i in everything
-        ]
-        tints = [("nothing", -1)] + [(f"layer {i}, {_color(i)}", i) for i in everything]
-        self.tint = ipywidgets.Dropdown(options=tints, value=-1, description="tint")
-        self.opacity = ipywidgets.FloatSlider(value=0.6, min=0, max=1, step=0.1, description="opacity")
-        self.image = picture_widget(preview(self._drawn(0, everything, -1, 0.0)))
-        for control in (self.slider, self.tint, self.opacity, *self.switches):
-            control.observe(self._move, names="value")
-        rows = [[self.play, self.slider], self.switches, [self.tint, self.opacity]]
-        wrapping = {"flex_flow": "row wrap", "align_items": "center"}
-        controls = [ipywidgets.HBox(row, layout=wrapping) for row in rows]
-        self.box = ipywidgets.VBox([ipywidgets.VBox([self.image], layout={"max_width": "560px"}), *controls])
+    def drawn(frame: int, on: Sequence[int], tint: int, opacity: float) -> Pixels:
+        picture = blended(colors[:, frame], alpha[:, frame], on)
+        color = COLORS[tint % len(COLORS)]
+        return picture if tint < 0 else tinted(picture, alpha[tint, frame], color, opacity)
 
-    def _panel(self, layer: int) -> Panel:
-        layers, time = self._alpha.shape[:2]
-        return Panel(
-            f"layer {layer} in {_color(layer)}", time, lambda i: self._drawn(i, range(layers), layer, 0.6)
-        )
+    def panel(layer: int) -> Panel:
+        return Panel(names[layer], time, lambda i: drawn(i, range(layers), layer, 0.6))
 
-    def _drawn(self, frame: int, on: Sequence[int], tint: int, opacity: float) -> Pixels:
-        """A frame of the layers that are on, with one of them tinted (-1: none)."""
-        picture = blended(self._colors[:, frame], self._alpha[:, frame], on)
-        return picture if tint < 0 else tinted(picture, self._alpha[tint, frame], _color(tint), opacity)
+    def move(_: Any) -> None:
+        on = [layer for layer, switch in enumerate(switches) if switch.value]
+        image.value = preview(drawn(slider.value, on, tint.value, opacity.value))
 
-    def _move(self, change: Any) -> None:
-        on = [layer for layer, switch in enumerate(self.switches) if switch.value]
-        picture = self._drawn(self.slider.value, on, self.tint.value, self.opacity.value)
-        self.image.value = preview(picture)
-
-    def __repr__(self) -> str:
-        return f"Overlay({len(self._alpha)} layers, {self._alpha.shape[1]} frames)"
-
-
-def overlay(rendering: Rendering, *, fps: float = 25.0, name: str = "the clip") -> Overlay:
-    """A player of a rendering: switch layers off, or tint the picture where a layer is seen."""
-    return Overlay(rendering, fps=fps, name=name)
+    figure = panels_figure([panel(i) for i in range(layers)], fps=fps, name=f"{name}, one layer tinted")
+    play = ipywidgets.Play(max=time - 1, interval=max(60, round(1000 / fps)), disabled=time == 1)
+    slider = ipywidgets.IntSlider(max=time - 1, description="frame", disabled=time == 1)
+    ipywidgets.jslink((play, "value"), (slider, "value"))
+    switches = [
+        ipywidgets.Checkbox(value=True, description=f"layer {i}", indent=False, layout={"width": "90px"})
+        for i in range(layers)
+    ]
+    tints = [("nothing", -1), *((name, i) for i, name in enumerate(names))]
+    tint = ipywidgets.Dropdown(options=tints, value=-1, description="tint")
+    opacity = ipywidgets.FloatSlider(value=0.6, min=0, max=1, step=0.1, description="opacity")
+    image = picture_widget(preview(drawn(0, range(layers), -1, 0.0)))
+    for control in (slider, tint, opacity, *switches):
+        control.observe(move, names="value")
+    wrapping = {"flex_flow": "row wrap", "align_items": "center"}
+    rows = [ipywidgets.HBox(row, layout=wrapping) for row in ([play, slider], switches, [tint, opacity])]
+    box = ipywidgets.VBox([ipywidgets.VBox([image], layout={"max_width": "560px"}), *rows])
+    controls = {"slider": slider, "play": play, "switches": switches, "tint": tint, "opacity": opacity}
+    return Shown(box, figure, image=image, **controls)
 
 
 def blended(colors: Any, alpha: Any, on: Sequence[int]) -> Pixels:
@@ -92,7 +78,3 @@ def tinted(picture: Pixels, alpha: Any, color: str, opacity: float) -> Pixels:
     rgb = np.array([int(PALETTE[color][i : i + 2], 16) for i in (1, 3, 5)])
     cover = opacity * np.asarray(alpha, np.float32)[..., None]
     return to_pixels((picture * (1 - cover) + rgb * cover) / 255)
-
-
-def _color(layer: int) -> str:
-    return COLORS[layer % len(COLORS)]

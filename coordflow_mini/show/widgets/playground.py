@@ -16,7 +16,7 @@ from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Playground", "playground"]
+__all__ = ["playground"]
 
 EXAMPLES = {  # in the static figure: scale, angle [degrees], shift right, shift down
     "no change": (1.0, 0.0, 0.0, 0.0),
@@ -26,52 +26,36 @@ EXAMPLES = {  # in the static figure: scale, angle [degrees], shift right, shift
 }
 
 
-class Playground(Shown):
-    """Four sliders, the warped picture and the matrix, made by `playground`.
-
-    scale, angle, right, down: the sliders.  image, matrix: the results.
-    """
-
-    def __init__(self, warp: Callable[[Tensor], Any], *, name: str) -> None:
-        self._warp = warp
-        drawn = {title: warp(_motion(*example)) for title, example in EXAMPLES.items()}
-        self.figure = pictures(drawn, alt=f"{name} under four motions: {', '.join(drawn)}.")
-        wide = {"width": "100%", "max_width": "420px"}
-        self.scale = ipywidgets.FloatSlider(value=1, min=0.25, max=4, step=0.05, description="scale s")
-        self.angle = ipywidgets.IntSlider(value=0, min=-180, max=180, description="angle θ [°]")
-        self.right = ipywidgets.FloatSlider(value=0, min=-1, max=1, step=0.05, description="right dx")
-        self.down = ipywidgets.FloatSlider(value=0, min=-1, max=1, step=0.05, description="down dy")
-        self.sliders = [self.scale, self.angle, self.right, self.down]
-        self.image = picture_widget(preview(to_pixels(warp(_motion(1.0, 0.0, 0.0, 0.0)))))
-        self.matrix = ipywidgets.HTML(_matrix_html(self.motion))
-        for slider in self.sliders:
-            slider.layout = wide
-            slider.observe(self._move, names="value")
-        wanted = {"flex": "1 1 0", "min_width": "280px", "max_width": "480px", "margin": "0 16px 0 0"}
-        left = ipywidgets.VBox([self.image], layout=wanted)
-        controls = ipywidgets.VBox([*self.sliders, self.matrix], layout=wanted)
-        self.box = ipywidgets.HBox([left, controls], layout={"flex_flow": "row wrap"})
-
-    @property
-    def motion(self) -> Tensor:
-        """The transform [4] set by the sliders."""
-        return _motion(*(float(slider.value) for slider in self.sliders))
-
-    def _move(self, change: Any) -> None:
-        self.image.value = preview(to_pixels(self._warp(self.motion)))
-        self.matrix.value = _matrix_html(self.motion)
-
-    def __repr__(self) -> str:
-        return f"Playground({', '.join(f'{slider.value:g}' for slider in self.sliders)})"
-
-
-def playground(warp: Callable[[Tensor], Any], *, name: str = "A picture") -> Playground:
+def playground(warp: Callable[[Tensor], Any], *, name: str = "A picture") -> Shown:
     """Sliders for the four numbers of a similarity, with the warped picture and the matrix.
 
     warp: transform [4] = (log s, θ, dx, dy) -> picture, uint8 or float in [0, 1]; runs at every step of a
     slider.  name: what the picture shows, to begin a sentence with.
+    Controls: scale, angle, right, down; image, matrix.
     """
-    return Playground(warp, name=name)
+
+    def move(_: Any) -> None:
+        motion = _motion(*(float(slider.value) for slider in sliders.values()))
+        image.value = preview(to_pixels(warp(motion)))
+        matrix.value = _matrix_html(motion)
+
+    drawn = {title: warp(_motion(*example)) for title, example in EXAMPLES.items()}
+    figure = pictures(drawn, alt=f"{name} under four motions: {', '.join(drawn)}.")
+    sliders = {
+        "scale": ipywidgets.FloatSlider(value=1, min=0.25, max=4, step=0.05, description="scale s"),
+        "angle": ipywidgets.IntSlider(value=0, min=-180, max=180, description="angle θ [°]"),
+        "right": ipywidgets.FloatSlider(value=0, min=-1, max=1, step=0.05, description="right dx"),
+        "down": ipywidgets.FloatSlider(value=0, min=-1, max=1, step=0.05, description="down dy"),
+    }
+    image, matrix = picture_widget(b""), ipywidgets.HTML()
+    move(None)
+    for slider in sliders.values():
+        slider.layout = {"width": "100%", "max_width": "420px"}
+        slider.observe(move, names="value")
+    half = {"flex": "1 1 0", "min_width": "280px", "max_width": "480px", "margin": "0 16px 0 0"}
+    halves = [ipywidgets.VBox(part, layout=half) for part in ([image], [*sliders.values(), matrix])]
+    box = ipywidgets.HBox(halves, layout={"flex_flow": "row wrap"})
+    return Shown(box, figure, image=image, matrix=matrix, **sliders)
 
 
 def _motion(scale: float, degrees: float, right: float, down: float) -> Tensor:

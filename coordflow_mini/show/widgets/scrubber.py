@@ -15,49 +15,7 @@ if TYPE_CHECKING:
     from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
-__all__ = ["Scrubber", "compare", "scrub"]
-
-
-class Scrubber(Shown):
-    """Pictures side by side, moved by one slider; made by `scrub`.
-
-    play, slider, images, now: the widgets.
-    """
-
-    def __init__(
-        self, shown: Sequence[Panel], *, fps: float, name: str, captions: Sequence[str] | None = None
-    ) -> None:
-        self._frames = [[preview(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
-        self.figure = panels_figure(shown, fps=fps, name=name, captions=captions)
-        self._captions = captions or [f"frame {i}, {i / fps:.2f} s" for i in range(len(self._frames))]
-        last = len(self._frames) - 1
-        self.images = [picture_widget(data) for data in self._frames[0]]
-        self.play = ipywidgets.Play(max=last, interval=max(40, round(1000 / fps)), disabled=last == 0)
-        self.slider = ipywidgets.IntSlider(
-            max=last,
-            description="setting" if captions else "frame",
-            readout=False,
-            disabled=last == 0,
-            layout={"flex": "1 1 auto"},
-        )
-        self.now = ipywidgets.HTML(html.escape(self._captions[0]))
-        ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
-        self.slider.observe(self._move, names="value")
-        titles = [ipywidgets.HTML(html.escape(panel.title)) for panel in shown]
-        wide = {"max_width": "480px", "margin": "0 8px 0 0"}
-        columns = [ipywidgets.VBox(list(pair), layout=wide) for pair in zip(titles, self.images, strict=True)]
-        controls = ipywidgets.HBox([self.play, self.slider, self.now], layout={"align_items": "center"})
-        # a grid, so that pictures of an incomplete row are no larger than the others
-        grid = {"display": "grid", "grid_template_columns": "repeat(auto-fit, minmax(160px, 1fr))"}
-        self.box = ipywidgets.VBox([ipywidgets.Box(columns, layout=grid), controls])
-
-    def _move(self, change: Any) -> None:
-        for image, data in zip(self.images, self._frames[change["new"]], strict=True):
-            image.value = data
-        self.now.value = html.escape(self._captions[change["new"]])
-
-    def __repr__(self) -> str:
-        return f"Scrubber({len(self.images)} pictures, {len(self._frames)} frames)"
+__all__ = ["compare", "scrub"]
 
 
 def scrub(
@@ -65,13 +23,14 @@ def scrub(
     *,
     titles: Sequence[str] | None = None,
     captions: Sequence[str] | None = None,
-) -> Scrubber:
+) -> Shown:
     """A player for one clip or several side by side: play button, slider, arrow keys.
 
     videos: clips of one length, or panels as from `plots.panels(original, decoded, rendering)`.
     titles: one per picture; by default the clip's name or the panel's title.
     captions: one per frame, for pictures that differ by some setting instead of time.
     All frames are compressed at the call, so a step only sends bytes.  Sizes may differ.
+    Controls: play, slider; images, one per picture; now, the caption.
     Raises ValueError if there is nothing to show, or if lengths, titles or captions do not match.
     """
     sources = list(videos) if isinstance(videos, Sequence) else [videos]
@@ -89,21 +48,19 @@ def scrub(
     rates = [float(source.fps) for source in sources if not isinstance(source, Panel)]
     fps = _SETTINGS_PER_SECOND if captions is not None else rates[0] if rates else 25.0
     shown = [_titled(source, title) for source, title in zip(sources, titles, strict=True)]
-    return Scrubber(shown, fps=fps, name=" and ".join(dict.fromkeys(names)), captions=captions)
+    return _player(shown, fps=fps, name=" and ".join(dict.fromkeys(names)), captions=captions)
 
 
 _SETTINGS_PER_SECOND = 2.0  # slow enough to read the captions
 
 
-def compare(
-    original: Video, decoded: Video, rendering: Rendering | None = None, *, gain: float = 5
-) -> Scrubber:
+def compare(original: Video, decoded: Video, rendering: Rendering | None = None, *, gain: float = 5) -> Shown:
     """A player of original, decoded clip and error, then color and alpha of each layer if given.
 
     Raises ValueError if the parts differ in size or number of frames.
     """
     shown = panels(original, decoded, rendering, gain=gain)
-    return Scrubber(shown, fps=float(original.fps), name=original.name)
+    return _player(shown, fps=float(original.fps), name=original.name)
 
 
 def _titled(source: Video | Panel, title: str) -> Panel:
@@ -111,3 +68,36 @@ def _titled(source: Video | Panel, title: str) -> Panel:
         return Panel(title, source.time, source.picture)
     frames = source.frames
     return Panel(title, source.time, lambda i: frames[i])
+
+
+def _player(shown: Sequence[Panel], *, fps: float, name: str, captions: Sequence[str] | None = None) -> Shown:
+    frames = [[preview(panel.picture(i)) for panel in shown] for i in range(shown[0].time)]
+    said = captions or [f"frame {i}, {i / fps:.2f} s" for i in range(len(frames))]
+    last = len(frames) - 1
+
+    def move(_: Any) -> None:
+        for image, data in zip(images, frames[slider.value], strict=True):
+            image.value = data
+        now.value = html.escape(said[slider.value])
+
+    images = [picture_widget(data) for data in frames[0]]
+    now = ipywidgets.HTML(html.escape(said[0]))
+    play = ipywidgets.Play(max=last, interval=max(40, round(1000 / fps)), disabled=last == 0)
+    slider = ipywidgets.IntSlider(
+        max=last,
+        description="setting" if captions else "frame",
+        readout=False,
+        disabled=last == 0,
+        layout={"flex": "1 1 auto"},
+    )
+    ipywidgets.jslink((play, "value"), (slider, "value"))
+    slider.observe(move, names="value")
+    titles = [ipywidgets.HTML(html.escape(panel.title)) for panel in shown]
+    wide = {"max_width": "480px", "margin": "0 8px 0 0"}
+    columns = [ipywidgets.VBox(list(pair), layout=wide) for pair in zip(titles, images, strict=True)]
+    # a grid, so that pictures of an incomplete row are no larger than the others
+    grid = {"display": "grid", "grid_template_columns": "repeat(auto-fit, minmax(160px, 1fr))"}
+    controls = ipywidgets.HBox([play, slider, now], layout={"align_items": "center"})
+    box = ipywidgets.VBox([ipywidgets.Box(columns, layout=grid), controls])
+    figure = panels_figure(shown, fps=fps, name=name, captions=captions)
+    return Shown(box, figure, play=play, slider=slider, images=images, now=now)

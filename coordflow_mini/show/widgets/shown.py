@@ -32,10 +32,15 @@ class Shown:
     """A widget to put on the last line of a cell; without a kernel its static figure is shown.
 
     box: the widget, for layouts of your own.  figure: the static picture; its alt text describes the widget.
+    Its controls are attributes, too, by the names that the function which made it gives.
     """
 
-    box: ipywidgets.Box
-    figure: Picture
+    def __init__(self, box: ipywidgets.Box, figure: Picture, **controls: Any) -> None:
+        self.box, self.figure = box, figure
+        vars(self).update(controls)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({alt_text(self.figure)!r})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}

@@ -15,7 +15,6 @@ from coordflow_mini.show.plots import pictures, training_curve
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
-    from coordflow_mini.model import CoordFlow
     from coordflow_mini.video.clip import Video
 
 __all__ = ["TrainingView", "watch"]
@@ -36,7 +35,6 @@ class TrainingView(Shown):
         shown = video.frames[frame]
         titles = ["original", "model", *(f"alpha of layer {i}" for i in range(min(layers, ALPHAS_SHOWN)))]
         alt = f"Frame {frame} of {video.name}, which a model learns; a running notebook shows its progress."
-        self.figure = pictures({"original": shown}, alt=alt)
         waiting = preview(np.full_like(shown, 128))
         self.images = [picture_widget(waiting) for _ in titles]
         self.images[0].value = preview(shown)
@@ -48,10 +46,10 @@ class TrainingView(Shown):
             for title, image in zip(titles, self.images, strict=True)
         ]
         row = ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"})
-        self.box = ipywidgets.VBox([self.now, row, self.curve])
+        super().__init__(ipywidgets.VBox([self.now, row, self.curve]), pictures({"original": shown}, alt=alt))
 
     def __call__(self, progress: Any) -> None:
-        """Redraw, in at most about a tenth of the time; progress: a `train.Progress`."""
+        """Redraw, in at most about a tenth of the time; progress: as `ops.run.fit` reports it."""
         self._history.append(progress)
         began = time.perf_counter()
         if progress.step < progress.steps and began < self._next:
@@ -65,18 +63,13 @@ class TrainingView(Shown):
             f"{progress.seconds:.0f} s, about {progress.seconds_left:.0f} s left"
         )
         self.curve.value = to_png(training_curve(self._history), dpi=96)
-        if getattr(progress, "model", None) is not None:
-            self._show(progress.model)
-
-    def _show(self, model: CoordFlow) -> None:
+        if getattr(progress, "model", None) is None:
+            return
         now = frame_times(self._video.time)[self._frame : self._frame + 1]
-        seen = render(model, now, self._video.height, self._video.width)
+        seen = render(progress.model, now, self._video.height, self._video.width)
         shown = [seen.rgb[0], *(alpha[0] for alpha in seen.alpha)]
         for image, picture in zip(self.images[1:], shown, strict=False):
             image.value = preview(to_pixels(picture))
-
-    def __repr__(self) -> str:
-        return f"TrainingView({self._video.name!r}, {len(self._history)} reports)"
 
 
 def watch(video: Video, *, layers: int = 2, frame: int | None = None) -> TrainingView:
