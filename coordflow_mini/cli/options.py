@@ -12,9 +12,9 @@ import functools
 import inspect
 from collections.abc import Callable
 from copy import copy
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -256,14 +256,12 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the fields of its records as parameters of its own."""
     parameters: list[inspect.Parameter] = []
     records: dict[str, Any] = {}
-    hints = get_type_hints(command, include_extras=True)
-    for parameter in inspect.signature(command).parameters.values():
-        hint = hints[parameter.name]
-        if is_dataclass(hint):
-            records[parameter.name] = hint
-            parameters += _options(hint)
+    for name, parameter in inspect.signature(command).parameters.items():
+        if is_dataclass(parameter.annotation):
+            records[name] = parameter.annotation
+            parameters += [_option(field, records[name]) for field in fields(records[name])]
         else:
-            parameters.append(parameter.replace(annotation=hint, kind=parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
     def expanded(**given: Any) -> None:
@@ -278,20 +276,17 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-def _options(record: Any) -> list[inspect.Parameter]:
-    """A parameter for each field of a record, under the record's heading."""
-    hints, parameters = get_type_hints(record, include_extras=True), []
-    for field in fields(record):
-        option = copy(hints[field.name].__metadata__[0])  # records share some
-        option.rich_help_panel = (inspect.getdoc(record) or "").partition("\n")[0]
-        parameter = inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=Annotated[hints[field.name].__origin__, option],
-        )
-        parameters.append(parameter)
-    return parameters
+def _option(field: Field[Any], record: type) -> inspect.Parameter:
+    """The parameter of a record's field, under the record's heading."""
+    annotation: Any = field.type
+    option = copy(annotation.__metadata__[0])  # records share some
+    option.rich_help_panel = (inspect.getdoc(record) or "").partition("\n")[0]
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        annotation=Annotated[annotation.__origin__, option],
+    )
 
 
 class Command(TyperCommand):

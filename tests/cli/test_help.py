@@ -58,7 +58,6 @@ def test_a_record_becomes_options_and_back():
     def command(name: str, *, point: Point, loud: bool = False) -> None:
         given.append((name, point, loud))
 
-    command.__annotations__ |= {"point": Point}
     expanded = expand(command)
     assert list(expanded.__annotations__) == ["name", "x", "y", "loud"]
     assert expanded.__annotations__["y"].__metadata__[0].rich_help_panel == "Where"
