@@ -94,7 +94,7 @@ def fuzz(target: str, runs: int, seconds: int, seed: int) -> None:
         damage.judge(damage.originals()[0])  # so that the first input does not pay for imports
         from coordflow_mini import decoder
 
-        for name in ("decode_frames", "_runs", "_positions", "build_model"):
+        for name in ("decode_frames", "_models", "_positions", "build_model"):
             setattr(decoder, name, atheris.instrument_func(getattr(decoder, name)))
     assert bitstream and entropy and quantize
     folder = KEPT / target

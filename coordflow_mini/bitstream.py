@@ -6,35 +6,14 @@
     segment  =  section of kind 1: first frame, frames, range-coded steps and weights
 
 Numbers are varints (little-endian base 128), checksums 4 bytes little-endian.  A section's checksum covers
-its kind and length too, the header's all that stands before it.  Segments follow each other in time and
-cover all frames; each can be found and read alone (`segments`, `segment_tensors`).  Kinds from 128 on are
-optional: a reader skips those that it does not know, and refuses other unknown ones.
+its kind and length as well; the header's covers everything before it.  Segments are in the order of time
+and cover all frames; each can be read alone.  Kinds from 128 on are optional: a reader skips those it does
+not know and refuses every other unknown kind.
 
-No checksum is trusted: every field is bounded before it is used, and every damage becomes one
-`BitstreamError`.  PyTorch is not imported.  Taught in chapter 08.
-
-What a file of N bytes may cost, whatever is in it, besides Python, PyTorch and the N bytes:
-
-    header, index, segments     64 N + 16 MiB; 1 s per MB
-    weights of one segment      1 GiB; 5 s (at most 708 weights a byte, and `MOST_WEIGHTS`)
-    sizes, info                 the same memory; 70 s per MB, for every segment is read
-    decode_frames               1 GiB, however long the video
-    decode_renderings           3 GiB: a frame has up to `MOST_LAYER_PIXELS` pixels of layers, 7 bytes each
-    decode, upscale,            as decode_frames, and all frames that are made, 3 bytes a pixel, once
-      interpolate
-    stabilize                   1 GiB, and 4 bytes a pixel, 7 with --crop; without --layer, segment before it
-    segment                     as decode_renderings, and 1 byte for every pixel of every layer; tinted,
-                                3 more a pixel
-    evaluate                    as decode_renderings, and the source's frames; of `clip:cutout` its layers
-                                and masks, too
-
-What is there all at once, of what the file decides, has up to `MOST_HELD` bytes, or the command refuses; of
-the truth of `clip:cutout`, only the frames are counted.
-
-Seconds are those of one core of a server.  A frame takes its pixels times the weights, at most `MOST_WORK`:
-some 20 s per 10^12, an hour and a half for the largest model at 3840x2160.  It is computed in pieces, and
-Ctrl-C ends it between two of them.  `python -m campaigns.damage --worst` measures this, and a test has the
-system enforce it.
+No checksum is trusted: every field is bounded before it is used, and all damage is reported as one
+`BitstreamError`.  Reading the header, the sections and the weights of a file of N bytes takes up to
+64 N + 16 MiB, and 1 GiB for the weights of one segment; docs/trust.md has the bounds of whole commands.
+PyTorch is not imported.  Taught in chapter 08.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,6 +32,7 @@ from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX, QuantizedTensor
 __all__ = [
     "BitstreamError",
     "Field",
+    "File",
     "Header",
     "QuantizedTensor",
     "Section",
@@ -61,6 +41,7 @@ __all__ = [
     "check_work",
     "header_bytes",
     "index",
+    "parse",
     "read",
     "read_header",
     "section_bytes",
@@ -71,7 +52,7 @@ __all__ = [
     "write",
 ]
 
-MAGIC = b"\x89CFV"  # the first byte is no text, so a transfer that damages non-text shows at once
+MAGIC = b"\x89CFV"  # not text, so a transfer that converts text is noticed at once
 VERSION = 1
 
 MOST_FRAMES = 2**20
@@ -92,7 +73,7 @@ OPTIONAL = 128
 
 
 class BitstreamError(ValueError):
-    """These bytes are no `.cfv` file that this version can read; the message says why, in one line."""
+    """Not a `.cfv` file that this version can read; the message gives the reason in one line."""
 
 
 # --- what a header holds --------------------------------------------------------------------------
@@ -100,11 +81,11 @@ class BitstreamError(ValueError):
 
 @dataclass(frozen=True)
 class Field:
-    """How one header field is stored, and what it may be.
+    """Storage and bounds of one header field.
 
-    Bounds that are int: an int >= 0.  Bounds that are float: a decimal number >= 0, stored with all its
-    digits, so that 0.1 stays 0.1.  Choices: one of these strings, stored as its place in the tuple;
-    append new ones, never reorder.
+    With int bounds, an integer >= 0.  With float bounds, a decimal number >= 0, stored with all its digits,
+    so that 0.1 stays 0.1.  With choices, one of these strings, stored as its index: append new ones, never
+    reorder.
     """
 
     name: str
@@ -127,7 +108,7 @@ class Field:
             raise BitstreamError(f"{self.name} must be {word} in {self.low}..{self.high}, got {value!r:.40}")
 
     def to_bytes(self, value: Any) -> bytes:
-        """The value as it is stored."""
+        """The stored form of a value."""
         if self.choices:
             return _varint(self.choices.index(value))
         if isinstance(self.low, int):
@@ -181,12 +162,12 @@ MODEL_FIELDS = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself, all but the weights.
+    """Everything in a file but the weights.
 
     time, height, width: shape of the coded video.  fps: frames per second.  matrix: how YUV became RGB.
-    selection: the part of the source that was coded, resolved.  model: all that the weights' shapes
-    follow from.  gamma, seed: how it was fitted.  version: the library that wrote it.  source_frames:
-    length of the source, if known.  Raises BitstreamError if a field is out of its bounds.
+    selection: the coded part of the source, resolved.  model: determines the shapes of the weights.
+    gamma, seed: settings of the fit.  version: of the library that wrote the file.  source_frames: length
+    of the source, if known.  Raises BitstreamError if a field is out of bounds.
     """
 
     time: int
@@ -222,7 +203,7 @@ class Header:
 
 
 def check_frame(height: int, width: int, layers: int) -> None:
-    """Raises BitstreamError if a frame has more pixels than can be shown in bounded memory."""
+    """Raise BitstreamError if a frame has too many pixels to be rendered in bounded memory."""
     most = min(MOST_FRAME_PIXELS, MOST_LAYER_PIXELS // layers)
     if height * width > most:
         raise BitstreamError(
@@ -231,7 +212,7 @@ def check_frame(height: int, width: int, layers: int) -> None:
 
 
 def check_work(height: int, width: int, weights: int) -> None:
-    """Raises BitstreamError if a frame takes so many multiplications that nobody would see it."""
+    """Raise BitstreamError if a frame takes more than `MOST_WORK` multiplications."""
     if weights * height * width > MOST_WORK:
         raise BitstreamError(
             f"weights x height x width must be at most {MOST_WORK}, got {weights} x {height} x {width}"
@@ -239,12 +220,12 @@ def check_work(height: int, width: int, weights: int) -> None:
 
 
 def _frame_count(selection: config.Selection) -> int:
-    """How many frames a resolved selection has; 0: it is not resolved."""
+    """Number of frames of a resolved selection, 0 of any other."""
     return 0 if selection.stop is None else -((selection.start - selection.stop) // selection.step)
 
 
 def _values(header: Header) -> list[Any]:
-    """The values of `HEADER_FIELDS` and `MODEL_FIELDS`, in their order."""
+    """Values of `HEADER_FIELDS` and `MODEL_FIELDS`, in that order."""
     selection = header.selection
     last = selection.start + (header.time - 1) * selection.step
     return [
@@ -256,7 +237,7 @@ def _values(header: Header) -> list[Any]:
 
 
 def _header(cursor: "_Cursor") -> Header:
-    """The header whose fields are next.  Raises BitstreamError or ValueError if there is none such."""
+    """The header whose fields come next.  Raises BitstreamError or ValueError if a value is not allowed."""
     value = {field.name: field.take(cursor) for field in HEADER_FIELDS}
     model = {field.name: field.take(cursor) for field in MODEL_FIELDS}
     name = cursor.take(cursor.varint()).decode("ascii")
@@ -281,15 +262,15 @@ def _header(cursor: "_Cursor") -> Header:
 
 
 def write(header: Header, tensors: Sequence[QuantizedTensor]) -> bytes:
-    """The whole file: header and one segment with all frames.
+    """A whole file: the header, and one segment with all frames.
 
-    tensors: in the order of the shapes that `read` will be given.
+    tensors: in the order of the shapes that `read` gets.
     """
     return header_bytes(header) + segment_bytes(0, header.time, tensors)
 
 
 def header_bytes(header: Header) -> bytes:
-    """How every file starts, up to the first section."""
+    """The beginning of a file, up to its first section."""
     fields = zip(HEADER_FIELDS + MODEL_FIELDS, _values(header), strict=True)
     payload = b"".join(field.to_bytes(value) for field, value in fields)
     payload += _varint(len(header.version)) + header.version.encode("ascii")
@@ -297,7 +278,7 @@ def header_bytes(header: Header) -> bytes:
 
 
 def segment_bytes(first: int, frames: int, tensors: Sequence[QuantizedTensor]) -> bytes:
-    """The section that codes frames first .. first + frames - 1; steps go in as one more tensor."""
+    """A section that codes frames first .. first + frames - 1; the steps are coded as one more tensor."""
     steps = np.array([tensor.step_index for tensor in tensors], dtype=np.int32)
     if not ((steps >= FIRST_INDEX) & (steps <= LAST_INDEX)).all():
         raise ValueError(f"step indices must be {FIRST_INDEX}..{LAST_INDEX}, got {steps.tolist()}")
@@ -306,7 +287,7 @@ def segment_bytes(first: int, frames: int, tensors: Sequence[QuantizedTensor]) -
 
 
 def section_bytes(kind: int, payload: bytes) -> bytes:
-    """One section; a kind from 128 on is skipped by readers that do not know it."""
+    """A section; readers that do not know a kind from 128 on skip it."""
     return _sealed(_varint(kind) + _varint(len(payload)) + payload)
 
 
@@ -315,7 +296,7 @@ def _sealed(data: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """value >= 0 in groups of 7 bits, lowest first; the top bit of a byte says that more follow."""
+    """value >= 0 in groups of 7 bits, lowest first; the top bit of a byte is set if more follow."""
     if value < 128:
         return bytes([value])
     return bytes([value & 127 | 128]) + _varint(value >> 7)
@@ -325,7 +306,7 @@ def _varint(value: int) -> bytes:
 
 
 class _Cursor:
-    """Reads a part of the data from front to back and refuses to read beyond its end."""
+    """Reads part of the data front to back, never beyond its end."""
 
     def __init__(self, data: bytes, position: int, end: int) -> None:
         self.data, self.position, self.end = data, position, end
@@ -351,7 +332,7 @@ class _Cursor:
         raise BitstreamError(f"damaged: a number before byte {self.position} has more than 10 bytes")
 
     def check_seal(self, start: int, what: str) -> None:
-        """Raises BitstreamError if the next 4 bytes are no checksum of all since `start`."""
+        """Raise BitstreamError unless the next 4 bytes are the checksum of everything since `start`."""
         found = crc32(self.data[start : self.position])
         if int.from_bytes(self.take(_SEAL), "little") != found:
             raise BitstreamError(f"damaged: the checksum of the {what} does not match")
@@ -362,9 +343,9 @@ _SEAL = 4  # bytes of a checksum
 
 @dataclass(frozen=True)
 class Section:
-    """Where a section lies in a file: data[at:end], with its payload in data[start:stop].
+    """Location of a section in a file: data[at:end], with its payload in data[start:stop].
 
-    first, frames: which frames a segment codes; its payload starts after these.  0 for other kinds.
+    first, frames: of a segment, the frames it codes; its payload starts after these numbers.
     """
 
     at: int
@@ -376,20 +357,79 @@ class Section:
 
     @property
     def end(self) -> int:
-        """Where the next section begins."""
+        """Start of the next section."""
         return self.stop + _SEAL
 
 
+@dataclass(frozen=True, eq=False)
+class File:
+    """A parsed file: its header, and the locations of its sections."""
+
+    data: bytes
+    header: Header
+    sections: tuple[Section, ...]  # of known or optional kinds, in file order
+
+    @property
+    def segments(self) -> tuple[Section, ...]:
+        """The segments, in the order of time."""
+        return tuple(section for section in self.sections if section.kind == SEGMENT)
+
+    def tensors(self, segment: Section, shapes_of: "ShapesOf") -> list[QuantizedTensor]:
+        """The tensors of one of the segments.  Raises BitstreamError if it is damaged."""
+        return segment_tensors(self.data[segment.at : segment.end], self.header, shapes_of)
+
+
+ShapesOf = Callable[[Header], Sequence[tuple[int, ...]]]  # shapes of a model's tensors, which no file stores
+
+
+def parse(data: bytes, *, check: bool = True) -> File:
+    """The header and sections of a file.
+
+    check: compare the checksums of segments, too.  Without it their payloads are not read: that is cheap for
+    a file of any size, and damage in one segment does not affect the others.  Other sections are always
+    compared, or bytes appended to a file could pass for one.
+    Raises BitstreamError if segments do not code every frame once, or a mandatory kind is unknown.
+    """
+    header, position = _open(data)
+    sections, next_frame = [], 0
+    while position < len(data):
+        section = _section(data, position)
+        if check or section.kind != SEGMENT:
+            _check(data, section)
+        if section.kind == SEGMENT:
+            if section.first != next_frame or not 0 < section.frames <= header.time - next_frame:
+                _check(data, section)  # if it is damaged, say so
+                raise BitstreamError(f"damaged: a segment starts at frame {section.first}, not {next_frame}")
+            next_frame += section.frames
+        elif section.kind < OPTIONAL:
+            raise BitstreamError(f"section kind {section.kind} is unknown: upgrade coordflow-mini")
+        sections.append(section)
+        position = section.end
+    if next_frame != header.time:
+        raise BitstreamError(f"truncated: {next_frame} of {header.time} frames are coded")
+    return File(data, header, tuple(sections))
+
+
 def read_header(data: bytes) -> Header:
-    """The header; the sections after it are not looked at.
+    """The header; the sections after it are not read.
 
     Raises BitstreamError if the data does not start with a header that this version can read.
     """
     return _open(data)[0]
 
 
+def index(data: bytes) -> tuple[Section, ...]:
+    """All sections in file order, their checksums compared; see `parse`."""
+    return parse(data).sections
+
+
+def segments(data: bytes) -> tuple[Section, ...]:
+    """The segments in the order of time, their checksums not compared; see `parse`."""
+    return parse(data, check=False).segments
+
+
 def _open(data: bytes) -> tuple[Header, int]:
-    """The header, and where the sections begin."""
+    """The header, and the position of the first section."""
     if not data.startswith(MAGIC):
         if data and MAGIC.startswith(data):
             raise BitstreamError(f"truncated: the file ends after {len(data)} bytes")
@@ -419,48 +459,8 @@ def _open(data: bytes) -> tuple[Header, int]:
     return header, cursor.position
 
 
-def index(data: bytes) -> tuple[Section, ...]:
-    """All sections of known or optional kinds, in file order; checksums and coverage are checked.
-
-    Raises BitstreamError if they do not code every frame once, or a mandatory kind is unknown.
-    """
-    return _sections(data, _check)
-
-
-def segments(data: bytes) -> tuple[Section, ...]:
-    """The segments, in the order of time; coverage is checked, but no checksum of a sound section.
-
-    Their payloads are not touched, so this is cheap for a file of any size, and what is damaged in one of
-    them keeps nobody from the others.  Raises BitstreamError as `index` does.
-    """
-    found = _sections(data, lambda data, section: None)
-    return tuple(section for section in found if section.kind == SEGMENT)
-
-
-def _sections(data: bytes, check: Callable[[bytes, Section], None]) -> tuple[Section, ...]:
-    """All sections, each checked as it is met; that they code every frame once is always checked."""
-    header, position = _open(data)
-    sections, next_frame = [], 0
-    while position < len(data):
-        section = _section(data, position)
-        check(data, section)
-        if OPTIONAL > section.kind != SEGMENT:
-            _check(data, section)
-            raise BitstreamError(f"section kind {section.kind} is unknown: upgrade coordflow-mini")
-        if section.kind == SEGMENT:
-            if section.first != next_frame or not 0 < section.frames <= header.time - next_frame:
-                _check(data, section)  # damage is called so
-                raise BitstreamError(f"damaged: a segment starts at frame {section.first}, not {next_frame}")
-            next_frame += section.frames
-        sections.append(section)
-        position = section.end
-    if next_frame != header.time:
-        raise BitstreamError(f"truncated: {next_frame} of {header.time} frames are coded")
-    return tuple(sections)
-
-
 def _section(data: bytes, position: int) -> Section:
-    """The section at this position; its checksum is not looked at."""
+    """The section at a position, its checksum not compared."""
     cursor = _Cursor(data, position, len(data))
     kind, length = cursor.varint(), cursor.varint()
     start, stop = cursor.position, cursor.position + length
@@ -473,31 +473,27 @@ def _section(data: bytes, position: int) -> Section:
 
 
 def _check(data: bytes, section: Section) -> None:
-    """Raises BitstreamError if the section is not what was written."""
+    """Raise BitstreamError if the checksum of a section does not match."""
     _Cursor(data, section.stop, len(data)).check_seal(section.at, f"section at byte {section.at}")
 
 
 def read(
-    data: bytes, shapes_of: Callable[[Header], Sequence[tuple[int, ...]]], segment: int | None = None
+    data: bytes, shapes_of: ShapesOf, segment: int | None = None
 ) -> tuple[Header, list[QuantizedTensor]]:
-    """The header and the tensors of a segment, in the order of `shapes_of(header)`.
+    """The header, and the tensors of a segment in the order of `shapes_of(header)`.
 
-    shapes_of: shapes of a model's tensors; they are not stored, since the header implies them.
-    segment: which one; a file with a single segment needs no number.
+    segment: its number; not needed for a file with a single segment.
     Raises BitstreamError if the data is damaged, cut, hostile, or of a newer version.
     """
-    header = read_header(data)
-    chosen = _chosen([section for section in index(data) if section.kind == SEGMENT], segment)
-    return header, segment_tensors(data[chosen.at : chosen.end], header, shapes_of)
+    file = parse(data)
+    return file.header, file.tensors(_chosen(file.segments, segment), shapes_of)
 
 
-def segment_tensors(
-    section: bytes, header: Header, shapes_of: Callable[[Header], Sequence[tuple[int, ...]]]
-) -> list[QuantizedTensor]:
-    """The tensors that `segment_bytes` made a section of; nothing else of the file is needed.
+def segment_tensors(section: bytes, header: Header, shapes_of: ShapesOf) -> list[QuantizedTensor]:
+    """The tensors in a section that `segment_bytes` made; the rest of the file is not needed.
 
     section: data[at:end] of one of the `segments`.
-    Raises BitstreamError if it is damaged, or no section of a segment.
+    Raises BitstreamError if it is damaged, or not a segment.
     """
     found = _section(section, 0)
     where = f"segment of frames {found.first} to {found.first + found.frames - 1}"
@@ -510,7 +506,7 @@ def segment_tensors(
 
 
 def _chosen(segments: Sequence[Section], segment: int | None) -> Section:
-    """The segment of that number; without a number, the only one."""
+    """The segment with this number; without a number, the only segment."""
     if segment is None and len(segments) > 1:
         raise BitstreamError(
             f"the file has {len(segments)} segments, each with weights of its own, where a file of one is "
@@ -521,10 +517,8 @@ def _chosen(segments: Sequence[Section], segment: int | None) -> Section:
     return segments[segment or 0]
 
 
-def _checked_shapes(
-    header: Header, shapes_of: Callable[[Header], Sequence[tuple[int, ...]]]
-) -> list[tuple[int, ...]]:
-    """The shapes of all tensors.  Raises BitstreamError if they are too many or too large to allocate."""
+def _checked_shapes(header: Header, shapes_of: ShapesOf) -> list[tuple[int, ...]]:
+    """Shapes of all tensors.  Raises BitstreamError if they are too many or too large to allocate."""
     try:
         shapes = [tuple(shape) for shape in shapes_of(header)]
     except ValueError as error:
@@ -540,7 +534,7 @@ def _checked_shapes(
 
 
 def _coded(data: bytes, segment: Section, shapes: Sequence[tuple[int, ...]]) -> list[entropy.CodedTensor]:
-    """Steps and weights of a segment, decoded; the steps are those of the grid."""
+    """Steps and weights of a segment.  Raises BitstreamError if a step is not on the grid."""
     try:
         coded = entropy.decode_coded(data[segment.start : segment.stop], [(len(shapes),), *shapes])
     except ValueError as error:
@@ -553,7 +547,7 @@ def _coded(data: bytes, segment: Section, shapes: Sequence[tuple[int, ...]]) -> 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Where a file's bytes go; `total` is the size of the file.
+    """Bytes of each part of a file.
 
     side: quantization steps, symbol models and the range coder's last words.  framing: kinds, lengths and
     frame ranges of sections, and optional sections.
@@ -572,27 +566,25 @@ class Sizes:
         return self.magic + self.header + self.framing + self.side + self.weights + self.checksums
 
 
-def sizes(data: bytes, shapes_of: Callable[[Header], Sequence[tuple[int, ...]]]) -> Sizes:
-    """Bytes of each part of a file; weights are their ideal bits, rounded up.
+def sizes(data: bytes, shapes_of: ShapesOf) -> Sizes:
+    """Bytes of each part of a file; weights count with their ideal bits, rounded up.
 
     Raises BitstreamError as `read` does.
     """
-    header, start = _open(data)
-    sections = index(data)
-    shapes = _checked_shapes(header, shapes_of)
+    file = parse(data)
+    shapes = _checked_shapes(file.header, shapes_of)
     weights = side = 0
-    for section in sections:
-        if section.kind == SEGMENT:
-            coded = _coded(data, section, shapes)[1:]
-            bits = sum(entropy.ideal_bits(tensor.integers, tensor.model) for tensor in coded)
-            weights += ceil(bits / 8)
-            side += section.stop - section.start - ceil(bits / 8)
-    magic, checksums = len(MAGIC) + 1, 4 + 4 * len(sections)
+    for segment in file.segments:
+        coded = _coded(data, segment, shapes)[1:]
+        bits = sum(entropy.ideal_bits(tensor.integers, tensor.model) for tensor in coded)
+        weights += ceil(bits / 8)
+        side += segment.stop - segment.start - ceil(bits / 8)
+    magic, start, seals = len(MAGIC) + 1, len(header_bytes(file.header)), _SEAL * len(file.sections)
     return Sizes(
         magic=magic,
-        header=start - magic - 4,
-        framing=len(data) - start - 4 * len(sections) - weights - side,
+        header=start - magic - _SEAL,
+        framing=len(data) - start - seals - weights - side,
         side=side,
         weights=weights,
-        checksums=checksums,
+        checksums=_SEAL + seals,
     )

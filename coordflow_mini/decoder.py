@@ -1,6 +1,6 @@
-"""From a file's bytes back to pictures; needs nothing but the bytes.
+"""From the bytes of a `.cfv` file to frames; nothing else is needed.
 
-A file may hold several segments, each with a model of its own: only those whose frames are asked for are
+A file may hold several segments, each with its own model. Only the segments of the wanted frames are
 decoded, one at a time.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from coordflow_mini import bitstream
-from coordflow_mini.bitstream import MOST_HELD, BitstreamError, Header
+from coordflow_mini.bitstream import MOST_HELD, BitstreamError, File, Header
 from coordflow_mini.coords import frame_times
 from coordflow_mini.model import CoordFlow, parameter_shapes
 from coordflow_mini.quantize import QuantizedTensor
@@ -33,22 +33,21 @@ def tensor_shapes(header: Header) -> list[tuple[int, ...]]:
     return [shape[1:] for shape in parameter_shapes(header.model) for _ in range(shape[0])]
 
 
+@torch.no_grad()
 def build_model(header: Header, tensors: Sequence[QuantizedTensor]) -> CoordFlow:
-    """The model whose weights these integers stand for."""
+    """The model with the weights that these tensors stand for, on the CPU."""
     model = CoordFlow(header.model)
-    values = iter(tensors)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            for layer in parameter:
-                layer.copy_(torch.from_numpy(next(values).values))
+    layers = [layer for parameter in model.parameters() for layer in parameter]
+    for layer, tensor in zip(layers, tensors, strict=True):
+        layer.copy_(torch.from_numpy(tensor.values))
     return model
 
 
 def read_model(data: bytes, segment: int | None = None) -> tuple[Header, CoordFlow]:
-    """What a file says about itself, and its model on the CPU.
+    """The header and the model of a file, on the CPU.
 
-    segment: whose model, where there are several; its t runs from -1 to 1 over its own frames.
-    Raises `BitstreamError` on anything but a good file, and on one of several segments without a number.
+    segment: its number, for a file of several; the model's t runs from -1 to 1 over that segment's frames.
+    Raises `BitstreamError` if the file is not valid, or has several segments and no number is given.
     Taught in chapters 00 and 08.
     """
     header, tensors = bitstream.read(data, tensor_shapes, segment)
@@ -56,20 +55,21 @@ def read_model(data: bytes, segment: int | None = None) -> tuple[Header, CoordFl
 
 
 def decode(data: bytes, *, device: torch.device | str = "cpu", most_bytes: int = MOST_HELD) -> Video:
-    """The video in a `.cfv` file's bytes, as 8-bit frames, all in memory.
+    """The video of a file, as 8-bit frames in memory.
 
-    most_bytes: of all frames together; a header of 60 bytes could ask for 200 GB.
-    Raises `BitstreamError` on anything but a good file, and on a video that is larger.  Taught in chapter 00.
+    most_bytes: of all frames together, because a header of 60 bytes can ask for 200 GB.
+    Raises `BitstreamError` if the file is not valid or the video is larger.  Taught in chapter 00.
     """
-    header = bitstream.read_header(data)
+    file = bitstream.parse(data, check=False)
+    header = file.header
     size = 3 * header.time * header.height * header.width
     if size > most_bytes:
         raise BitstreamError(
-            f"{header.time} frames of {header.width}x{header.height} are {size:,} bytes, more than the "
-            f"{most_bytes:,} to be held at once; go through decode_frames(data), or give most_bytes={size}"
+            f"{header.time} frames of {header.width}x{header.height} take {size:,} bytes, more than the "
+            f"limit of {most_bytes:,}; use decode_frames(data), or pass most_bytes={size}"
         )
-    frames: Iterator[Any] = decode_frames(data, device=device)
-    first = next(frames)
+    frames = _frames(file, None, device=device)
+    first = next(frames)  # before memory is claimed for all
     video = np.empty((header.time, *first.shape), np.uint8)
     video[0] = first
     for number, frame in enumerate(frames, start=1):
@@ -86,20 +86,32 @@ def decode_frames(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
-    """Frames one after another, uint8 [height, width, 3]; no more than one is held in memory.
+    """Frames one by one, uint8 [height, width, 3]; only one is held in memory.
 
-    frames: indices, also between frames (1.5) and in any order; all of them if not given.  Every change
-    of segment decodes one, so a file of several is best read in the order of time.
+    frames: indices in any order, also fractional (1.5 lies between two frames); default: all.  Each change
+    of segment decodes one, so read a file of several in the order of time.
     scale: of both sides.  layer: show this layer alone instead of the blend.
-    dtype: float32 is what the encoder checked; bfloat16 is faster on some hardware and less exact.
+    dtype: float32 is what the encoder verified; bfloat16 is faster on some hardware and less exact.
+    Raises `BitstreamError` if the file is not valid, ValueError if a frame or the layer does not exist.
     """
-    header = bitstream.read_header(data)
+    file = bitstream.parse(data, check=False)
+    yield from _frames(file, frames, scale=scale, layer=layer, device=device, dtype=dtype)
+
+
+def _frames(
+    file: File,
+    frames: Iterable[float] | None,
+    *,
+    scale: float = 1.0,
+    layer: int | None = None,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
+    header = file.header
     if layer is not None and not 0 <= layer < header.model.layers:
         raise ValueError(f"layer must be 0 to {header.model.layers - 1}, got {layer}")
-    for model, times in _runs(data, header, frames):
-        shown = pictures(
-            model.to(device), times, header.height, header.width, scale=scale, layer=layer, dtype=dtype
-        )
+    for model, times in _models(file, frames, device):
+        shown = pictures(model, times, header.height, header.width, scale=scale, layer=layer, dtype=dtype)
         yield from (picture.numpy() for picture in shown)
 
 
@@ -111,36 +123,34 @@ def decode_renderings(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Rendering]:
-    """Like `decode_frames`, with every layer and its alpha: one `Rendering` per frame."""
-    header = bitstream.read_header(data)
-    for model, times in _runs(data, header, frames):
+    """`decode_frames` with every layer and its alpha: one `Rendering` per frame."""
+    file = bitstream.parse(data, check=False)
+    for model, times in _models(file, frames, device):
         yield from render_frames(
-            model.to(device), times, header.height, header.width, scale=scale, dtype=dtype
+            model, times, file.header.height, file.header.width, scale=scale, dtype=dtype
         )
 
 
-def _runs(
-    data: bytes, header: Header, frames: Iterable[float] | None
+def _models(
+    file: File, frames: Iterable[float] | None, device: torch.device | str
 ) -> Iterator[tuple[CoordFlow, torch.Tensor]]:
-    """A model, and t of the wanted frames that come next from it; decoded when the first of them is due.
+    """Models, each with t of the wanted frames that come next from it; decoded when the first is due.
 
-    A position belongs to the segment of the nearest frame.  Between the last frame of one segment and the
-    first of the next, motion so goes on for half a frame beyond t = 1, and begins half a frame before -1.
+    A position belongs to the segment of the nearest frame, so motion between two segments is extrapolated by
+    up to half a frame.
     """
-    segments, positions = bitstream.segments(data), _positions(header, frames)
-    firsts = torch.tensor([segment.first for segment in segments])
+    positions = _positions(file.header, frames)
+    firsts = torch.tensor([segment.first for segment in file.segments])
     owners = torch.searchsorted(firsts, torch.floor(positions + 0.5), right=True) - 1
-    start = 0
-    for owner, count in zip(*torch.unique_consecutive(owners, return_counts=True), strict=True):
-        segment, stop = segments[int(owner)], start + int(count)
-        tensors = bitstream.segment_tensors(data[segment.at : segment.end], header, tensor_shapes)
-        own = positions[start:stop] - segment.first
-        yield build_model(header, tensors), frame_times(segment.frames, at=own)
-        start = stop
+    numbers, counts = torch.unique_consecutive(owners, return_counts=True)
+    for number, own in zip(numbers.tolist(), positions.split(counts.tolist()), strict=True):
+        segment = file.segments[number]
+        model = build_model(file.header, file.tensors(segment, tensor_shapes))
+        yield model.to(device), frame_times(segment.frames, at=own - segment.first)
 
 
 def _positions(header: Header, frames: Iterable[float] | None) -> torch.Tensor:
-    """The wanted frames, all if None, [frames] float32.  Raises ValueError."""
+    """The wanted frames, float32 [frames].  Raises ValueError if one does not exist."""
     if frames is None:
         return torch.arange(header.time, dtype=torch.float32)
     positions = torch.tensor(list(frames), dtype=torch.float32)

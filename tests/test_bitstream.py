@@ -392,9 +392,14 @@ def test_random_weights_behind_a_good_header_are_bounded(good):
 
 
 def test_everything_appended_is_refused(good):
+    """Also where only segments are looked for, and where it parses as a section that may be skipped."""
     rng = np.random.default_rng(3)
-    assert not any(accepted(good + rng.bytes(size % 40 + 1)) for size in range(200))
-    assert not accepted(good + bytes(1)) and not accepted(good + good)
+    tails = [rng.bytes(size % 40 + 1) for size in range(2000)] + [bytes(1), good]
+    tails += [b"\x80\x01" + bytes([size - 7]) + rng.bytes(size - 3) for size in range(7, 60)]
+    for tail in tails:
+        with pytest.raises(BitstreamError):
+            bitstream.segments(good + tail)
+    assert not any(accepted(good + tail) for tail in tails[-300:])
 
 
 # --- golden bytes: a change here is a new format version -------------------------------------------

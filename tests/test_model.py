@@ -1,16 +1,13 @@
-"""The model: layers that move, blended by a softmax; rendering; one layer as plain modules."""
+"""The model: layers that move, blended by a softmax; one layer as plain modules."""
 
-import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from coordflow_mini import render as render_module
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.model import Blend, CoordFlow, parameter_shapes, training_dtype
-from coordflow_mini.render import pictures, render, render_frames, to_uint8
 
 SMALL = ModelConfig(layers=3, width=6, depth=2, space_frequencies=4, highest_frequency=4.0, flow_width=5)
 CONFIGS = {
@@ -138,113 +135,6 @@ def test_the_generator_decides_alone():
     assert not all(torch.equal(a, c) for a, _, c in pairs)
 
 
-# --- rendering ------------------------------------------------------------------------------------
-
-
-@configs
-def test_a_rendering_is_the_blend_in_8_bits(config):
-    """render shows the blend, the layers and their alpha at every pixel of every time."""
-    model, times = trained(config), frame_times(3)
-    blend = model(pixel_grid(5, 8)[None], times)
-    rendering = render(model, times, 5, 8)
-    assert rendering.rgb.dtype == rendering.layer_rgb.dtype == torch.uint8
-
-    def expected(rgb: torch.Tensor) -> torch.Tensor:
-        return rgb.detach().clamp(0, 1).mul(255).unflatten(-2, (5, 8))
-
-    assert (rendering.rgb - expected(blend.rgb)).abs().max() <= 0.501
-    assert (rendering.layer_rgb - expected(blend.layer_rgb)).abs().max() <= 0.501
-    torch.testing.assert_close(rendering.alpha, blend.alpha.detach().unflatten(-1, (5, 8)))
-
-
-def test_8_bits():
-    """Colors are rounded to the nearest of 256 levels, and clipped at both ends."""
-    levels = torch.arange(256) / 255
-    assert to_uint8(levels).tolist() == list(range(256))
-    assert to_uint8(levels[:-1] + 0.4 / 255).tolist() == list(range(255))
-    assert to_uint8(torch.tensor([-3.0, -0.001, 1.001, 7.0])).tolist() == [0, 0, 255, 255]
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
-def test_chunks_leave_no_trace(chunk, monkeypatch):
-    """Rendered in chunks of any size, a frame is the same."""
-    model, times = trained(SMALL), frame_times(2)
-    whole = render(model, times, 5, 8)
-    monkeypatch.setattr(render_module, "_PIECE", chunk)
-    parts = render(model, times, 5, 8)
-    torch.testing.assert_close(parts.alpha, whole.alpha, atol=1e-5, rtol=0)
-    for name in ("rgb", "layer_rgb"):
-        assert (getattr(parts, name).int() - getattr(whole, name).int()).abs().max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("scale", "height", "width"), [(1, 5, 8), (2, 10, 16), (0.5, 2, 4), (1.3, 6, 10), (0.01, 1, 1)]
-)
-def test_scale(scale, height, width):
-    """scale samples the same area by round(scale * side) pixels per side."""
-    model, times = trained(SMALL), frame_times(2)
-    rendering = render(model, times, 5, 8, scale=scale)
-    assert rendering.rgb.shape == (2, height, width, 3)
-    assert rendering.layer_rgb.shape == (3, 2, height, width, 3) and rendering.alpha.shape == (
-        3,
-        2,
-        height,
-        width,
-    )
-    blend = model(pixel_grid(5, 8, scale=scale)[None], times)
-    torch.testing.assert_close(rendering.alpha.flatten(2), blend.alpha.detach())
-
-
-def test_frames_come_one_by_one():
-    """render_frames yields the frames of render, each made only when asked for."""
-    model, times = trained(SMALL), frame_times(4)
-    together = render(model, times, 5, 8)
-    frames = render_frames(model, times, 5, 8)
-    assert iter(frames) is frames, "an iterator, not a list"
-    for number, frame in enumerate(frames):
-        assert torch.equal(frame.rgb[0], together.rgb[number])
-        assert torch.equal(frame.layer_rgb[:, 0], together.layer_rgb[:, number])
-        assert torch.equal(frame.alpha[:, 0], together.alpha[:, number])
-
-
-@pytest.mark.parametrize(("name", "limit"), [("_BAND", 30), ("_BAND", 1), ("_NUMBERS", 20)])
-def test_large_frames_and_wide_models_come_in_pieces(name, limit, monkeypatch):
-    """Bands of a row or two, and pieces of a pixel or two, are the same picture to a gray level."""
-    model, times = trained(SMALL), frame_times(2)
-    whole = render(model, times, 5, 8)
-    assert torch.equal(torch.stack(list(pictures(model, times, 5, 8))), whole.rgb)
-    monkeypatch.setattr(render_module, name, limit)
-    parts = render(model, times, 5, 8)
-    assert (parts.rgb.int() - whole.rgb.int()).abs().max() <= 1
-    assert (parts.layer_rgb.int() - whole.layer_rgb.int()).abs().max() <= 1
-    torch.testing.assert_close(parts.alpha, whole.alpha, atol=1e-4, rtol=0)
-    assert torch.equal(torch.stack(list(pictures(model, times, 5, 8))), parts.rgb)
-    alone = torch.stack(list(pictures(model, times, 5, 8, layer=1)))
-    assert torch.equal(alone, parts.layer_rgb[1])
-
-
-def test_motion_beyond_all_numbers_still_shows_colors():
-    """A layer scaled by exp(1000) or moved by 10^38: no NaN reaches a color, and alpha sums to 1."""
-    model = trained(SMALL)
-    for value in (1e3, 1e38, -1e38):
-        with torch.no_grad():
-            model.flow.bias_out.fill_(value)
-        rendering = render(model, frame_times(2), 5, 8)
-        torch.testing.assert_close(rendering.alpha.sum(dim=0), torch.ones(2, 5, 8))
-
-
-def test_no_number_is_black():
-    """NaN as a color is 0 on every machine; infinities are clipped like other numbers."""
-    colors = torch.tensor([math.nan, math.inf, -math.inf])
-    assert to_uint8(colors).tolist() == [0, 255, 0]
-
-
-def test_rendering_needs_no_gradient():
-    """A rendering holds no graph, so a long one holds no memory."""
-    rendering = render(trained(SMALL), frame_times(2), 5, 8)
-    assert not rendering.alpha.requires_grad
-
-
 def test_motion_is_seen_in_the_picture():
     """The frame at p shows what the canonical picture has at p + d: a shift of d draws at -d."""
     model = trained(replace(SMALL, layers=1, time_frequencies=0))
@@ -258,13 +148,6 @@ def test_motion_is_seen_in_the_picture():
         model.flow.bias_out[:, :, 2] = 2 * 2 / 6  # two pixels to the right in canonical space
     moved = model(points, time).rgb[0].view(6, 6, 3)
     torch.testing.assert_close(moved[:, :4], still[:, 2:], atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
-def test_a_scale_that_cannot_be_is_refused(scale):
-    """A scale that is not positive and finite is refused by name."""
-    with pytest.raises(ValueError, match="scale"):
-        render(trained(SMALL), frame_times(1), 5, 8, scale=scale)
 
 
 def test_a_model_says_what_it_is():
