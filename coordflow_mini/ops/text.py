@@ -1,13 +1,12 @@
-"""Text from outside, made fit to be shown."""
+"""Untrusted text, made safe to display."""
 
 import re
 
 __all__ = ["printable"]
 
-# Control characters but the tab and the line feed, halves of characters (of file names that are no text), and
-# what turns the direction of writing around or is not seen at all.  What joins or parts its neighbors stays
-# (Persian, emoji, hieroglyphs), as do signs with a shape of their own (of Arabic numbers, the end of a verse)
-# and what a later Unicode may have given a meaning.
+# Control characters except tab and line feed, surrogates (from file names that are not text), bidirectional
+# controls and invisible characters.  Joiners and non-joiners stay (Persian, emoji, hieroglyphs), as do format
+# characters with a glyph (Arabic numbers, end of ayah) and code points that Unicode may yet assign.
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
     "\ufff9-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
@@ -15,9 +14,9 @@ _UNSHOWN = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""Text that does nothing but appear: a name may hold what moves a terminal's cursor, or breaks an SVG.
+    r"""Replaces characters that could move a terminal's cursor, reverse the text or break an SVG.
 
-    Lines stay lines, and tabs tabs.
+    Line feeds and tabs stay.
 
     >>> printable("a\x1b[2Jb\u202egnp.exe")
     'a?[2Jb?gnp.exe'

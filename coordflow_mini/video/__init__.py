@@ -1,1 +1,1 @@
-"""Video files: reading, writing, raw frames and the clips that come with the package."""
+"""Video files: reading and writing, raw frames, generated scenes and the catalog of named clips."""

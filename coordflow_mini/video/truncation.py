@@ -1,7 +1,7 @@
-"""Whether a video file is as long as it says: downloads break off, disks fill up.
+"""Detection of video files that are cut off, as by an interrupted download or a full disk.
 
-ffmpeg plays what is there of such a file, without a word.  MP4, Matroska, AVI, GIF and Y4M say how long they,
-or their frames, are; we look only at that, and read nothing of what they hold.
+ffmpeg plays the rest of such a file without an error.  MP4, Matroska, AVI, GIF and Y4M state the length of
+the file or of its frames; only these lengths are read.
 """
 
 import os
@@ -12,14 +12,14 @@ from typing import BinaryIO
 
 __all__ = ["bytes_missing"]
 
-_MOST_BOXES = 100_000  # of an MP4 in fragments: one or two a second
+_MOST_BOXES = 100_000  # a fragmented MP4 has one or two a second
 _LONGEST_LINE = 1024  # of a Y4M header
-_MEDIA = (b"moov", b"moof", b"mdat")  # what may not be cut; what follows them may be anything
-_SLACK = 8  # some writers of AVI count the first eight bytes, too
+_MEDIA = (b"moov", b"moof", b"mdat")  # boxes that must be complete
+_SLACK = 8  # some AVI writers count the first eight bytes as well
 
 
 def bytes_missing(path: str | Path) -> int:
-    """How many bytes are missing at the end, at least; 0 also where the file does not say how long it is."""
+    """The least number of bytes missing at the end; 0 if the file does not state its length."""
     with open(path, "rb") as file:
         start, size = file.read(12), os.fstat(file.fileno()).st_size
         for belongs, end in _ENDS:
@@ -30,25 +30,25 @@ def bytes_missing(path: str | Path) -> int:
 
 
 def _end_of_boxes(file: BinaryIO, size: int) -> int:
-    """Where the last box that matters ends (ISO/IEC 14496-12, 4.2)."""
-    place, end = 0, 0
+    """End of the last media box (ISO/IEC 14496-12, 4.2)."""
+    position, end = 0, 0
     for _ in range(_MOST_BOXES):
-        file.seek(place)
+        file.seek(position)
         head = file.read(16)
         length, kind = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1:
             length = int.from_bytes(head[8:], "big")
         if length < 8:  # 0: to the end of the file
             break
-        place += length
-        end = place if kind in _MEDIA else end
-        if place >= size:
+        position += length
+        end = position if kind in _MEDIA else end
+        if position >= size:
             break
     return end
 
 
 def _end_of_segment(file: BinaryIO, size: int) -> int:
-    """Where the segment of a Matroska file ends (RFC 8794); 0 if it was written without knowing."""
+    """End of a Matroska segment (RFC 8794); 0 if its length is unknown, as in live recordings."""
     file.seek(4)
     header = _length(file)
     file.seek(header or 0, os.SEEK_CUR)
@@ -59,7 +59,7 @@ def _end_of_segment(file: BinaryIO, size: int) -> int:
 
 
 def _length(file: BinaryIO) -> int | None:
-    """The next length; None if it is unknown.  The zeros before its first one bit count the bytes to come."""
+    """The next length, None if unknown; its leading zero bits give the number of bytes that follow."""
     first = int.from_bytes(file.read(1), "big")
     more = 8 - first.bit_length()
     if more > 7:
@@ -69,19 +69,19 @@ def _length(file: BinaryIO) -> int | None:
 
 
 def _end_of_riff(file: BinaryIO, size: int) -> int:
-    """Where an AVI ends, or the first gigabyte of it; 0 if it was written without knowing, to a pipe."""
+    """End of an AVI, or of its first gigabyte; 0 if the length is unknown, as when written to a pipe."""
     length = int.from_bytes(file.read(8)[4:], "little")
     return 0 if length == 0xFFFFFFFF else length + 8 - _SLACK
 
 
 def _end_of_gif(file: BinaryIO, size: int) -> int:
-    """One byte beyond the file, if its last block is not there (GIF89a, 18 to 27)."""
+    """One byte beyond the file if its trailer is missing (GIF89a, 18 to 27), else 0."""
     head = file.read(13)
     file.seek(_colors(head[10:11]), os.SEEK_CUR)
     while (kind := file.read(1)) in (b"\x21", b"\x2c"):
         if kind == b"\x2c":
             file.seek(_colors(file.read(9)[8:]), os.SEEK_CUR)
-        file.seek(1, os.SEEK_CUR)  # the extension's label, or the least number of bits
+        file.seek(1, os.SEEK_CUR)  # the extension's label, or the LZW code size
         while length := file.read(1):
             if length == b"\x00":
                 break
@@ -90,15 +90,15 @@ def _end_of_gif(file: BinaryIO, size: int) -> int:
 
 
 def _end_of_y4m(file: BinaryIO, size: int) -> int:
-    """Where the last frame of a Y4M file would end; 0 if its frames are laid out in a way unknown to us."""
+    """End of the last frame that a Y4M file begins; 0 if its pixel layout is unknown."""
     parts = file.readline(_LONGEST_LINE).decode("ascii", "replace").split()[1:]
-    said = {part[0]: part[1:] for part in parts}
-    if "C" not in said and any(part.startswith("XYSCSS") for part in parts):  # as ffmpeg's old ones say it
+    tags = {part[0]: part[1:] for part in parts}
+    if "C" not in tags and any(part.startswith("XYSCSS") for part in parts):  # ffmpeg's old layout tag
         return 0
-    layout = re.fullmatch(r"(420|422|444|mono)[a-z]*([0-9]*)", said.get("C", "420").replace("420p2", "420"))
-    if not layout or not (said.get("W", "") + said.get("H", "")).isdecimal():
+    layout = re.fullmatch(r"(420|422|444|mono)[a-z]*([0-9]*)", tags.get("C", "420").replace("420p2", "420"))
+    if not layout or not (tags.get("W", "") + tags.get("H", "")).isdecimal():
         return 0
-    width, height = int(said.get("W") or 0), int(said.get("H") or 0)
+    width, height = int(tags.get("W") or 0), int(tags.get("H") or 0)
     columns, rows = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "mono": (1, 0)}[layout[1]]
     chroma = 2 * -(-width // columns) * -(-height // rows) if rows else 0
     frame = (width * height + chroma) * (2 if int(layout[2] or 8) > 8 else 1)
@@ -108,7 +108,7 @@ def _end_of_y4m(file: BinaryIO, size: int) -> int:
 
 
 def _colors(flags: bytes) -> int:
-    """Bytes of the color table that these flags announce."""
+    """Size of the color table that GIF flags announce."""
     return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
 
 
