@@ -67,8 +67,8 @@ def decode(
     if (work := scale**2 * evaluate.frame_work(coded.data) / 1e12) >= 1:  # the first frame takes a while
         console.say(f"a frame takes about {duration(20 * work)} on one CPU core")
     if alpha:
-        renderings = decoder.decode_renderings(coded.data, **wanted)
-        shown = console.counted("decode", renderings, len(line.positions))
+        alphas = (rendering.alpha for rendering in decoder.decode_renderings(coded.data, **wanted))
+        shown = console.counted("decode", alphas, len(line.positions))
         write.write_alpha(output, shown, range(header.model.layers) if layer is None else [layer])
     else:
         pictures = decoder.decode_frames(coded.data, layer=layer, **wanted)

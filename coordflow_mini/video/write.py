@@ -23,6 +23,8 @@ from coordflow_mini.video.raw import Frames, VideoError
 from coordflow_mini.video.read import reason
 
 if TYPE_CHECKING:
+    import torch
+
     from coordflow_mini.video.scenes import Scene
 
 __all__ = [
@@ -228,17 +230,17 @@ def _motion_record(scene: "Scene") -> dict[str, Any]:
     }
 
 
-def write_alpha(folder: Path, renderings: Iterable[Any], layers: Sequence[int]) -> None:
+def write_alpha(folder: Path, alphas: "Iterable[torch.Tensor]", layers: Sequence[int]) -> None:
     """Writes alpha of the given layers as folder/layer_I/frame_00000.png, 8-bit gray; 255 is opaque.
 
-    renderings: of one frame each, see `render.Rendering`.
+    alphas: of one frame each, [layers, 1, height, width] in 0..1, as in `render.Rendering`.
     """
     with replacing(folder) as temporary:
         for layer in layers:
             (temporary / f"layer_{layer}").mkdir(parents=True)
-        for number, rendering in enumerate(renderings):
+        for number, alpha in enumerate(alphas):
             for layer in layers:
-                picture = (rendering.alpha[layer, 0] * 255).round().byte().numpy()
+                picture = (alpha[layer, 0] * 255).round().byte().numpy()
                 Image.fromarray(picture).save(temporary / f"layer_{layer}" / f"frame_{number:05d}.png")
 
 
