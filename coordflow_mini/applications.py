@@ -1,11 +1,9 @@
-"""What falls out of a layered model: masks, filled holes, other sizes, frames between frames, a still camera.
+"""Uses of a layered model: masks, filled holes, other sizes and frame rates, a still camera, less noise.
 
-A mask is where a layer's alpha wins; a function of (x, y, t) can be asked at any (x, y, t), also at
-places that it was not trained on; and a layer's motion is known, so it can be undone.  `segment`,
-`upscale`, `interpolate` and `stabilize` ask a fitted model, `inpaint` and `denoise` fit one.
-
-All are taught in chapter 07, with the obvious alternative beside each.  What takes long can be watched:
-`on_step` hears of the fit, `counted` sees every picture that is rendered, see `Counted`.
+A mask is where a layer's alpha is largest; a function of (x, y, t) has a value at any (x, y, t), also where
+it was not trained; a layer's motion is known, so it can be undone.  `segment`, `upscale`, `interpolate` and
+`stabilize` take a fitted model, `inpaint` and `denoise` fit one.  Taught in chapter 07, each beside the
+obvious alternative.  `on_step` reports on fits, `counted` on rendering.
 """
 
 from collections.abc import Iterable
@@ -49,7 +47,7 @@ T = TypeVar("T")
 
 
 class Counted(Protocol):
-    """Hands on items as they come, `total` of them, and may show how far it is: `Console.counted`."""
+    """Passes on `total` items, and may show progress; `Console.counted` does."""
 
     def __call__(self, items: Iterable[T], total: int, /) -> Iterable[T]:
         """The items."""
@@ -58,7 +56,7 @@ class Counted(Protocol):
 
 @dataclass(frozen=True)
 class Extent:
-    """A clip without its frames: how many of which size, and where they come from, as `Video` has it."""
+    """The properties of a `Video` without its frames."""
 
     time: int
     height: int
@@ -74,10 +72,10 @@ def _silently(items: Iterable[T], total: int, /) -> Iterable[T]:
 
 
 def masks(rendering: Rendering) -> Masks:
-    """Which layer is on top, bool [layers, time, height, width]; each pixel belongs to exactly one layer.
+    """Masks of the layers, bool [layers, time, height, width]; each pixel belongs to exactly one layer.
 
-    The layer with the largest alpha wins; of equal ones, the first.  Which layer is the object nobody told
-    the model: `metrics.match_layers` finds it.
+    That is the layer with the largest alpha, and the first one of equals.  The model does not know which
+    layer is the object; `metrics.match_layers` finds it.
 
     >>> colors = torch.zeros(2, 1, 1, 3, 3, dtype=torch.uint8)
     >>> alpha = torch.tensor([0.9, 0.5, 0.2]).expand(1, 1, 3)
@@ -91,10 +89,7 @@ def masks(rendering: Rendering) -> Masks:
 
 
 def segment(model: CoordFlow, like: Video | Extent, *, counted: Counted = _silently) -> Masks:
-    """Which layer every pixel of the fitted clip belongs to: `masks` of all its frames.
-
-    like: the clip that was fitted, or its extent; says how many frames of which size.
-    """
+    """`masks` of all frames of the fitted clip.  like: the clip, or its extent."""
     found = np.empty((model.config.layers, like.time, like.height, like.width), bool)
     renderings = render_frames(model, frame_times(like.time), like.height, like.width)
     for number, rendering in enumerate(counted(renderings, like.time)):
@@ -103,14 +98,14 @@ def segment(model: CoordFlow, like: Video | Extent, *, counted: Counted = _silen
 
 
 def background(found: Masks) -> int:
-    """The layer that has most of the picture; of equal ones, the first.  found: see `masks`."""
+    """Index of the layer that covers the most pixels, the first one of equals.  found: see `masks`."""
     return int(found.sum(axis=(1, 2, 3)).argmax())
 
 
 def grown(found: Masks, pixels: int) -> Masks:
-    """The masks and all that is up to so many pixels away from them, across or down [time, height, width].
+    """Masks grown by so many pixels in every direction, bool [time, height, width].
 
-    A hole should be larger than the object, whose soft edge would stay behind as a rim.
+    A hole should be larger than the object, whose soft edge would otherwise remain as a rim.
 
     >>> grown(np.array([[[False, False, False, True]]]), 2).astype(int)
     array([[[0, 1, 1, 1]]])
@@ -126,9 +121,8 @@ def grown(found: Masks, pixels: int) -> Masks:
 
 
 def layer_video(model: CoordFlow, layer: int, like: Video | Extent) -> Video:
-    """One layer alone, shown everywhere: also where others cover it, as far as the model knows.
+    """One layer alone, also where others cover it.  like: the fitted clip, or its extent.
 
-    like: the clip that was fitted, or its extent; says how many frames of which size.
     Raises ValueError if there is no such layer.
     """
     _check_layer(model, layer)
@@ -136,10 +130,10 @@ def layer_video(model: CoordFlow, layer: int, like: Video | Extent) -> Video:
 
 
 def upscale(model: CoordFlow, scale: float, like: Video | Extent, *, counted: Counted = _silently) -> Video:
-    """The clip at `scale` times its width and height: the same function, asked at a finer grid.
+    """The clip at `scale` times its width and height: the same function on a finer grid.
 
-    Where things move, frames share what they saw between the pixels; detail that no frame had is made
-    up smoothly.
+    Where things move, frames share detail between their pixels; detail that no frame has is interpolated
+    smoothly.
     """
     frames = _shown(model, like, counted, scale=scale)
     return Video(frames, like.fps, f"{like.name}, {scale:g} times as large")
@@ -148,10 +142,7 @@ def upscale(model: CoordFlow, scale: float, like: Video | Extent, *, counted: Co
 def interpolate(
     model: CoordFlow, factor: float, like: Video | Extent, *, counted: Counted = _silently
 ) -> Video:
-    """The clip at `factor` times its frame rate, with frames between those that were fitted.
-
-    It shows the same span of time, from the first frame to the last.
-    """
+    """The clip at `factor` times its frame rate, over the same span of time."""
     line = timeline(range(like.time), like.fps, factor)
     times = frame_times(like.time, at=torch.tensor(line.positions))
     frames = _shown(model, like, counted, times=times)
@@ -168,11 +159,11 @@ def inpaint(
     on_step: OnStep | None = None,
     counted: Counted = _silently,
 ) -> Video:
-    """The clip with its holes filled by what other frames show there, moved into place.
+    """The clip with its holes filled from other frames, moved into place.
 
-    The fit never sees a pixel of a hole; outside the holes the clip's own pixels are kept.
-    holes: [time, height, width], True where to fill.  model: one layer unless told otherwise, for behind
-    an object there is one scene; a second layer has nothing to hold it where the hole is.
+    The fit sees no pixel of a hole; outside the holes the clip keeps its pixels.
+    holes: bool [time, height, width], True where to fill.  model: one layer by default, because there is one
+    scene behind an object, and nothing holds a second layer where the hole is.
     Raises ValueError if the holes have another shape, or leave nothing to learn from.
     """
     if holes.shape != video.frames.shape[:3] or holes.dtype != bool:
@@ -181,7 +172,7 @@ def inpaint(
             f"got {holes.dtype} {holes.shape}"
         )
     if holes.all():
-        raise ValueError("the holes cover every pixel of the clip; nothing is left to learn from")
+        raise ValueError("the holes cover every pixel of the clip: nothing is left to learn from")
     model = model or replace(default_model(video), layers=1)
     fitted = fit(video, model, config, weights=~holes, device=device, on_step=on_step)
     frames = _shown(fitted.model, video, counted)
@@ -199,10 +190,9 @@ def denoise(
     on_step: OnStep | None = None,
     counted: Counted = _silently,
 ) -> Video:
-    """The clip as a small network remembers it: what repeats from frame to frame stays, noise does not.
+    """The clip as a small network reproduces it: what repeats from frame to frame stays, noise does not.
 
-    The less the network can hold, the less noise it keeps, and the less detail: half the default width
-    unless told otherwise.
+    model: half the default width by default; narrower ones keep less noise and less detail.
     """
     if model is None:
         model = default_model(video)
@@ -215,8 +205,8 @@ def denoise(
 class Stabilized:
     """A clip in which one layer stands still.
 
-    seen: bool [time, height, width], where the camera saw what is shown; the rest is remembered from
-    other frames, or made up where no frame had it.
+    seen: bool [time, height, width], True where the camera saw what is shown; the rest comes from other
+    frames, or from nowhere.
     """
 
     video: Video
@@ -224,7 +214,7 @@ class Stabilized:
 
     @property
     def crop(self) -> tuple[slice, slice]:
-        """Rows and columns of the largest centered part, in the clip's own shape, that all frames saw.
+        """Rows and columns of the largest centered part of the clip's proportions that all frames saw.
 
         Empty slices if there is none.
         """
@@ -241,11 +231,11 @@ class Stabilized:
 def stabilize(
     model: CoordFlow, layer: int, like: Video | Extent, *, counted: Counted = _silently
 ) -> Stabilized:
-    """The clip as a camera would have taken it that moves with a layer, `background` usually.
+    """The clip as seen by a camera that moves with a layer, usually the `background`.
 
-    Every frame is asked at the places where the layer's canonical picture lies as it does in the
-    middle frame, see `stabilizing`; so nothing is resampled, and the edges of the picture show what
-    the model remembers from other frames.  Raises ValueError if there is no such layer.
+    Every frame is evaluated where the layer's canonical picture lies as in the middle frame, see
+    `stabilizing`.  Nothing is resampled, and the edges show what the model knows from other frames.
+    Raises ValueError if there is no such layer.
     """
     device = model.color.space.device
     times = frame_times(like.time).to(device)
@@ -264,7 +254,7 @@ def stabilize(
 
 
 def _inside(points: Tensor, height: int, width: int) -> Tensor:
-    """Which points [n, 2] lie on a pixel of the frame, bool [n]."""
+    """True for points [n, 2] on a pixel of the frame, bool [n]."""
     column, row = point_pixels(points, height, width)
     inside = (column.round() >= 0) & (column.round() < width)
     return inside & (row.round() >= 0) & (row.round() < height)
@@ -272,10 +262,10 @@ def _inside(points: Tensor, height: int, width: int) -> Tensor:
 
 @torch.no_grad()
 def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
-    """Where a still camera's points lie in each frame, stable -> frame, similarity transforms [times, 4].
+    """Similarity transforms of a still camera's points into each frame, stable -> frame, [times, 4].
 
-    The layer's flow F leads from a frame to its canonical picture; a point p of the middle one of the
-    given times lies at F(t)⁻¹ F(middle) p in the frame at t.
+    The layer's flow F maps a frame to its canonical picture, so a point p at the middle one of the given
+    times lies at F(t)⁻¹ F(middle) p in the frame at t.
     """
     _check_layer(model, layer)
     motion = model.transforms(times)[layer]
@@ -291,10 +281,7 @@ def _shown(
     scale: float = 1.0,
     layer: int | None = None,
 ) -> Frames:
-    """The model's own pictures at these times, those of the clip's frames by default, uint8 [time, ...].
-
-    layer: this one alone instead of the blend.  Each is put where it stays, so that none is held twice.
-    """
+    """The model's pictures, uint8 [time, height, width, 3]; times: by default those of the clip's frames."""
     times = frame_times(like.time) if times is None else times
     frames = np.empty((len(times), *scaled_size(like.height, like.width, scale), 3), np.uint8)
     shown = pictures(model, times, like.height, like.width, scale=scale, layer=layer)

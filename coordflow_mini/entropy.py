@@ -1,18 +1,18 @@
 """Integers <-> bytes: exact integer probability tables and a range coder.
 
-A tensor's integers look like a bell: many small ones, few large ones.  So each tensor names one bell
-out of a fixed family, and the range coder spends -log2(probability) bits on every integer:
+A histogram of a tensor's integers looks like a bell: many small ones, few large ones.  Each tensor selects
+one bell out of a fixed family, and the range coder spends -log2(probability) bits on every integer:
 
     w(k) = 2^-(x^β) + 2^-(t + x/r),    x = |k - center| / scale
 
-The core reaches from Laplace (β = 1) over Gauss (β = 2) to nearly a box (weights that stayed where a
-uniform start put them); the thin tail is for the few weights that grew far from the rest.  `BELLS`
-lists (β, t, r).  Where it pays, each layer or each row has a scale of its own: the rows of a first
-matrix belong to frequencies.
+The core ranges from Laplace (β = 1) over Gauss (β = 2) to nearly a box (weights close to their uniform
+initialization); the thin tail is for the few weights that grew far from the rest.  `BELLS` lists
+(β, t, r).  Where it pays, each layer or row has its own scale: the rows of a first matrix belong to
+frequencies.
 
-Tables are computed with integers and reach the coder as integers (`_coding_model`), so any machine
-decodes the same integers.  They are never stored: a tensor's side information is about twelve bits,
-coded by the same coder.  Taught in chapter 08.
+Tables are computed with integers and reach the coder as integers (`_coding_model`), so every machine
+decodes the same integers.  They are never stored: a tensor's side information is about twelve bits in
+the same stream.  Taught in chapter 08.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,26 +41,26 @@ __all__ = [
     "ideal_bits",
 ]
 
-with undisturbed():  # its first call asks NumPy for more, and a Ctrl-C there would be a panic of Rust
+with undisturbed():  # the first call imports more of NumPy, where Ctrl-C would be a Rust panic
     constriction.stream.queue.RangeDecoder(np.zeros(1, np.uint32))
 
 Integers = NDArray[np.int32]
 
 BELLS = ((1, 3, 4), (1, 8, 4), (2, 3, 1), (2, 12, 1), (2, 8, 1), (3, 8, 1), (4, 8, 1), (6, 8, 1))
 SCALES = 128  # scale index j means 2^(j / 8 - 4): from 1/16 to 3756
-LARGEST = 2**20  # no coded integer is larger in magnitude
-MOST_PER_BYTE = 1024  # none costs less than log2(128 / 127) bits, so 708 is the most that a byte holds
+LARGEST = 2**20  # magnitude of coded integers
+MOST_PER_BYTE = 1024  # an integer costs at least log2(128 / 127) bits, so a byte holds at most 708
 
 _PRECISION = 24  # bits of every probability in constriction
 _TOTAL = 1 << _PRECISION
 _FRACTION = 10  # fixed-point bits of x and of the exponents
-_FAINTEST = 18  # integers below 2^-18 of the peak are left to the escape symbol
-_WIDEST = 4096  # a table lists at most this many integers on each side of the center
+_FAINTEST = 18  # integers less likely than 2^-18 of the peak use the escape symbol
+_WIDEST = 4096  # integers that a table lists on each side of the center, at most
 _ESCAPE = 1 << 10  # share of the escape symbol: 2^-14
 _PEAK = _TOTAL - (_TOTAL >> 7)  # no integer is likelier than 127/128
-_LENGTHS = 22  # bit lengths that an escape may have
-_SMALLEST_PART = 8  # fewer integers do not repay a scale of their own
-_FLUSH = 8192  # integers that may hide in the coder's last words: 64 bits at 1/100 bit each
+_LENGTHS = 22  # possible bit lengths of an escaped integer
+_SMALLEST_PART = 8  # fewer integers do not pay for their own scale
+_FLUSH = 8192  # integers that may fit into the coder's last words: 64 bits at 1/100 bit each
 
 # round(2^(i / 8) * 2^32) for i = 0..8.  Constants, because pow may differ between machines.
 _OCTAVE = np.array(
@@ -72,7 +72,7 @@ _OCTAVE = np.array(
 
 @dataclass(frozen=True)
 class SymbolModel:
-    """Which bell a tensor's integers follow: index into `BELLS`, center, and scale indices.
+    """The bell of a tensor's integers: index into `BELLS`, center, and scale indices.
 
     scales: one for the whole tensor, or one for each part along its first axis, first two axes, ...
     """
@@ -90,11 +90,11 @@ class CodedTensor:
     model: SymbolModel
 
 
-# A tensor's own model is coded first, by these: (bell, scale) around zero.
+# Each tensor is preceded by its model, coded with these (bell, scale) around zero.
 _CENTER = (0, 24)
-_FIRST_SCALE = (0, 40)  # against the tensor before
-_NEXT_SCALE = (0, 24)  # against the part before
-_TYPICAL_SCALE = 60  # what the first tensor is compared with
+_FIRST_SCALE = (0, 40)  # difference to the previous tensor
+_NEXT_SCALE = (0, 24)  # difference to the previous part
+_TYPICAL_SCALE = 60  # stands for the tensor before the first
 
 
 # --- probability tables ---------------------------------------------------------------------------
@@ -111,11 +111,11 @@ def _halvings(exponent: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _half_bell(bell: int, scale: int) -> NDArray[np.int64]:
-    """Weights w(0), w(1), ... down to the faintest, [radius + 1], in units of 2^-32."""
+    """Weights w(0), w(1), ..., w(radius), in units of 2^-32, [radius + 1]."""
     power, tail, stretch = BELLS[bell]
     unit = (int(_OCTAVE[scale % 8]) << (scale // 8)) >> 20  # the scale, in units of 2^-16
     x = (np.arange(_WIDEST + 1, dtype=np.int64) << (16 + _FRACTION)) // unit
-    near = np.minimum(x, 32 << _FRACTION)  # 2^-32 is nothing, and powers of 32 would overflow
+    near = np.minimum(x, 32 << _FRACTION)  # 2^-32 is negligible, and powers of more would overflow
     core = near
     for _ in range(power - 1):
         core = np.minimum(core * near >> _FRACTION, 32 << _FRACTION)
@@ -124,7 +124,7 @@ def _half_bell(bell: int, scale: int) -> NDArray[np.int64]:
     return weight[: radius + 1]
 
 
-@cache  # 21 MiB if all were in use
+@cache  # at most 21 MiB
 def frequencies(bell: int, scale: int) -> NDArray[np.int64]:
     """Frequencies of the escape symbol and of center - radius .. center + radius, [2 radius + 2].
 
@@ -146,7 +146,7 @@ def frequencies(bell: int, scale: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=512)
 def _coding_model(bell: int, scale: int) -> Any:
-    """The table as a model of `constriction`, with exactly these frequencies.
+    """A table as a model of `constriction`, with exactly these frequencies.
 
     constriction gives each of n symbols 1 plus its share of 2^24 - n, by float "probabilities".
     Ours are the integers frequency - 1 and sum to 2^24 - n, so every share is an exact integer.
@@ -155,12 +155,12 @@ def _coding_model(bell: int, scale: int) -> Any:
     return constriction.stream.model.Categorical(shares, perfect=False)
 
 
-# --- what it costs, and the cheapest model --------------------------------------------------------
+# --- costs, and the cheapest model ----------------------------------------------------------------
 
 
 @cache
 def _listed_bits(bell: int, scale: int) -> NDArray[np.float64]:
-    """Bits of integers 0, 1, ... radius away from the center, and of the escape symbol, [radius + 2]."""
+    """Bits of integers at distances 0, 1, ..., radius, and of the escape symbol, [radius + 2]."""
     table = frequencies(bell, scale)
     bits: NDArray[np.float64] = _PRECISION - np.log2(np.append(table[len(table) // 2 :], table[0]))
     return bits
@@ -178,20 +178,20 @@ def _costs(distance: NDArray[np.int64], bell: int, scale: int) -> NDArray[np.flo
 
 
 def ideal_bits(integers: Integers, model: SymbolModel) -> float:
-    """-log2 of the probability of these integers under a model [bits], without side information."""
+    """-log2 of the integers' probability under a model [bits], without side information."""
     parts = np.abs(integers.reshape(len(model.scales), -1).astype(np.int64) - model.center)
     costs = (_costs(part, model.bell, scale).sum() for part, scale in zip(parts, model.scales, strict=True))
     return float(sum(costs))
 
 
 def _side_bits(model: SymbolModel) -> float:
-    """Bits of the center and of the parts' scales; the rest costs every model the same."""
+    """Bits of the center and of the parts' scales; all else costs the same for every model."""
     steps = np.abs(np.diff(np.array(model.scales, dtype=np.int64)))
     return float(_costs(np.array([abs(model.center)]), *_CENTER).sum() + _costs(steps, *_NEXT_SCALE).sum())
 
 
 def _best_scale(distance: NDArray[np.int64], count: NDArray[np.int64], bell: int) -> int:
-    """The cheapest scale of a whole tensor, searched around its mean distance from coarse to fine."""
+    """The cheapest scale of a whole tensor, searched coarse to fine around its mean distance."""
     best = round(8 * log2(float(count @ distance) / float(count.sum()) + 0.1)) + 36
     for step in (8, 2, 1):
         nearby = [min(max(best + step * i, 0), SCALES - 1) for i in range(-3, 4)]
@@ -200,7 +200,7 @@ def _best_scale(distance: NDArray[np.int64], count: NDArray[np.int64], bell: int
 
 
 def _one_scale(integers: Integers) -> tuple[float, SymbolModel]:
-    """The cheapest model with one scale for all, after its bits, side information included."""
+    """The bits, side information included, and the cheapest model with a single scale."""
     values, count = np.unique(integers, return_counts=True)
     candidates = []
     for center in sorted({0, round(float(np.median(integers))), round(float(np.mean(integers)))}):
@@ -237,7 +237,7 @@ def _scale_per_part(parts: Integers, model: SymbolModel) -> SymbolModel:
 
 
 def _part_counts(shape: Sequence[int]) -> list[int]:
-    """Into how many parts with a scale each a tensor may be split: 1, its layers, its rows.
+    """Allowed numbers of parts with a scale each: one, the layers, the rows.
 
     >>> _part_counts((2, 55, 64)), _part_counts((2, 4)), _part_counts((1, 64))
     ([1, 2, 110], [1], [1])
@@ -269,10 +269,10 @@ def best_model(integers: Integers) -> SymbolModel:
 
 
 def encode(tensors: Sequence[Integers]) -> bytes:
-    """The tensors' integers as bytes: one range coder for all, each tensor with its cheapest model.
+    """Bytes of the tensors' integers: one range coder for all, each tensor with its cheapest model.
 
     tensors: int32, any shape, at least one integer each, magnitudes up to `LARGEST`.
-    Raises ValueError if a tensor is something else.
+    Raises ValueError for any other tensor.
 
     >>> data = encode([np.array([[0, 1, -1], [2, 0, 0]], dtype=np.int32)])
     >>> decode(data, [(2, 3)])[0].tolist()
@@ -308,16 +308,16 @@ def _encode(tensors: Sequence[CodedTensor]) -> bytes:
 
 
 def decode(data: bytes, shapes: Sequence[Sequence[int]]) -> list[Integers]:
-    """The tensors that `encode` got, int32 of these shapes; `decode_coded` without the models."""
+    """The encoded tensors, int32 of these shapes; `decode_coded` without the models."""
     return [tensor.integers for tensor in decode_coded(data, shapes)]
 
 
 def decode_coded(data: bytes, shapes: Sequence[Sequence[int]]) -> list[CodedTensor]:
-    """The tensors that `encode` got, int32 of these shapes, each with its model.
+    """The encoded tensors, int32 of these shapes, each with its model.
 
-    Accepts only bytes that the encoder writes for these integers and models, to the bit.  Time and
-    memory grow with the shapes, which are refused if the data is too short for so many integers.
-    Raises ValueError if the bytes are not an encoding of such tensors.
+    Accepts exactly the bytes that the encoder writes for these integers and models.  Time and memory
+    grow with the shapes, which are refused if the data is too short for so many integers.
+    Raises ValueError if the bytes do not encode such tensors.
     """
     count = sum(prod(shape) for shape in shapes)
     if any(size < 1 for shape in shapes for size in shape):
@@ -329,9 +329,9 @@ def decode_coded(data: bytes, shapes: Sequence[Sequence[int]]) -> list[CodedTens
     coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
     try:
         tensors = list(_decode(coder, shapes))
-    except AssertionError:  # raised by constriction where the code belongs to no symbol
+    except AssertionError:  # constriction raises it where the code belongs to no symbol
         raise ValueError("the coded integers are damaged") from None
-    # A range decoder reads zeros beyond the end and does not see every byte left over.
+    # A range decoder reads zeros beyond the end and does not notice every extra byte.
     if _encode(tensors) != data:
         raise ValueError("the coded integers are cut short or followed by something else")
     return tensors
@@ -355,10 +355,7 @@ def _uniform(size: int) -> Any:
 
 
 def _put_model(coder: Any, model: SymbolModel, counts: Sequence[int], before: int) -> None:
-    """Encode a tensor's model.
-
-    counts: see `_part_counts`.  before: first scale of the tensor before it.
-    """
+    """Encode a tensor's model.  counts: see `_part_counts`.  before: first scale of the previous tensor."""
     coder.encode(model.bell, _uniform(len(BELLS)))
     if len(counts) > 1:
         coder.encode(counts.index(len(model.scales)), _uniform(len(counts)))
@@ -370,7 +367,7 @@ def _put_model(coder: Any, model: SymbolModel, counts: Sequence[int], before: in
 
 
 def _take_model(coder: Any, counts: Sequence[int], before: int) -> SymbolModel:
-    """Decode what `_put_model` encoded.  Raises ValueError if there is no such scale."""
+    """Decode a model.  Raises ValueError if a scale does not exist."""
     bell = int(coder.decode(_uniform(len(BELLS))))
     count = counts[coder.decode(_uniform(len(counts)))] if len(counts) > 1 else 1
     center = int(_take(coder, 1, *_CENTER)[0])
@@ -384,8 +381,10 @@ def _take_model(coder: Any, counts: Sequence[int], before: int) -> SymbolModel:
 
 
 def _put(coder: Any, offsets: NDArray[np.int64], bell: int, scale: int) -> None:
-    """Encode offsets from the center, [n]; those that the table does not list follow as an
-    Exp-Golomb code: bit length, the bits below the leading one, sign."""
+    """Encode offsets from the center, [n].
+
+    Those that the table does not list follow as Exp-Golomb codes: length, bits below the leading one, sign.
+    """
     radius = len(frequencies(bell, scale)) // 2 - 1
     inside = np.abs(offsets) <= radius
     symbols = np.where(inside, offsets + radius + 1, 0)
@@ -401,7 +400,7 @@ def _put(coder: Any, offsets: NDArray[np.int64], bell: int, scale: int) -> None:
 
 
 def _take(coder: Any, count: int, bell: int, scale: int) -> NDArray[np.int64]:
-    """Decode what `_put` encoded, [count]."""
+    """Decode offsets from the center, [count]."""
     radius = len(frequencies(bell, scale)) // 2 - 1
     symbols = coder.decode(_coding_model(bell, scale), count)
     offsets: NDArray[np.int64] = symbols.astype(np.int64) - (radius + 1)

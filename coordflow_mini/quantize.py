@@ -2,8 +2,8 @@
 
     integers = round(tensor / step),    tensor ≈ integers · step
 
-Steps come from a grid of eighths of an octave, step(index) = 2^(index / 8): a step is stored as one
-small integer, and every machine gets the same 64 bits for it.  Taught in chapter 08.
+Steps lie on a grid of eighths of an octave, step(index) = 2^(index / 8).  A step is stored as one small
+integer and is the same 64 bits on every machine.  Taught in chapter 08.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # torch is not imported here: a file's integers are read without it
+if TYPE_CHECKING:  # integers are read without PyTorch
     from torch import Tensor
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 FIRST_INDEX, LAST_INDEX = -160, 40  # steps 2^-20 to 2^5
-LARGEST = 2**20  # integers of larger magnitude are refused: the step is far too small
+LARGEST = 2**20  # magnitude of integers; beyond it the step is far too small
 
-# 2^(i / 8), correctly rounded constants, because pow may differ between machines.
+# 2^(i / 8), correctly rounded.  Constants, because pow may differ between machines.
 _OCTAVE = (
     1.0,
     1.0905077326652577,
@@ -52,7 +52,7 @@ class QuantizedTensor:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The numbers they stand for, float32."""
+        """The dequantized tensor, float32."""
         return dequantize(self.integers, step(self.step_index))
 
 
@@ -68,7 +68,7 @@ def step(index: int) -> float:
 
 
 def nearest_index(step: float) -> int:
-    """Index of the step of the grid that is nearest by ratio; beyond the grid, its first or last.
+    """Index of the grid's nearest step by ratio, clamped to the ends of the grid.
 
     >>> nearest_index(0.06), nearest_index(1e-9)
     (-32, -160)
@@ -79,10 +79,10 @@ def nearest_index(step: float) -> int:
 
 
 def quantize(tensor: "Tensor | NDArray[np.floating]", step: float) -> NDArray[np.int32]:
-    """Nearest integers of tensor / step, int32 of the same shape; halves go to the even neighbor.
+    """tensor / step rounded to integers, halves to even, int32 of the same shape.
 
-    Computed in float64 on the CPU, so that the device of a tensor does not matter.
-    Raises ValueError if the tensor is not finite or an integer would pass `LARGEST`.
+    Computed in float64 on the CPU, so the result does not depend on the tensor's device.
+    Raises ValueError if the tensor is not finite or an integer would exceed `LARGEST`.
 
     >>> quantize(np.array([0.5, 1.5, -1.24]), step=1.0).tolist()
     [0, 2, -1]
@@ -99,6 +99,6 @@ def quantize(tensor: "Tensor | NDArray[np.floating]", step: float) -> NDArray[np
 
 
 def dequantize(integers: NDArray[np.int32], step: float) -> NDArray[np.float32]:
-    """integers · step in float32, rounded once: the weights that a decoder uses."""
+    """integers · step in float32, rounded once: the weights of a decoder."""
     values: NDArray[np.float32] = integers.astype(np.float32) * np.float32(step)
     return values

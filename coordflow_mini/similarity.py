@@ -12,7 +12,7 @@ __all__ = ["apply", "compose", "from_matrix", "identity", "inverse", "matrix", "
 
 
 def identity(*shape: int) -> Tensor:
-    """The transform that moves nothing, zeros [*shape, 4]."""
+    """The transform that leaves every point in place, zeros [*shape, 4]."""
     return torch.zeros(*shape, 4)
 
 
@@ -23,7 +23,7 @@ def _scaled_rotation(transform: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def apply(transform: Tensor, points: Tensor) -> Tensor:
-    """Points after the transform, [..., 2].  CoordFlow sec. 2; taught in chapter 03.
+    """Transformed points, [..., 2].  CoordFlow sec. 2; taught in chapter 03.
 
     transform: [..., 4] and points: [..., 2] broadcast against each other.
 
@@ -37,13 +37,13 @@ def apply(transform: Tensor, points: Tensor) -> Tensor:
 
 
 def inverse(transform: Tensor) -> Tensor:
-    """The transform that undoes it, [..., 4]: scale 1/s, angle -θ, shift -R(-θ) d / s."""
+    """The inverse transform, [..., 4]: scale 1/s, angle -θ, shift -R(-θ) d / s."""
     turn_back = torch.cat([-transform[..., :2], torch.zeros_like(transform[..., 2:])], dim=-1)
     return torch.cat([-transform[..., :2], -apply(turn_back, transform[..., 2:])], dim=-1)
 
 
 def compose(after: Tensor, before: Tensor) -> Tensor:
-    """First `before`, then `after`, as one transform [..., 4]; the angle is not wrapped."""
+    """`before` followed by `after`, as one transform [..., 4]; the angle is not wrapped."""
     return torch.cat([after[..., :2] + before[..., :2], apply(after, before[..., 2:])], dim=-1)
 
 
@@ -63,9 +63,9 @@ def from_matrix(matrix: Tensor) -> Tensor:
 
 
 def nearest(points: Tensor, places: Tensor) -> Tensor:
-    """The transform [4] that leads points [n, 2] nearest to places [n, 2], least squares.
+    """The least-squares transform [4] of points [n, 2] onto places [n, 2].
 
-    With points x + iy a similarity is z -> a z + b, and the best a and b are those of a line.
+    With points x + iy, a similarity is z -> a z + b, and a and b are those of a fitted line.
     """
     z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(places.contiguous())
     centered = z - z.mean()

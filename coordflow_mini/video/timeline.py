@@ -1,4 +1,4 @@
-"""At which moments a clip is shown: frame positions and their rate, for other frame rates."""
+"""Frame positions of a clip at another frame rate."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,16 +8,16 @@ __all__ = ["Timeline", "timeline"]
 
 @dataclass(frozen=True)
 class Timeline:
-    """Frame positions (1.5 lies between frames 1 and 2) and how many of them are shown per second."""
+    """Frame positions (1.5 lies between frames 1 and 2), and the rate at which they are shown."""
 
     positions: tuple[float, ...]
     fps: Fraction
 
 
 def timeline(frames: range, fps: Fraction, factor: float = 1.0) -> Timeline:
-    """Some frames of a clip at `factor` times their frame rate, from the first of them to the last.
+    """Positions of some frames of a clip at `factor` times their frame rate, from the first to the last.
 
-    fps: of the whole clip.  A factor below 1 leaves frames out.
+    fps: of the whole clip.  A factor below 1 skips frames.
     Raises ValueError if the factor is not positive.
 
     >>> timeline(range(3), Fraction(25), 2)
