@@ -95,20 +95,20 @@ def test_a_page_has_no_element_more_for_any_name(name):
 
 
 @pytest.mark.promise("No code from data", "Names add no element to a drawing.")
-@evil
 @pytest.mark.filterwarnings("ignore:Glyph")
-def test_a_drawing_has_no_element_more_for_any_name(name):
+def test_a_drawing_has_no_element_more_for_any_name():
     """Also as a file of its own, which has to be XML; and the PNG can be written at all."""
-    figure = plots.rate_quality(points(name), title=name)
-    tame = plots.rate_quality(points("tame"), title="tame")
-    assert Skeleton(figures.to_svg(figure)).found == Skeleton(figures.to_svg(tame)).found
-    file = figures.to_svg_file(figure)
+    drawn, tame = (
+        plots.rate_quality([points(name)[-1] for name in names], title=names[0])
+        for names in (EVIL, [f"tame{index}" for index in range(len(EVIL))])
+    )
+    assert Skeleton(figures.to_svg(drawn)).found == Skeleton(figures.to_svg(tame)).found
     tags = [
-        [element.tag for element in ElementTree.fromstring(text).iter()]
-        for text in (file, figures.to_svg_file(tame))
+        [element.tag for element in ElementTree.fromstring(figures.to_svg_file(one)).iter()]
+        for one in (drawn, tame)
     ]
     assert tags[0] == tags[1]
-    assert figures.to_png(figure).startswith(b"\x89PNG")
+    assert figures.to_png(drawn).startswith(b"\x89PNG")
 
 
 def test_a_name_of_a_million_letters_does_not_fill_a_drawing():
@@ -116,17 +116,22 @@ def test_a_name_of_a_million_letters_does_not_fill_a_drawing():
     assert len(figures.to_svg_file(plots.rate_quality([long], title="x" * 10**6))) < 200_000
 
 
-@evil
-@pytest.mark.filterwarnings("ignore:Glyph")
-def test_files_of_a_report_stay_in_its_folder(name, tmp_path):
-    folder = tmp_path / "in" / "here"
-    write_report(folder, Experiment(points(name)))
+def test_files_of_a_report_stay_in_its_folder(tmp_path):
+    folder, names = tmp_path / "in" / "here", []
+
+    def progress(drawings):
+        names.extend(name for name, *_ in drawings)
+        return drawings[:1]
+
+    everything = [point for name in EVIL for point in points(name)]
+    write_report(folder, Experiment(tuple(everything)), progress=progress)
     assert sorted(path.name for path in folder.iterdir()) == [
         "average.csv", "bd_rate.csv", "figures", "points.csv", "report.html",
     ]  # fmt: skip
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["here"]
-    for path in folder.rglob("*.*"):
-        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.name), path.name
+    assert len(set(names)) == len(names) >= len(EVIL)
+    for name in names:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name), name
 
 
 FORMULAS = [
