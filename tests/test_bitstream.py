@@ -391,6 +391,7 @@ def test_random_weights_behind_a_good_header_are_bounded(good):
         accepted(start + bitstream.section_bytes(bitstream.SEGMENT, b"\x00\x18" + rng.bytes(4 * size)))
 
 
+@pytest.mark.promise("Encoded files", "Anything appended to a file is refused.")
 def test_everything_appended_is_refused(good):
     """Also where only segments are looked for, and where it parses as a section that may be skipped."""
     rng = np.random.default_rng(3)

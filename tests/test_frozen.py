@@ -21,6 +21,7 @@ FILES = json.loads((FROZEN / "integers.json").read_text(encoding="utf-8"))
 each = pytest.mark.parametrize("name", FILES)
 
 
+@pytest.mark.promise("Encoded files", "Files of version 1 give the same integers, always and everywhere.")
 @each
 def test_version_1_gives_the_same_integers(name):
     header, tensors = bitstream.read((FROZEN / name).read_bytes(), tensor_shapes)
@@ -33,6 +34,7 @@ def test_version_1_gives_the_same_integers(name):
     assert shape.items() <= FILES[name].items()
 
 
+@pytest.mark.promise("Encoded files", "Their pictures stay the same within one level of 255.")
 @each
 def test_version_1_gives_the_same_pictures(name):
     frames = FILES[name]["frames"]
