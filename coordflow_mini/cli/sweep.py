@@ -16,8 +16,9 @@ from coordflow_mini.ops.console import Console, duration, table
 
 with lazily():
     from coordflow_mini.cli import checks
-    from coordflow_mini.measure import results
-    from coordflow_mini.sweeps import cluster, job, worker
+    from coordflow_mini.measure import curves, results
+    from coordflow_mini.sweeps import cluster, worker
+    from coordflow_mini.sweeps import job as jobs
     from coordflow_mini.sweeps import sweep as sweeps
 
 __all__ = ["Workers", "sweep"]
@@ -40,10 +41,6 @@ class Workers:
     workers: Annotated[
         int, typer.Option(metavar="N", help="Local processes, by Dask; a single encode uses all threads.")
     ] = 1
-
-    def check(self) -> None:
-        """Refuse what cannot be opened."""
-        cluster.check(self.executor, self.workers)
 
 
 def sweep(
@@ -94,18 +91,19 @@ def sweep(
     """
     recipe, console = recipe_for(training, **asdict(modeling)), messages.console()
     selection = footage.selection()
-    working.check()
+    cluster.check(working.executor, working.workers)
     for source in sweeps.clips_of(inputs):
         footage.check(source)
-    _check_out(out)
-    references = [] if against in ("", "none") else [job.Reference.parse(part) for part in against.split(",")]
+    checks.folder(out, "", ".*")
+    codecs = [] if against in ("", "none") else against.split(",")
+    references = [jobs.Reference.parse(codec) for codec in codecs]
     wanted = sweeps.plan(
         inputs, _rates(bpp), references, recipe, selection=selection, raw=footage.raw, matrix=footage.matrix
     )
     if working.executor == "local" and working.workers > 1 and computing.threads is None:
         computing = replace(computing, threads=max(1, (os.cpu_count() or 1) // working.workers))
     experiment = _run(console, out, wanted, working, computing)
-    _report(console, experiment, wanted, out, messages.as_json)
+    _report(experiment, {job.name for job in wanted}, out, messages)
 
 
 def _rates(text: str) -> list[float]:
@@ -118,16 +116,8 @@ def _rates(text: str) -> list[float]:
     return rates
 
 
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; give --out a folder")
-    folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"{out} cannot be written: no permission to write to {folder}")
-
-
 def _run(
-    console: Console, out: Path, wanted: "Sequence[job.Job]", working: Workers, computing: Computing
+    console: Console, out: Path, wanted: "Sequence[jobs.Job]", working: Workers, computing: Computing
 ) -> "results.Experiment":
     """Runs the sweep with a line for each job; Ctrl-C says how to continue."""
     last: sweeps.Standing | None = None
@@ -177,45 +167,27 @@ def _line(outcome: "worker.Outcome") -> str:
     return f"{outcome.name}: {figures}{duration(outcome.seconds)}"
 
 
-def _report(
-    console: Console,
-    experiment: "results.Experiment",
-    wanted: "Sequence[job.Job]",
-    out: Path,
-    as_json: bool,
-) -> None:
-    """Prints the figures; exit code 2 if a job of this call has none."""
-    names = {one.name for one in wanted}
-    failed = [one for one in experiment.failed if one.name in names]
-    if as_json:
-        print_json(
-            {
-                "points": [point.to_json() for point in experiment.points],
-                "failed": [{"name": one.name, "reason": one.reason} for one in experiment.failed],
-                "pending": list(experiment.pending),
-            }
-        )
-    elif not console.quiet:
+def _report(experiment: "results.Experiment", names: set[str], out: Path, messages: Messages) -> None:
+    """Prints the figures; exit code 2 if a job of these names has none."""
+    if messages.as_json:
+        points = [point.to_json() for point in experiment.points]
+        failed = [asdict(one) for one in experiment.failed]
+        print_json({"points": points, "failed": failed, "pending": list(experiment.pending)})
+    elif not messages.quiet:
         say(_table(experiment))
         say(f"{out}: {count(len(experiment.points), 'point')}")
-    for one in failed:
+    failures = [one for one in experiment.failed if one.name in names]
+    for one in failures:
         say(f"failed: {one.name}: {one.reason}", err=True)
-    if failed or names & set(experiment.pending):
+    if failures or names & set(experiment.pending):
         say("run the same command to retry what is missing", err=True)
         raise typer.Exit(2)
 
 
 def _table(experiment: "results.Experiment") -> str:
-    """All points, by clip, then codec, then rate."""
     rows = [["clip", "codec", "bpp", "PSNR [dB]", "MS-SSIM", "seconds"]]
     for point in sorted(experiment.points, key=lambda point: (point.clip, point.codec, point.bpp)):
         ssim = "-" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
         figures = [f"{point.bpp:.4f}", f"{point.psnr_db:.2f}", ssim, f"{point.encode_seconds:.1f}"]
-        rows.append([point.clip, _codec(point.codec, point.settings), *figures])
+        rows.append([point.clip, curves.curve_name(point), *figures])
     return table(rows, left=2)
-
-
-def _codec(codec: str, settings: str) -> str:
-    """A codec with its preset and tune, from the settings that `baselines` records."""
-    words = [word.partition("=")[2] for word in settings.split() if word.startswith(("preset=", "tune="))]
-    return " ".join([codec, *words])
