@@ -188,8 +188,8 @@ QUICK = ("segments", "frames", "pixels of small frames")  # `make damage` measur
 
 @pytest.mark.promise(
     "Encoded files",
-    "Memory and time are bounded by the size of the file; the bounds are listed at the top of "
-    "`coordflow_mini/bitstream.py`, and the system enforces them in this test.",
+    "Memory and time are bounded by the size of the file; the bounds are listed "
+    "[below](#what-a-hostile-file-may-cost), and the system enforces them in this test.",
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
 @pytest.mark.parametrize(
