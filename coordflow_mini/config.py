@@ -1,7 +1,7 @@
-"""Frozen records that say what is fitted, how, and how it is stored.
+"""Settings, as frozen records: the frames, the model, its training, its storage, and a recipe for all of it.
 
-The paper's summary gives no widths, encodings, schedules or step counts: every default here is
-ours, and the reason stands beside it.  γ = 0.1 and the similarity motion are the paper's.
+The paper's summary gives no widths, encodings, schedules or step counts. The defaults are ours, with the
+reasons beside them, except γ = 0.1 and the similarity motion, which are the paper's.
 """
 
 import re
@@ -12,10 +12,10 @@ __all__ = ["PRESETS", "CodecConfig", "FitConfig", "ModelConfig", "Recipe", "Sele
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of a source is coded: frames start:stop:step, resized to width x height.
+    """The part of a source to use: frames start:stop:step, resized to width x height.
 
-    Stored in the `.cfv` header, so that an evaluation compares with the same frames.
-    `None` means "all that the source has"; `Video.selection` is always fully resolved.
+    Stored in the `.cfv` header, so that an evaluation finds the same frames.
+    None means all that the source has; `Video.selection` has no None.
 
     >>> Selection.parse(frames="0:96", size="192x108")
     Selection(start=0, stop=96, step=1, width=192, height=108)
@@ -44,7 +44,7 @@ class Selection:
 
     @classmethod
     def parse(cls, frames: str | None = None, size: str | None = None) -> "Selection":
-        """The selection that the command line's `--frames a:b:step` and `--size WxH` mean."""
+        """The selection of the options `--frames a:b:step` and `--size WxH`.  Raises ValueError."""
         try:
             parts = [_whole(part) if part else None for part in (frames or "").split(":")]
             if len(parts) > 3 or (len(parts) == 1 and parts[0] is not None):
@@ -62,7 +62,7 @@ class Selection:
 
 
 def _whole(text: str) -> int:
-    """A number of up to twelve plain digits.  Raises ValueError for all else that Python takes for one."""
+    """An integer of up to twelve ASCII digits; `int` would accept more.  Raises ValueError."""
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
         raise ValueError(text)
     return int(text)
@@ -70,15 +70,15 @@ def _whole(text: str) -> int:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of the network; with the seed-free encodings it fixes every tensor of a `.cfv`."""
+    """The shape of the network.  It determines the shape of every tensor in a `.cfv` file."""
 
     motion: str = "similarity"  # or "none": layers that do not move, the plain (x, y, t) network
     layers: int = 2
     width: int = 64  # hidden units of each layer's color network
     depth: int = 3  # hidden layers of each color network
-    space_frequencies: int = 24  # plane waves that (x', y') is encoded by
+    space_frequencies: int = 24  # plane waves, the Fourier features of (x', y')
     lowest_frequency: float = 0.5  # half-waves per coordinate unit
-    highest_frequency: float = 24.0  # the same; the sine layers add harmonics of it
+    highest_frequency: float = 24.0  # likewise; the sine layers add harmonics of it
     time_frequencies: int = 3  # octaves of t for colors
     flow_width: int = 32
     flow_frequencies: int = 1  # octaves of t for motion: smooth, so that neighboring frames pull together
@@ -100,7 +100,7 @@ class ModelConfig:
 
 
 MOTIONS = ("similarity", "none")
-MODEL_LIMITS = {  # beyond these nobody has tried, and a hostile file must not allocate without bound
+MODEL_LIMITS = {  # untested beyond these; they also bound what a hostile file can allocate
     "layers": (1, 16),
     "width": (1, 4096),
     "depth": (1, 16),
@@ -115,27 +115,27 @@ MODEL_LIMITS = {  # beyond these nobody has tried, and a hostile file must not a
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How a clip is fitted: L = squared·MSE + absolute·MAE + ms_ssim·(1 - MS-SSIM) + γ·L_layer.
+    """Training, with the loss L = squared·MSE + absolute·MAE + ms_ssim·(1 - MS-SSIM) + γ·L_layer.
 
-    The paper calls its reconstruction term weighted without giving the weights; squared error
-    alone is our default because PSNR is what we report.
+    The paper weights its reconstruction term without giving the weights.  Our default is squared error
+    alone, because we report PSNR.
     """
 
     steps: int = 1200
     batch: int = 8192  # pixels per step
     optimizer: str = "muon"  # or "adam"; LOG.md has the comparison
-    learning_rate: float = 0.04  # of models up to width 68; wider ones get less, see `fit.learning_rate`
-    gamma: float = 0.1  # γ of the layer loss: the paper's value
+    learning_rate: float = 0.04  # up to width 68; lower for wider models, see `train.learning_rate`
+    gamma: float = 0.1  # γ, the weight of the layer loss: the paper's value
     squared: float = 1.0
     absolute: float = 0.0
     ms_ssim: float = 0.0
-    warm_up: int = 300  # steps until colors learn at the full rate; motion does from the first step on
-    grow: int = 300  # steps until all frames are seen, from the middle on: motion is followed, not guessed
-    static: int = 700  # steps in which colors do not see time: only motion can explain change
-    starts: int = 1  # short fits from different seeds, of which the best goes on
+    warm_up: int = 300  # steps until colors learn at the full rate; motion starts at it
+    grow: int = 300  # steps from the middle frames to all: motion is followed, not guessed
+    static: int = 700  # steps in which colors do not depend on time, so that only motion explains change
+    starts: int = 1  # short fits from different seeds; the best one is continued
     start_steps: int = 150
     seed: int = 0
-    compile: bool | None = None  # by torch.compile; None: where the fit is long enough to gain by it
+    compile: bool | None = None  # with torch.compile; None: if the fit is long enough to gain from it
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("muon", "adam"):
@@ -156,17 +156,17 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """How fitted weights become bytes."""
+    """Fine-tuning and quantization: from fitted weights to a file of the requested size."""
 
-    choose_width: bool = True  # the one dial: the rate picks the width
-    bits_per_weight: float = 5.4  # what a width is chosen for before training
+    choose_width: bool = True  # the rate determines the width
+    bits_per_weight: float = 5.4  # assumed when choosing a width
     steps: int = 600  # of rate-aware fine-tuning
-    learning_rate: float = 0.008  # of the weights; cosine to zero
+    learning_rate: float = 0.008  # of the weights, falling to zero as a cosine
     step_learning_rate: float = 0.05  # of log2 of the quantization steps
-    price: float = 2.0  # of a bit: distortion is taken to fall as rate ** -price; LOG.md
-    aim: float = 0.995  # of the target: the rate that is held while fine-tuning ...
-    floor: float = 0.95  # ... and the file must end between here and 1
-    rounds: int = 12  # of 100 more steps each, while it does not
+    price: float = 2.0  # of a bit: distortion is assumed to fall as rate ** -price, see LOG.md
+    aim: float = 0.995  # of the target size, held while fine-tuning ...
+    floor: float = 0.95  # ... and of the smallest acceptable file
+    rounds: int = 12  # of 100 further steps, at most, until the file fits
 
     def __post_init__(self) -> None:
         for name in ("steps", "rounds"):
@@ -183,23 +183,19 @@ class CodecConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how a clip is encoded.
-
-    >>> Recipe(bpp=0.1, fit=FitConfig(steps=600)).with_steps(300).fit.steps
-    300
-    """
+    """Everything that determines how a clip is encoded."""
 
     bpp: float | None = None  # bits per pixel of the whole file; None: `encoder.default_bpp`
-    model: ModelConfig | None = None  # None: `train.default_model`.  The rate may replace its width
+    model: ModelConfig | None = None  # None: `train.default_model`; see also `codec.choose_width`
     fit: FitConfig = field(default_factory=FitConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
-    segment_frames: int | None = None  # longest segment; None: one segment.  See `encoder.cuts`
-    minutes: float | None = None  # of training, instead of the steps above; see `sweeps.budget`
+    segment_frames: int | None = None  # in the longest segment, see `encoder.cuts`; None: one segment
+    minutes: float | None = None  # for the encode, instead of the steps above, see `sweeps.budget`
 
     def with_steps(self, steps: int) -> "Recipe":
-        """The recipe with `steps` steps of fitting; fine-tuning keeps its share of them.
+        """The recipe with `steps` steps of fitting, and fine-tuning in proportion.
 
-        A fit shorter than usual gets a shorter opening as well, or it would never leave it.
+        In a fit shorter than usual, warm_up, grow and static shrink too, or they would fill it.
 
         >>> usual = Recipe(fit=FitConfig(steps=1000, warm_up=400), codec=CodecConfig(steps=400))
         >>> short = usual.with_steps(250)
@@ -207,16 +203,17 @@ class Recipe:
         (100, 100)
         """
         part = min(1.0, steps / min(self.fit.steps, FitConfig.steps))
-        opening = {
-            name: max(1, round(part * getattr(self.fit, name))) for name in ("warm_up", "grow", "static")
-        }
+        shorter = {name: max(1, round(part * getattr(self.fit, name))) for name in _OPENING}
         tuning = max(1, round(steps * self.codec.steps / self.fit.steps))
         return replace(
             self,
-            fit=replace(self.fit, steps=steps, **opening),
+            fit=replace(self.fit, steps=steps, **shorter),
             codec=replace(self.codec, steps=tuning),
             minutes=None,
         )
+
+
+_OPENING = ("warm_up", "grow", "static")
 
 
 def _preset(width: int, batch: int, steps: int, tuning: int) -> Recipe:
@@ -228,7 +225,7 @@ def _preset(width: int, batch: int, steps: int, tuning: int) -> Recipe:
 
 
 # For clips of hundreds of 1080p frames: about 0.5, 1.5 and 3 million weights.  Batches grow with the model,
-# since a wide one has more to average.  Nobody has tuned these numbers on UVG itself.
+# since a wide one has more to average.  Not tuned on UVG itself.
 PRESETS: dict[str, Recipe] = {
     "uvg-s": _preset(280, 32_768, 20_000, 5_000),
     "uvg-m": _preset(488, 65_536, 40_000, 8_000),

@@ -44,7 +44,6 @@ __all__ = [
     "encode",
     "encode_segment",
     "header_of",
-    "join",
     "model_for",
     "plan",
     "target_bytes",
@@ -195,13 +194,12 @@ def target_bytes(video: Video, bpp: float) -> int:
 
 
 def model_for(
-    video: Video, target: int, model: ModelConfig | None, codec: CodecConfig, segments: int = 1
+    video: Video, target: int, model: ModelConfig, codec: CodecConfig, segments: int = 1
 ) -> ModelConfig:
     """The widest model whose weights fit `target` bytes at `codec.bits_per_weight`, once per segment.
 
     Raises `EncodeError` if even the narrowest model is too large.
     """
-    model = model or default_model(video)
     if not codec.choose_width:
         return model
     room = 8 * (target - _framing(segments)) / codec.bits_per_weight / segments
@@ -398,13 +396,25 @@ def header_of(video: Video, model: ModelConfig, fit: FitConfig) -> Header:
 
 
 def assembled(header: Header, plan: Plan, results: Sequence[SegmentResult]) -> EncodeResult:
-    """The file of all segments, and how it was made.  Raises RuntimeError as `join` does."""
+    """The file of all segments, in any order, and how it was made.
+
+    Raises RuntimeError unless the segments cover every frame once.
+    """
+    results = sorted(results, key=lambda result: result.frames.start)
+    data = bitstream.header_bytes(header) + b"".join(result.section for result in results)
+    try:
+        bitstream.index(data)
+    except bitstream.BitstreamError as error:
+        given = ", ".join(f"{result.frames.start}:{result.frames.stop}" for result in results)
+        raise RuntimeError(
+            f"segments of frames {given or 'none'} make no file of {header.time} frames: {error}"
+        ) from None
 
     def mean(figure: Callable[[SegmentResult], float]) -> float:
         return sum(figure(result) * len(result.frames) for result in results) / header.time
 
     return EncodeResult(
-        data=join(header, results),
+        data=data,
         header=header,
         parameters=sum(result.parameters for result in results),
         target_bytes=plan.target_bytes,
@@ -414,23 +424,6 @@ def assembled(header: Header, plan: Plan, results: Sequence[SegmentResult]) -> E
         history=tuple(progress for result in results for progress in result.history),
         interrupted=any(result.interrupted for result in results),
     )
-
-
-def join(header: Header, results: Sequence[SegmentResult]) -> bytes:
-    """The bytes of all segments in order of time.
-
-    Raises RuntimeError unless they cover every frame once.
-    """
-    ordered = sorted(results, key=lambda result: result.frames.start)
-    data = bitstream.header_bytes(header) + b"".join(result.section for result in ordered)
-    try:
-        bitstream.index(data)
-    except bitstream.BitstreamError as error:
-        given = ", ".join(f"{result.frames.start}:{result.frames.stop}" for result in ordered)
-        raise RuntimeError(
-            f"segments of frames {given or 'none'} make no file of {header.time} frames: {error}"
-        ) from None
-    return data
 
 
 # --- checking ---------------------------------------------------------------------------------------

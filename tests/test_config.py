@@ -5,9 +5,17 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Recipe, Selection
+from coordflow_mini.config import (
+    MODEL_LIMITS,
+    PRESETS,
+    CodecConfig,
+    FitConfig,
+    ModelConfig,
+    Recipe,
+    Selection,
+)
 
-RECORDS = (Selection, ModelConfig, FitConfig, CodecConfig)
+RECORDS = (Selection, ModelConfig, FitConfig, CodecConfig, Recipe)
 
 
 def check_refusal(error: pytest.ExceptionInfo[ValueError], *names: str) -> None:
@@ -152,6 +160,16 @@ def test_a_seed_is_one_that_a_file_can_hold(seed):
     """Seeds are the unsigned 64-bit integers that the header stores."""
     with pytest.raises(ValueError, match="seed"):
         FitConfig(seed=seed)
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), *PRESETS.values()], ids=["usual", *PRESETS])
+def test_fewer_steps_shorten_all_parts_of_a_training(recipe):
+    """Fine-tuning keeps its share; the opening of a fit shrinks once there are fewer steps than usual."""
+    same = recipe.with_steps(recipe.fit.steps)
+    assert same == recipe
+    half, short = recipe.with_steps(recipe.fit.steps // 2), recipe.with_steps(FitConfig.steps // 4)
+    assert half.codec.steps == recipe.codec.steps // 2
+    assert [short.fit.warm_up, short.fit.grow, short.fit.static] == [75, 75, 175]
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -17,7 +17,7 @@ from coordflow_mini.encoder import EncodeError, compress, encode, model_for, pla
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.quantize import QuantizedTensor
-from coordflow_mini.train import Progress
+from coordflow_mini.train import Progress, default_model
 from coordflow_mini.video.clip import Video
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)  # few tensors: coding them takes the time
@@ -140,7 +140,7 @@ def test_the_width_is_the_largest_that_fits(clip):
     """The chosen width fits into the target at the planned bits per weight, the next one does not."""
     codec = CodecConfig()
     for target in (1_000, 5_000, 50_000, 500_000):
-        model = model_for(clip, target, None, codec)
+        model = model_for(clip, target, default_model(clip), codec)
         sizes = [weight_count(replace(model, width=model.width + more)) for more in (0, 1)]
         assert sizes[0] * codec.bits_per_weight / 8 < target
         assert sizes[1] * codec.bits_per_weight / 8 > target - encoder._framing(1)
@@ -148,7 +148,10 @@ def test_the_width_is_the_largest_that_fits(clip):
 
 def test_more_bits_never_give_a_narrower_model(clip):
     """Width rises with the rate."""
-    widths = [model_for(clip, target, None, CodecConfig()).width for target in range(800, 20_000, 3000)]
+    widths = [
+        model_for(clip, target, default_model(clip), CodecConfig()).width
+        for target in range(800, 20_000, 3000)
+    ]
     assert widths == sorted(widths) and widths[0] < widths[-1]
 
 

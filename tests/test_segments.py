@@ -16,7 +16,7 @@ from coordflow_mini.bitstream import BitstreamError, Header
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, decode_frames, read_model
-from coordflow_mini.encoder import EncodeError, Plan, compress, cuts, encode_segment, join
+from coordflow_mini.encoder import EncodeError, Plan, assembled, compress, cuts, encode_segment
 from coordflow_mini.finetune import quantize_model
 from coordflow_mini.measure import evaluate
 from coordflow_mini.measure.metrics import iou, psnr_db
@@ -302,9 +302,9 @@ def test_other_processes_make_the_same_file(segmented, clip, recipe):
     for index in (1, 0):
         result = encode_segment(clip, plan, index, recipe)
         results.append(pickle.loads(pickle.dumps(result)))
-    assert join(segmented.header, results) == segmented.data
+    assert assembled(segmented.header, plan, results).data == segmented.data
     with pytest.raises(RuntimeError, match=r"segments of frames 3:6 make no file of 6 frames"):
-        join(segmented.header, results[:1])
+        assembled(segmented.header, plan, results[:1])
 
 
 def test_one_segment_is_the_file_that_it_always_was(clip, quick_fit, quick_codec):

@@ -132,16 +132,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values."""
-        return {
-            "clip": self.clip,
-            "title": self.title,
-            "codec": self.codec,
-            "bpp": self.bpp,
-            "selection": asdict(self.selection),
-            "raw": self.raw,
-            "matrix": self.matrix,
-            "settings": asdict(self.coder),
-        }
+        return {**asdict(self), "codec": self.codec}
 
 
 def prepare(folder: Path, job: Job) -> None:

@@ -10,13 +10,12 @@ package, and a file system that shows them the folder and the clips under the sa
 
 import os
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from coordflow_mini.config import Recipe, Selection
 from coordflow_mini.measure.results import Experiment, FailedJob, RatePoint, RunResult
@@ -33,14 +32,11 @@ _JOBS = "jobs"  # the folder in a sweep's folder
 
 @dataclass(frozen=True)
 class Standing:
-    """Progress of a sweep.
-
-    done, tasks: of this call: jobs that were unfinished, and segments of those with several.
-    """
+    """Progress of a sweep: jobs that were unfinished, and segments of those with several."""
 
     done: int
     tasks: int
-    seconds_left: float
+    seconds_left: float  # at the mean speed so far
 
 
 OnJob = Callable[[Outcome, Standing], None]
@@ -119,11 +115,15 @@ def run(
     ]
     for task in tasks:
         jobs.forget_failures(task.folder)
-    clock = _Clock(tasks)
+    began, done, left = time.perf_counter(), 0, len(tasks)
     for outcome in _here(tasks, on_news) if executor is None else _there(tasks, executor):
-        standing = clock.after(outcome)
-        if on_job and outcome.state != "cut":
-            on_job(outcome, standing)
+        if outcome.state == "cut":
+            left += len(outcome.missing)
+            continue
+        done, left = done + 1, left - 1
+        if on_job:
+            seconds = (time.perf_counter() - began) / done * left
+            on_job(outcome, Standing(done, done + left, seconds))
     return collect(folder)
 
 
@@ -208,30 +208,6 @@ def _result(future: "Future[Outcome]", task: Task) -> Outcome:
     return Outcome(task.name, "failed", reason=reason)
 
 
-class _Clock:
-    """Estimates the time left from the time taken by tasks of the same kind."""
-
-    def __init__(self, tasks: Sequence[Task]):
-        self.began, self.done = time.perf_counter(), 0
-        self.left = {task.name: task.job.codec for task in tasks}
-        self.taken: defaultdict[str, list[float]] = defaultdict(list)
-
-    def after(self, outcome: Outcome) -> Standing:
-        """The standing now that a task has ended."""
-        kind = self.left.pop(outcome.name, "")
-        if outcome.state == "cut":
-            self.left[outcome.name] = "join"
-            self.left |= {f"{outcome.name}, {segment}": "segment" for segment in outcome.missing}
-        else:
-            self.done += 1
-            self.taken[kind].append(outcome.seconds)
-        every = [seconds for part in self.taken.values() for seconds in part]
-        known = [self.taken[kind] or every or [0.0] for kind in self.left.values()]
-        expected = sum(sum(part) / len(part) for part in known)
-        speed = sum(every) / (time.perf_counter() - self.began)  # about the number of workers
-        return Standing(self.done, self.done + len(self.left), expected / max(speed, 1e-9))
-
-
 # --- results ------------------------------------------------------------------------------------------
 
 
@@ -257,10 +233,9 @@ def collect(folder: str | Path) -> Experiment:
             pending.append(place.name)
             continue
         points.append(point)
-        machine = _machine(place)
-        hardware[_text(machine.get("hardware"), 500)] = None
-        pairs = machine["versions"].items() if isinstance(machine.get("versions"), dict) else ()
-        versions |= {name[:80]: text[:80] for name, text in pairs if isinstance(text, str)}
+        found, packages = _machine(place)
+        hardware[found] = None
+        versions |= packages
     known = tuple(name for name in hardware if name)
     return Experiment(tuple(points), tuple(failed), tuple(pending), known, versions)
 
@@ -279,12 +254,13 @@ def _measured(place: Path) -> RatePoint | None:
     return point
 
 
-def _machine(place: Path) -> dict[str, Any]:
-    """Where a job was measured; empty if unknown, since the figures are good without it."""
-    with suppress(ValueError):
-        return jobs.read_object(place / jobs.MACHINE)
-    return {}
-
-
-def _text(value: Any, longest: int) -> str:
-    return value[:longest] if isinstance(value, str) else ""
+def _machine(place: Path) -> tuple[str, dict[str, str]]:
+    """Hardware and versions of packages of a job; empty if unknown, since its figures are good without."""
+    try:
+        data = jobs.read_object(place / jobs.MACHINE)
+    except ValueError:
+        return "", {}
+    hardware, versions = data.get("hardware"), data.get("versions")
+    pairs = versions.items() if isinstance(versions, dict) else ()
+    known = {name[:80]: text[:80] for name, text in pairs if isinstance(text, str)}
+    return hardware[:500] if isinstance(hardware, str) else "", known

@@ -129,9 +129,6 @@ def _ended(task: Task) -> Outcome | None:
 def _attempt(task: Task, tell: Say | None) -> Outcome:
     """Do the task under its lock."""
     place, began = task.place, time.perf_counter()
-    for left in place.glob(".*.part"):  # by a process that was killed
-        if not left.name.startswith(f".{jobs.JOB}."):  # which is written without the lock
-            left.unlink(missing_ok=True)
     with open(place / jobs.LOG, "a", encoding="utf-8") as file:  # replacing: a log grows
 
         def say(text: str) -> None:

@@ -111,7 +111,7 @@ def test_what_is_finished_is_not_done_again(folder):
 def test_other_settings_need_another_folder(folder):
     other = replace(QUICK, model=ModelConfig(layers=2, depth=1), fit=replace(QUICK.fit, steps=4))
     with pytest.raises(
-        ValueError, match="other settings: settings.fit.steps 3, not 4, settings.model.layers 1, not 2"
+        ValueError, match="other settings: coder.fit.steps 3, not 4, coder.model.layers 1, not 2"
     ):
         run(folder, planned(recipe=other))
 
