@@ -546,7 +546,11 @@ def rivals(root: Path, count: Counter[str]) -> None:
         first.send(signal.SIGSTOP)  # it must still be running, however fast this machine is
         for action in (begin, go_on):
             second = born(lambda action=action: action(folder), root / "second.txt")
-            if not second.wait(60) or second.status != 2 or "is being written by another" not in second.said():
+            if (
+                not second.wait(60)
+                or second.status != 2
+                or "is being written by another" not in second.said()
+            ):
                 raise FindingError(f"the second encode ended with {second.status}: {second.said()}")
         first.send(signal.SIGCONT)
         if how == "kill":

@@ -982,5 +982,5 @@ progress()
 #   task.
 # * scikit-image, <https://scikit-image.org>: `inpaint_biharmonic`, `denoise_nl_means`,
 #   `phase_cross_correlation`.
-# * `coordflow_mini/applications.py`: all six. `coordflow_mini/course/lesson/alternatives.py`: what they were
+# * `coordflow_mini/applications/`: all six. `coordflow_mini/course/lesson/alternatives.py`: what they were
 #   compared with.

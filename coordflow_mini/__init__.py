@@ -15,9 +15,10 @@
 
 The paper and its codec stand here, in the order in which a video travels: `config`; `coords`,
 `similarity`, `model`, `render`; `loss`, `sampling`, `muon`, `train`; `quantize`, `finetune`, `entropy`,
-`bitstream`; `encoder`, `decoder`, `applications`.  Everything else has a folder: `video` reads and writes,
-`fetch` downloads, `ops` keeps long training alive, `measure` and `show` look at results, `sweeps` encodes
-many clips, `cli` is the command `coordflow`, `course` teaches.  `lazy` defers heavy imports.
+`bitstream`; `encoder`, `decoder`.  Everything else has a folder: `applications` use a fitted model,
+`video` reads and writes, `fetch` downloads, `ops` keeps long training alive, `measure` and `show` look at
+results, `sweeps` encodes many clips, `cli` is the command `coordflow`, `course` teaches.  `lazy` defers
+heavy imports.
 """
 
 from coordflow_mini.lazy import lazily, publish

@@ -1,13 +1,7 @@
-"""Uses of a layered model: masks, filled holes, other sizes and frame rates, a still camera, less noise.
-
-A mask is where a layer's alpha is largest; a function of (x, y, t) has a value at any (x, y, t), also where
-it was not trained; a layer's motion is known, so it can be undone.  `segment`, `upscale`, `interpolate` and
-`stabilize` take a fitted model, `inpaint` and `denoise` fit one.  Taught in chapter 07, each beside the
-obvious alternative.  `on_step` reports on fits, `counted` on rendering.
-"""
+"""Uses of a fitted model: masks, layers alone, other sizes and frame rates, a still camera."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol, TypeVar
 
@@ -16,11 +10,10 @@ import torch
 from torch import Tensor
 
 from coordflow_mini import similarity
-from coordflow_mini.config import FitConfig, ModelConfig, Selection
+from coordflow_mini.config import Selection
 from coordflow_mini.coords import frame_times, pixel_grid, point_pixels, scaled_size
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.render import Rendering, bands, pictures, render_frames, still, to_uint8
-from coordflow_mini.train import OnStep, default_model, fit
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import Frames
 from coordflow_mini.video.timeline import timeline
@@ -28,15 +21,16 @@ from coordflow_mini.video.timeline import timeline
 __all__ = [
     "Counted",
     "Extent",
+    "Masks",
     "Stabilized",
     "background",
-    "denoise",
     "grown",
-    "inpaint",
     "interpolate",
     "layer_video",
     "masks",
     "segment",
+    "shown_by",
+    "silently",
     "stabilize",
     "stabilizing",
     "upscale",
@@ -67,7 +61,8 @@ class Extent:
     matrix: str
 
 
-def _silently(items: Iterable[T], total: int, /) -> Iterable[T]:
+def silently(items: Iterable[T], total: int, /) -> Iterable[T]:
+    """The items; the default of `counted`."""
     return items
 
 
@@ -88,7 +83,7 @@ def masks(rendering: Rendering) -> Masks:
     return (top == layers[:, None, None, None]).cpu().numpy()
 
 
-def segment(model: CoordFlow, like: Video | Extent, *, counted: Counted = _silently) -> Masks:
+def segment(model: CoordFlow, like: Video | Extent, *, counted: Counted = silently) -> Masks:
     """`masks` of all frames of the fitted clip.  like: the clip, or its extent."""
     found = np.empty((model.config.layers, like.time, like.height, like.width), bool)
     renderings = render_frames(model, frame_times(like.time), like.height, like.width)
@@ -126,79 +121,27 @@ def layer_video(model: CoordFlow, layer: int, like: Video | Extent) -> Video:
     Raises ValueError if there is no such layer.
     """
     _check_layer(model, layer)
-    return Video(_shown(model, like, layer=layer), like.fps, f"{like.name}, layer {layer}")
+    return Video(shown_by(model, like, layer=layer), like.fps, f"{like.name}, layer {layer}")
 
 
-def upscale(model: CoordFlow, scale: float, like: Video | Extent, *, counted: Counted = _silently) -> Video:
+def upscale(model: CoordFlow, scale: float, like: Video | Extent, *, counted: Counted = silently) -> Video:
     """The clip at `scale` times its width and height: the same function on a finer grid.
 
     Where things move, frames share detail between their pixels; detail that no frame has is interpolated
     smoothly.
     """
-    frames = _shown(model, like, counted, scale=scale)
+    frames = shown_by(model, like, counted, scale=scale)
     return Video(frames, like.fps, f"{like.name}, {scale:g} times as large")
 
 
 def interpolate(
-    model: CoordFlow, factor: float, like: Video | Extent, *, counted: Counted = _silently
+    model: CoordFlow, factor: float, like: Video | Extent, *, counted: Counted = silently
 ) -> Video:
     """The clip at `factor` times its frame rate, over the same span of time."""
     line = timeline(range(like.time), like.fps, factor)
     times = frame_times(like.time, at=torch.tensor(line.positions))
-    frames = _shown(model, like, counted, times=times)
+    frames = shown_by(model, like, counted, times=times)
     return Video(frames, line.fps, f"{like.name}, {factor:g} times the frames")
-
-
-def inpaint(
-    video: Video,
-    holes: Masks,
-    model: ModelConfig | None = None,
-    config: FitConfig | None = None,
-    *,
-    device: torch.device | str = "cpu",
-    on_step: OnStep | None = None,
-    counted: Counted = _silently,
-) -> Video:
-    """The clip with its holes filled from other frames, moved into place.
-
-    The fit sees no pixel of a hole; outside the holes the clip keeps its pixels.
-    holes: bool [time, height, width], True where to fill.  model: one layer by default, because there is one
-    scene behind an object, and nothing holds a second layer where the hole is.
-    Raises ValueError if the holes have another shape, or leave nothing to learn from.
-    """
-    if holes.shape != video.frames.shape[:3] or holes.dtype != bool:
-        raise ValueError(
-            f"holes must be bool [time, height, width] = {video.frames.shape[:3]}, "
-            f"got {holes.dtype} {holes.shape}"
-        )
-    if holes.all():
-        raise ValueError("the holes cover every pixel of the clip: nothing is left to learn from")
-    model = model or replace(default_model(video), layers=1)
-    fitted = fit(video, model, config, weights=~holes, device=device, on_step=on_step)
-    frames = _shown(fitted.model, video, counted)
-    for shown, hole, own in zip(frames, holes, video.frames, strict=True):
-        shown[~hole] = own[~hole]
-    return replace(video, frames=frames, name=f"{video.name}, filled")
-
-
-def denoise(
-    video: Video,
-    model: ModelConfig | None = None,
-    config: FitConfig | None = None,
-    *,
-    device: torch.device | str = "cpu",
-    on_step: OnStep | None = None,
-    counted: Counted = _silently,
-) -> Video:
-    """The clip as a small network reproduces it: what repeats from frame to frame stays, noise does not.
-
-    model: half the default width by default; narrower ones keep less noise and less detail.
-    """
-    if model is None:
-        model = default_model(video)
-        model = replace(model, width=model.width // 2)
-    fitted = fit(video, model, config, device=device, on_step=on_step)
-    return replace(video, frames=_shown(fitted.model, video, counted), name=f"{video.name}, denoised")
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +172,7 @@ class Stabilized:
 
 
 def stabilize(
-    model: CoordFlow, layer: int, like: Video | Extent, *, counted: Counted = _silently
+    model: CoordFlow, layer: int, like: Video | Extent, *, counted: Counted = silently
 ) -> Stabilized:
     """The clip as seen by a camera that moves with a layer, usually the `background`.
 
@@ -272,10 +215,10 @@ def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
     return similarity.compose(similarity.inverse(motion), motion[len(motion) // 2])
 
 
-def _shown(
+def shown_by(
     model: CoordFlow,
     like: Video | Extent,
-    counted: Counted = _silently,
+    counted: Counted = silently,
     *,
     times: Tensor | None = None,
     scale: float = 1.0,
