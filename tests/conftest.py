@@ -1,4 +1,4 @@
-"""What several test modules share: small clips, short budgets, and one encoded file."""
+"""Shared fixtures: small clips, short training, and one encoded file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from coordflow_mini.video.clip import Video
 
 @pytest.fixture(scope="session")
 def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: at these sizes a second one costs time and gains nothing."""
+    """PyTorch on one thread: at these sizes a second one only costs time."""
     import torch
 
     before = torch.get_num_threads()
@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def clip() -> Video:
-    """Six frames of 32x24 of the generated scene: texture, two motions, all that a codec meets."""
+    """Six frames of 32x24 of the generated scene: texture and two motions."""
     from coordflow_mini.video import scenes
 
     return scenes.cutout(24, 32, 6).video
