@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -99,6 +100,27 @@ def test_resizing_takes_the_same_colors(tmp_path):
     expected = np.stack([area_resize(frame, 16, 24) for frame in whole.frames[:2]])
     assert np.array_equal(small.frames, expected)
     assert np.array_equal(whole.select(Selection(0, 2, 1, 24, 16)).frames, expected)
+
+
+def test_raw_formats_are_parsed() -> None:
+    assert RawFormat.parse("352x288") == RawFormat(352, 288)
+    assert RawFormat.parse("8X4:yuv444p:30000/1001") == RawFormat(8, 4, "yuv444p", Fraction(30000, 1001))
+    assert RawFormat.from_name("/a/Jockey_3840x2160_120fps_420_10bit_YUV.yuv") == RawFormat(
+        3840, 2160, "yuv420p10le", Fraction(120)
+    )
+    assert RawFormat.from_name("clip.yuv") is None
+    for text in [
+        "",
+        "12",
+        "0x4",
+        "4x4:rgb24",
+        "4x4:yuv420p9",
+        "4x4:yuv420p:0",
+        "4x4:yuv420p:x",
+        "1x1:yuv420p:1:1",
+    ]:
+        with pytest.raises(VideoError, match="WIDTHxHEIGHT:LAYOUT:FPS"):
+            RawFormat.parse(text)
 
 
 # --- like an array ------------------------------------------------------------------------------------
