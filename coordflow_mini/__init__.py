@@ -17,11 +17,10 @@ The paper and its codec stand here, in the order in which a video travels: `conf
 `similarity`, `model`, `render`; `loss`, `sampling`, `muon`, `train`; `quantize`, `finetune`, `entropy`,
 `bitstream`; `encoder`, `decoder`.  Everything else has a folder: `applications` use a fitted model,
 `video` reads and writes, `fetch` downloads, `ops` keeps long training alive, `measure` and `show` look at
-results, `sweeps` encodes many clips, `cli` is the command `coordflow`, `course` teaches.  `lazy` defers
-heavy imports.
+results, `sweeps` encodes many clips, `cli` is the command `coordflow`, `course` teaches.
 """
 
-from coordflow_mini.lazy import lazily, publish
+from coordflow_mini.ops.lazy import lazily, publish
 
 with lazily():
     from coordflow_mini.bitstream import BitstreamError as BitstreamError

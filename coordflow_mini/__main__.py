@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini import cli

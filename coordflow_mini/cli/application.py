@@ -15,8 +15,8 @@ from typing import Any
 from coordflow_mini.cli.options import Computing, Fitting, Footage, Messages
 from coordflow_mini.cli.output import count, print_json, say
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import duration
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini import applications, decoder, encoder, model, train

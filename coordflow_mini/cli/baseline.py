@@ -6,7 +6,7 @@ import typer
 
 from coordflow_mini.cli.options import Bpp, Footage, Input, Json
 from coordflow_mini.cli.output import print_figures
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini import encoder

@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 from coordflow_mini.cli.options import Json
 from coordflow_mini.cli.output import print_json, say
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import table
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.video import catalog

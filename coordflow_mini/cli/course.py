@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops import files
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.course.teacher import classbook, submissions

@@ -6,8 +6,8 @@ import typer
 
 from coordflow_mini.cli.options import Coded, Computing, Frames, Out, Quiet
 from coordflow_mini.cli.output import say
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import Console, duration
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import torch

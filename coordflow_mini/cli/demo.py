@@ -8,7 +8,7 @@ import typer
 
 from coordflow_mini.cli.options import Computing, Messages
 from coordflow_mini.cli.output import print_json, say
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.cli import checks

@@ -23,9 +23,9 @@ from coordflow_mini.cli.options import (
 )
 from coordflow_mini.cli.output import lengths, print_json, say
 from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops import files
 from coordflow_mini.ops.console import Console, duration
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import torch
@@ -150,7 +150,7 @@ def encode(
     """
     recipe, real = coding.recipe(training, bpp), checks.coded_output(output, source)
     with ExitStack() as stack:
-        stack.enter_context(_alone(real))
+        stack.enter_context(_locked(real))
         checkpoint = checkpointing.open(real)
         video = footage.load(source)
         stack.enter_context(_resumable(checkpoint))
@@ -177,7 +177,7 @@ def encode(
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
+def _locked(output: Path) -> Iterator[None]:
     """Keeps other encodes from this output; under torchrun, the first process locks it for all."""
     follower = int(os.environ.get("WORLD_SIZE", 1)) > 1 and os.environ.get("RANK") != "0"
     with nullcontext() if follower else files.locked(output):

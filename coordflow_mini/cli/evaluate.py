@@ -2,7 +2,7 @@
 
 from coordflow_mini.cli.options import Coded, Computing, Input, Json, Raw
 from coordflow_mini.cli.output import print_figures
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.cli import checks

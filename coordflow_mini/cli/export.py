@@ -2,7 +2,7 @@
 
 from coordflow_mini.cli.options import Folder, Footage, Input, Quiet
 from coordflow_mini.cli.output import say
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.cli import checks

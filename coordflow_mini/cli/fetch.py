@@ -10,8 +10,8 @@ import typer
 
 from coordflow_mini.cli.options import Messages
 from coordflow_mini.cli.output import print_json, say
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import Console
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini import fetch as fetching

@@ -2,8 +2,8 @@
 
 from coordflow_mini.cli.options import Coded, Json
 from coordflow_mini.cli.output import lengths, print_json, say
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import table
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.cli import checks

@@ -8,7 +8,7 @@ import typer
 from coordflow_mini.cli.application import Application
 from coordflow_mini.cli.options import Computing, Fitting, Footage, Input, Messages, Out
 from coordflow_mini.config import ModelConfig
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import numpy as np

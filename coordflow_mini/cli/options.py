@@ -20,8 +20,8 @@ import typer
 from typer.core import TyperCommand
 
 from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe, Selection
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import Console
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import torch

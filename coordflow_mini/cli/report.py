@@ -8,7 +8,7 @@ import typer
 
 from coordflow_mini.cli.options import Messages
 from coordflow_mini.cli.output import count, print_json, say
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.show import report as pages

@@ -7,7 +7,7 @@ import typer
 
 from coordflow_mini.cli.application import Application, open_input
 from coordflow_mini.cli.options import Computing, Fitting, Footage, InputOrCoded, Messages
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini import applications, decoder

@@ -11,8 +11,8 @@ import typer
 
 from coordflow_mini.cli.options import Computing, Footage, Messages, Modeling, Training, recipe_for
 from coordflow_mini.cli.output import count, print_json, say
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.console import Console, duration, table
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.cli import checks
@@ -46,11 +46,7 @@ class Workers:
 def sweep(
     inputs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Videos as `encode` takes them; uvg stands for its seven.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="INPUT...", help="Videos, or uvg for its seven.", show_default=False),
     ],
     bpp: Annotated[
         str, typer.Option(metavar="RATE,...", help="Bits per pixel, for each video.", show_default=False)

@@ -8,7 +8,7 @@ author       chapter sources to notebooks; trained files, tables, reading times
 
 from coordflow_mini.course.lesson.logbook import progress
 from coordflow_mini.course.lesson.predictions import predict
-from coordflow_mini.lazy import lazily, publish
+from coordflow_mini.ops.lazy import lazily, publish
 
 with lazily():  # these load PyTorch, which `coordflow course report` does without
     from coordflow_mini.course.exercises.checking import check as check

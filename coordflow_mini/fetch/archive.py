@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from coordflow_mini.fetch.store import SPARE, FetchError, OnBytes, Place
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.catalog import Source
 
 with lazily():  # belongs to the extra [fetch]

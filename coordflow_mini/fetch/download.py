@@ -14,8 +14,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from coordflow_mini import __version__
 from coordflow_mini.fetch.store import SPARE, FetchError, OnBytes, Place, check_free, free_space
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.files import replacing
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.catalog import Source
 
 with lazily():  # belongs to the extra [fetch]

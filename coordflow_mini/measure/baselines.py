@@ -26,9 +26,9 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from coordflow_mini.lazy import lazily
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.raw import YuvFrames
 
 with lazily():

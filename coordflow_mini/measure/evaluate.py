@@ -18,9 +18,9 @@ import numpy as np
 
 from coordflow_mini import __version__, bitstream
 from coordflow_mini.bitstream import BitstreamError, Header, Section
-from coordflow_mini.lazy import lazily
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video import catalog, scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import RawFormat, VideoError, format_of

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import bjontegaard

@@ -14,8 +14,8 @@ from platform import node
 from secrets import token_hex
 from typing import Any
 
-from coordflow_mini.lazy import lazily
 from coordflow_mini.ops.interrupts import undisturbed
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import filelock

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():  # belongs to the extra [scale]
     import distributed  # trusted: an address that the user gives, and its network; see docs/trust.md

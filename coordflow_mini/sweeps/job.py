@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from coordflow_mini.config import Recipe, Selection
-from coordflow_mini.lazy import lazily
 from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.ops.files import replacing
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.measure import baselines

@@ -20,10 +20,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from coordflow_mini.config import Recipe
-from coordflow_mini.lazy import lazily
 from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.ops.console import Console, duration
 from coordflow_mini.ops.files import replacing
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.sweeps import job as jobs
 from coordflow_mini.sweeps.job import Job, Reference, read_object, write_object
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from coordflow_mini.config import Selection
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.clip import Video, check_range
 from coordflow_mini.video.raw import Frames, VideoError
 

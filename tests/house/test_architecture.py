@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-RANKS = """config lazy ops.text ops.interrupts ops.files
+RANKS = """config ops.lazy ops.text ops.interrupts ops.files
 < coords < similarity < video fetch measure.metrics measure.results
 < model < render < loss < sampling < muon < train
 < quantize < entropy < finetune < bitstream < ops < decoder < encoder applications

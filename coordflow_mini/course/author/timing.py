@@ -13,7 +13,7 @@ import time
 from coordflow_mini.course.author.chapter import Lesson, chapter_sources, read_lesson
 from coordflow_mini.course.author.notebooks import Edition, build, read_home
 from coordflow_mini.course.lesson.announce import announce
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import nbclient

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from coordflow_mini.coords import half_side
-from coordflow_mini.lazy import lazily
+from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import Frames
 

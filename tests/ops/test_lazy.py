@@ -9,7 +9,7 @@ from types import FunctionType
 import pytest
 
 import coordflow_mini as cf
-from coordflow_mini.lazy import lazily, publish
+from coordflow_mini.ops.lazy import lazily, publish
 
 
 @pytest.fixture
