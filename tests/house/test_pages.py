@@ -30,6 +30,11 @@ def test_the_package_docstring_names_every_room():
     assert {name.rstrip("/") for name in named} >= {name.rstrip("/") for name in rooms()}
 
 
+def test_the_walk_passes_every_room():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert not [room for room in rooms() if room.endswith("/") and f"| `{room}` |" not in text]
+
+
 @written
 def test_every_target_that_is_named_is_there(path):
     targets = re.findall(r"`make ([a-z-]+)", path.read_text(encoding="utf-8"))
