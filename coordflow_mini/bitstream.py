@@ -378,6 +378,25 @@ class File:
         """The tensors of one of the segments.  Raises BitstreamError if it is damaged."""
         return segment_tensors(self.data[segment.at : segment.end], self.header, shapes_of)
 
+    def sizes(self, shapes_of: "ShapesOf") -> "Sizes":
+        """Bytes of each part; weights count with their ideal bits, rounded up.  Raises BitstreamError."""
+        shapes = _checked_shapes(self.header, shapes_of)
+        weights = side = 0
+        for segment in self.segments:
+            coded = _coded(self.data, segment, shapes)[1:]
+            bits = sum(entropy.ideal_bits(tensor.integers, tensor.model) for tensor in coded)
+            weights += ceil(bits / 8)
+            side += segment.stop - segment.start - ceil(bits / 8)
+        magic, start, seals = len(MAGIC) + 1, len(header_bytes(self.header)), _SEAL * len(self.sections)
+        return Sizes(
+            magic=magic,
+            header=start - magic - _SEAL,
+            framing=len(self.data) - start - seals - weights - side,
+            side=side,
+            weights=weights,
+            checksums=_SEAL + seals,
+        )
+
 
 ShapesOf = Callable[[Header], Sequence[tuple[int, ...]]]  # shapes of a model's tensors, which no file stores
 
@@ -567,24 +586,5 @@ class Sizes:
 
 
 def sizes(data: bytes, shapes_of: ShapesOf) -> Sizes:
-    """Bytes of each part of a file; weights count with their ideal bits, rounded up.
-
-    Raises BitstreamError as `read` does.
-    """
-    file = parse(data)
-    shapes = _checked_shapes(file.header, shapes_of)
-    weights = side = 0
-    for segment in file.segments:
-        coded = _coded(data, segment, shapes)[1:]
-        bits = sum(entropy.ideal_bits(tensor.integers, tensor.model) for tensor in coded)
-        weights += ceil(bits / 8)
-        side += segment.stop - segment.start - ceil(bits / 8)
-    magic, start, seals = len(MAGIC) + 1, len(header_bytes(file.header)), _SEAL * len(file.sections)
-    return Sizes(
-        magic=magic,
-        header=start - magic - _SEAL,
-        framing=len(data) - start - seals - weights - side,
-        side=side,
-        weights=weights,
-        checksums=_SEAL + seals,
-    )
+    """Bytes of each part of a file; see `File.sizes`."""
+    return parse(data).sizes(shapes_of)

@@ -125,8 +125,7 @@ def read_coded(path: Path) -> Coded:
         start = file.read(len(bitstream.MAGIC))
         data = start + (file.read() if start == bitstream.MAGIC else b"")
     try:
-        bitstream.index(data)
-        return Coded(data, bitstream.read_header(data))
+        return Coded(data, bitstream.parse(data).header)
     except bitstream.BitstreamError as error:
         raise bitstream.BitstreamError(f"{path}: {error}") from None
 

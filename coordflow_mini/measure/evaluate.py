@@ -4,7 +4,6 @@ The file knows which frames of the source it holds and at which size.  Frames ar
 a time; the rate counts the whole file.
 """
 
-import math
 import os
 import platform
 import time
@@ -29,7 +28,7 @@ from coordflow_mini.video.read import load
 with lazily():  # `coordflow info` needs no PyTorch
     import torch
 
-    from coordflow_mini import applications, decoder
+    from coordflow_mini import applications, decoder, model
 
 __all__ = [
     "Evaluation",
@@ -178,7 +177,8 @@ def describe(data: bytes) -> dict[str, Any]:
 
     Raises BitstreamError unless data is a good file.
     """
-    header, weights = bitstream.read_header(data), weight_count(data)
+    file = bitstream.parse(data)
+    header, weights = file.header, weight_count(data)
     return {
         "bytes": len(data),
         "bpp": metrics.bits_per_pixel(len(data), header.time * header.height * header.width),
@@ -186,7 +186,7 @@ def describe(data: bytes) -> dict[str, Any]:
         "params": weights,
         "segments": [
             {"first": segment.first, "frames": segment.frames, "bytes": segment.end - segment.at}
-            for segment in bitstream.segments(data)
+            for segment in file.segments
         ],
         "frames": header.time,
         "height": header.height,
@@ -198,7 +198,7 @@ def describe(data: bytes) -> dict[str, Any]:
         "gamma": header.gamma,
         "seed": header.seed,
         "version": header.version,
-        "sections": asdict(bitstream.sizes(data, decoder.tensor_shapes)),
+        "sections": asdict(file.sizes(decoder.tensor_shapes)),
     }
 
 
@@ -212,8 +212,8 @@ def rate_point(
     decode_seconds: float = 0.0,
 ) -> RatePoint:
     """The record of a file among those of other codecs; rate and settings are read from the file."""
-    header = bitstream.read_header(data)
-    longest = max(segment.frames for segment in bitstream.segments(data))
+    file = bitstream.parse(data, check=False)
+    header, longest = file.header, max(segment.frames for segment in file.segments)
     return RatePoint(
         codec="CoordFlow",
         clip=clip,
@@ -243,14 +243,14 @@ def settings(header: Header, segment_frames: int | None = None) -> str:
 
 def weight_count(data: bytes) -> int:
     """Number of weights in all segments of a file; raises BitstreamError."""
-    shapes = decoder.tensor_shapes(bitstream.read_header(data))
-    return len(bitstream.segments(data)) * sum(math.prod(shape) for shape in shapes)
+    file = bitstream.parse(data, check=False)
+    return len(file.segments) * model.weight_count(file.header.model)
 
 
 def frame_work(data: bytes) -> int:
     """Multiplications to decode one frame: its pixels times the weights of a segment."""
     header = bitstream.read_header(data)
-    return header.height * header.width * (weight_count(data) // len(bitstream.segments(data)))
+    return header.height * header.width * model.weight_count(header.model)
 
 
 def bfloat16_psnr_db(
