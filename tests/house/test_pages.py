@@ -46,6 +46,7 @@ def test_every_target_that_is_named_is_there(path):
 def test_every_file_that_is_named_is_there(path):
     text = path.read_text(encoding="utf-8")
     named = re.findall(r"`((?:coordflow_mini|campaigns|tests|docs|data|chapters|benchmarks)/[\w./]*)", text)
+    named += [f"coordflow_mini/{name}" for name in re.findall(r"\| `(\w+/[\w/]+\.py)` \|", text)]
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     places = chain(((ROOT, name) for name in named), ((path.parent, name) for name in linked))
     assert not [name for folder, name in places if not (folder / name).exists()]
