@@ -27,8 +27,8 @@ from coordflow_mini.encoder import EncodeResult, compress
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.render import render
+from coordflow_mini.sampling import default_model
 from coordflow_mini.sweeps.demo import Demo
-from coordflow_mini.train import default_model
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load

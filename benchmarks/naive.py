@@ -14,7 +14,7 @@ from coordflow_mini import similarity
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.model import CoordFlow, fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.train import cosine
+from coordflow_mini.muon import cosine
 from coordflow_mini.video.clip import Video
 
 __all__ = ["NaiveLayer", "NaiveModel", "Training", "from_library", "loss_of", "render"]

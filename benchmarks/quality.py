@@ -28,12 +28,12 @@ from coordflow_mini import bitstream
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times, pixel_grid
 from coordflow_mini.encoder import header_of, plan
-from coordflow_mini.finetune import finetune
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.model import weight_count
+from coordflow_mini.ops.run import finetune, fit
 from coordflow_mini.render import to_uint8
-from coordflow_mini.train import FitResult, fit
+from coordflow_mini.train import FitResult
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 

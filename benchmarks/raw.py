@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
-from coordflow_mini.coords import random_pixels
 from coordflow_mini.measure.evaluate import hardware
-from coordflow_mini.sampling import Clip, clip_on
-from coordflow_mini.train import fit
+from coordflow_mini.ops.run import fit
+from coordflow_mini.sampling import random_pixels
 from coordflow_mini.video import scenes
+from coordflow_mini.video.device import Clip, clip_on
 from coordflow_mini.video.raw import RawFormat
 from coordflow_mini.video.read import load
 

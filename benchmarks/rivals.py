@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.model import Blend, fourier_features, octave_frequencies, spiral_frequencies
-from coordflow_mini.muon import make_optimizer
-from coordflow_mini.train import Sampler, trapezoid
+from coordflow_mini.muon import make_optimizer, trapezoid
+from coordflow_mini.sampling import Sampler
 from coordflow_mini.video.clip import Video
 
 __all__ = ["KINDS", "FourierNetwork", "Rival", "Settings", "Siren", "Training", "rival"]
@@ -148,7 +148,7 @@ class Training:
             warm = min(1.0, (self.step + 1) / max(1, round(_WARM_UP * self.steps)))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.rate * warm * trapezoid(self.step / self.steps)
-            terms = self.sampler.terms(self.model, self.sampler.places())
+            terms = self.sampler.terms(self.model, self.sampler.pixels())
             self.optimizer.zero_grad(set_to_none=True)
             terms.total.backward()
             self.optimizer.step()

@@ -29,8 +29,10 @@ from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import make_optimizer
+from coordflow_mini.ops.compiling import compiled
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import pictures, render
-from coordflow_mini.train import Sampler, default_model, fit
+from coordflow_mini.sampling import Sampler, default_model, pixel_terms
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 
@@ -105,12 +107,13 @@ def train(video: Video, model: ModelConfig, name: str, rounds: int) -> Ratio:
         naive.from_library(network), video, steps=10**6, batch=BATCH, rate=1e-3, gamma=FitConfig.gamma
     )
     config = FitConfig(steps=10**6, batch=BATCH)
-    sampler = Sampler(video, config, torch.device("cpu"), compiling=True)
+    sampler = Sampler(video, config, torch.device("cpu"))
+    sampler.pixel_terms = compiled(pixel_terms, model)
     optimizer = make_optimizer(config.optimizer, network.parameters(), 1e-3)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        sampler.terms(network, sampler.places()).total.backward()
+        sampler.terms(network, sampler.pixels()).total.backward()
         optimizer.step()
 
     product = matrix_product(training_dtype(torch.device("cpu")))

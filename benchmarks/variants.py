@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import PixelBatch, frame_times, pixel_points, random_pixels
+from coordflow_mini.coords import frame_times, pixel_points
 from coordflow_mini.loss import loss_terms
 from coordflow_mini.model import CoordFlow, training_dtype
-from coordflow_mini.muon import make_optimizer
-from coordflow_mini.train import cosine, trapezoid
+from coordflow_mini.muon import cosine, make_optimizer, trapezoid
+from coordflow_mini.sampling import PixelBatch, random_pixels
 from coordflow_mini.video.clip import Video
 
 __all__ = ["Draws", "ImportantDraws", "Training", "TrainingSettings", "available", "rate_share"]
@@ -91,7 +91,7 @@ class Draws:
         away = self.times.abs()
         near = torch.nonzero(away <= max(reach, float(away.min())))[:, 0]
         first = torch.randint(len(near), (1,), generator=self.generator)
-        return near[(torch.arange(len(self.times)) + first) % len(near)]  # as `Sampler.places` does
+        return near[(torch.arange(len(self.times)) + first) % len(near)]  # as `Sampler.pixels` does
 
     def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
         """A batch and what each pixel counts."""

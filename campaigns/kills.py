@@ -582,11 +582,10 @@ def loaded() -> None:
 
 def prepared(root: Path, groups: set[str]) -> None:
     """Make training small, and let children write the files that the commands read."""
-    from coordflow_mini import cli, finetune
-    from coordflow_mini import train as fit
+    from coordflow_mini import cli, finetune, train
 
     _small_batches()
-    fit._REPORT = finetune._REPORT = 10  # a short training has several points to go on from
+    train.Training.every = finetune.Tuning.every = 10  # a short training has several points to go on from
     done(lambda: _sources(root), root / "log.txt")
     coded = {"other.cfv": groups & {"encode", "decode"}, "coded.cfv": groups & {"decode"}}
     for seed, name in enumerate(name for name, wanted in coded.items() if wanted):

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import frame_times, pixel_grid, pixel_points, random_pixels
+from coordflow_mini.coords import frame_times, pixel_grid, pixel_points
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, plain
 from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
@@ -39,9 +39,10 @@ from coordflow_mini.model import (
     octave_frequencies,
     spiral_frequencies,
 )
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render, to_uint8
+from coordflow_mini.sampling import random_pixels
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
@@ -250,18 +251,18 @@ def sample_pixels(clip, index):
 
 
 # %% [markdown]
-# The library's `coords.random_pixels` draws for itself, equally many pixels from each frame. What it drew
-# stands in `batch.place`, the place *within* a frame, and `batch.frames`. Looked up by hand, these pixels
+# The library's `sampling.random_pixels` draws for itself, equally many pixels from each frame. What it drew
+# stands in `batch.indices`, the pixel's index *within* a frame, and `batch.frames`. Looked up by hand, these pixels
 # must have the same points and colors.
 
 # %%
 generator = torch.Generator().manual_seed(0)
 batch = random_pixels(clip, BATCH, generator, torch.arange(time))
-place_in_clip = batch.place + batch.frames[:, None] * height * width  # [frames, pixels]
-rows = sample_pixels(clip, place_in_clip.flatten())  # [frames * pixels, 6]
+index_in_clip = batch.indices + batch.frames[:, None] * height * width  # [frames, pixels]
+rows = sample_pixels(clip, index_in_clip.flatten())  # [frames * pixels, 6]
 assert torch.allclose(rows[:, :2], batch.points.flatten(0, 1), atol=1e-6)
 assert torch.allclose(rows[:, 3:], batch.color.flatten(0, 1), atol=1e-6)
-print(f"{len(rows)} pixels, {batch.place.shape[1]} from each frame: all are equal")
+print(f"{len(rows)} pixels, {batch.indices.shape[1]} from each frame: all are equal")
 
 # %% [markdown]
 # ## Build: the plain network

@@ -30,7 +30,7 @@ from torch import nn
 
 from coordflow_mini import similarity
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
+from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
@@ -41,9 +41,10 @@ from coordflow_mini.model import (
     octave_frequencies,
     spiral_frequencies,
 )
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render, to_uint8
+from coordflow_mini.sampling import random_pixels
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
 
 here = setup(chapter=4)

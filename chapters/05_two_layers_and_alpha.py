@@ -22,16 +22,17 @@ import torch
 
 from coordflow_mini import decoder, similarity
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import frame_times, half_side, pixel_grid, random_pixels
+from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import Blend, CoordFlow
 from coordflow_mini.muon import make_optimizer
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render, to_uint8
+from coordflow_mini.sampling import random_pixels
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
 
 here = setup(chapter=5)

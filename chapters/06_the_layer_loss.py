@@ -32,9 +32,9 @@ from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, owners, tables
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render, render_frames
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.train import fit
 from coordflow_mini.video.scenes import cutout
 
 here = setup(chapter=6)

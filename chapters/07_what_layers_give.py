@@ -32,9 +32,9 @@ from coordflow_mini.course.lesson import alternatives, figures, gains, tables, w
 from coordflow_mini.loss import squared_error
 from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import weight_count
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render, still, to_uint8
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load

@@ -38,10 +38,11 @@ from coordflow_mini.encoder import header_of
 from coordflow_mini.finetune import Quantizer, rate_bits
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
+from coordflow_mini.ops.run import fit
 from coordflow_mini.quantize import QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.render import render
+from coordflow_mini.sampling import default_model
 from coordflow_mini.show import plots, widgets
-from coordflow_mini.train import default_model, fit
 from coordflow_mini.video.read import load
 
 here = setup(chapter=8)

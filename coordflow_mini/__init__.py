@@ -39,8 +39,8 @@ with lazily():
     from coordflow_mini.measure.metrics import ms_ssim as ms_ssim
     from coordflow_mini.measure.metrics import psnr_db as psnr_db
     from coordflow_mini.model import CoordFlow as CoordFlow
+    from coordflow_mini.ops.run import fit as fit
     from coordflow_mini.show.widgets import scrub as scrub
-    from coordflow_mini.train import fit as fit
     from coordflow_mini.video.clip import Video as Video
     from coordflow_mini.video.read import load as load
     from coordflow_mini.video.write import write as write

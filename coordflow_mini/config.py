@@ -124,7 +124,7 @@ class FitConfig:
     steps: int = 1200
     batch: int = 8192  # pixels per step
     optimizer: str = "muon"  # or "adam"; LOG.md has the comparison
-    learning_rate: float = 0.04  # up to width 68; lower for wider models, see `train.learning_rate`
+    learning_rate: float = 0.04  # up to width 68; lower for wider models, see `muon.learning_rate`
     gamma: float = 0.1  # γ, the weight of the layer loss: the paper's value
     squared: float = 1.0
     absolute: float = 0.0
@@ -186,7 +186,7 @@ class Recipe:
     """Everything that determines how a clip is encoded."""
 
     bpp: float | None = None  # bits per pixel of the whole file; None: `encoder.default_bpp`
-    model: ModelConfig | None = None  # None: `train.default_model`; see also `codec.choose_width`
+    model: ModelConfig | None = None  # None: `sampling.default_model`; see also `codec.choose_width`
     fit: FitConfig = field(default_factory=FitConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     segment_frames: int | None = None  # in the longest segment, see `encoder.cuts`; None: one segment

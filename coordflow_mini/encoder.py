@@ -19,14 +19,15 @@ from coordflow_mini.bitstream import Header
 from coordflow_mini.config import MODEL_LIMITS, CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import build_model, tensor_shapes
-from coordflow_mini.finetune import finetune
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.ops.checkpoint import Checkpoint
+from coordflow_mini.ops.run import OnStep, finetune
+from coordflow_mini.ops.run import fit as fit_video
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.render import render_frames
-from coordflow_mini.train import OnStep, Progress, default_model
-from coordflow_mini.train import fit as fit_video
+from coordflow_mini.sampling import default_model
+from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 
 __all__ = [

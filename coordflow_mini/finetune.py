@@ -1,60 +1,48 @@
-"""Fine-tuning for few bits: the fit goes on with quantized weights and a price on every bit.
+"""Fine-tuning for few bits: training goes on with quantized weights and a price on every bit.
 
-Each tensor of each layer has its own quantization step, learned together with the weights.  The
-forward pass sees rounded weights; the backward pass pretends that rounding did nothing (the
-straight-through estimator, Bengio et al., arXiv 1308.3432; learned steps: Esser et al., LSQ,
-arXiv 1902.08153).  How the bits are shared out is learned; how many there are is held: after every
-few training steps all quantization steps move together to where the file has the wanted size.  At the
-end the quantization steps stand still, so that the weights can settle on them.
+Each tensor of each layer has its own quantization step, learned together with the weights.  The forward pass
+sees rounded weights; the backward pass ignores the rounding (straight-through estimator, Bengio et al., arXiv
+1308.3432; learned steps: Esser et al., LSQ, arXiv 1902.08153).  Training decides how the bits are shared out;
+`RateControl` decides how many there are, by moving all steps together until the file has the wanted size.  In
+the last steps of training the quantization steps stand still, so that the weights can settle on them.
 """
 
+import copy
 import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from coordflow_mini.config import CodecConfig
+from coordflow_mini.loss import LossTerms
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.muon import make_optimizer, restore
-from coordflow_mini.ops import distributed
-from coordflow_mini.ops.checkpoint import Checkpoint, State, figure
-from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite
+from coordflow_mini.muon import cosine, make_optimizer
 from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
-from coordflow_mini.train import (
-    FitResult,
-    History,
-    OnStep,
-    Progress,
-    Resumable,
-    Sampler,
-    cosine,
-    worth_compiling,
-)
+from coordflow_mini.sampling import Pixels, Sampler
+from coordflow_mini.train import Around, FitResult, Progress, Training, run
 from coordflow_mini.video.clip import Video
 
-__all__ = ["FineTuned", "Quantizer", "finetune", "quantize_model", "rate_bits"]
+__all__ = ["FileSize", "FineTuned", "Quantizer", "RateControl", "finetune", "quantize_model", "rate_bits"]
 
 FileSize = Callable[[list[QuantizedTensor]], int]
 
-_GENTLE = 7  # bits per weight at the start: rounding that the fit hardly notices
+_GENTLE = 7  # bits per weight at the start: rounding that hardly hurts
 _FINEST, _COARSEST = -12.0, LAST_INDEX / 8  # log2 of a step; at the finest, integers hold weights up to 256
-_GRAPHS = 2  # to compile: training in bfloat16, then in float32
 _ARRIVED = 0.25  # part of all steps after which the rate is the target's
-_SETTLED = 0.7  # part after which quantization steps stand still: to move them undoes what was learned
-_AGAIN, _BRIEFLY = 0.1, 0.1  # learning rate of a further round, and part of it in which steps move
+_SETTLED = 0.7  # part after which quantization steps stand still: moving them undoes what was learned
 _HOLD = 5  # steps between two corrections of the rate
-_REPORT = 100  # steps between two measurements of the real file, and two entries of the history
-_ALMOST = 0.9  # weights that change in further rounds may cost a little more
-_MOST = 0.5  # mean squared error of what has run away: twice that of a gray picture at its worst
+_ROUND = 100  # steps of a further round
+_ROUND_RATE, _ROUND_MOVING_SHARE = 0.1, 0.1  # its learning rate, and part of it in which steps move
+_REACHABLE = 0.9  # of the floor: weights that change in further rounds may cost a little more
+_LIMIT = 0.5  # mean squared error of a diverged model: twice that of a gray picture at its worst
 
 
 def quantize_model(model: CoordFlow, step_indices: list[list[int]]) -> list[QuantizedTensor]:
-    """The integers of every tensor of every layer: all layers of the first parameter, then the next.
+    """Integers of every tensor of every layer: all layers of the first parameter, then of the next.
 
     step_indices: per parameter, per layer; see `quantize.step`.
     """
@@ -66,10 +54,10 @@ def quantize_model(model: CoordFlow, step_indices: list[list[int]]) -> list[Quan
 
 
 def rate_bits(weights: Tensor, log2_step: Tensor) -> Tensor:
-    """About how many bits a tensor's integers cost, differentiable in weights and step, [layers].
+    """Approximate bits of a tensor's integers, differentiable in weights and step, [layers].
 
-    The entropy of a Gaussian of the tensor's own variance, rounded to the step (with the variance
-    1/12 of the rounding itself, so that it stays above zero for tensors that are nearly constant).
+    The entropy of a Gaussian with the tensor's variance, rounded to the step.  1/12, the variance of the
+    rounding itself, keeps it above zero for tensors that are nearly constant.
     weights: [layers, in, out].  log2_step: [layers].
     """
     scaled = weights.flatten(1) * torch.exp2(-log2_step)[:, None]
@@ -78,7 +66,7 @@ def rate_bits(weights: Tensor, log2_step: Tensor) -> Tensor:
 
 
 class Quantizer(torch.nn.Module):
-    """A model's weights, rounded at learned steps on the way forward."""
+    """A model whose weights are rounded at learned steps in the forward pass."""
 
     def __init__(self, model: CoordFlow):
         super().__init__()
@@ -87,7 +75,7 @@ class Quantizer(torch.nn.Module):
         self.log2_steps = torch.nn.ParameterList(torch.log2(scale / 8 + 1e-4) for scale in scales)
 
     def rounded(self) -> dict[str, Tensor]:
-        """The weights that the file will hold, by name, with straight-through gradients."""
+        """Weights as the file will hold them, by name, with straight-through gradients."""
         return {
             name: _round_straight_through(parameter, log2_step)
             for (name, parameter), log2_step in zip(
@@ -96,174 +84,85 @@ class Quantizer(torch.nn.Module):
         }
 
     def bits(self) -> Tensor:
-        """Differentiable estimate of the bits of all integers."""
+        """Differentiable estimate of the bits of all integers, scalar."""
         pairs = zip(self.model.parameters(), self.log2_steps, strict=True)
         return torch.stack([rate_bits(weights, log2_step).sum() for weights, log2_step in pairs]).sum()
 
     @torch.no_grad()
     def spend(self, bits: float) -> None:
-        """Make all steps finer (or, for negative bits, coarser) by what should cost that many bits."""
+        """Make all steps finer by as much as should cost that many bits; coarser if negative."""
         share = bits / self.model.parameter_count
         for log2_step in self.log2_steps:
             log2_step.sub_(share).clamp_(_FINEST, _COARSEST)
 
     def step_indices(self) -> list[list[int]]:
-        """The nearest storable steps."""
+        """Indices of the nearest storable steps, per parameter and layer."""
         return [[nearest_index(2.0**value) for value in steps.tolist()] for steps in self.log2_steps]
 
     def quantized(self) -> list[QuantizedTensor]:
-        """The integers as they would be stored now."""
+        """Integers as they would be stored now.  Raises ValueError if the file format cannot hold them."""
         return quantize_model(self.model, self.step_indices())
 
     def forward(self, *arguments: Tensor) -> Tensor:
-        """The model with rounded weights."""
+        """Output of the model with rounded weights."""
         return torch.func.functional_call(self.model, self.rounded(), arguments)
 
 
 def _round_straight_through(weights: Tensor, log2_step: Tensor) -> Tensor:
-    """Weights rounded to the nearest storable step of their layer; gradient as if not rounded."""
+    """Weights rounded to the nearest storable step of their layer; the gradient ignores the rounding."""
     log2_step = log2_step + (torch.round(log2_step * 8) / 8 - log2_step).detach()
     size = torch.exp2(log2_step)[:, None, None]
     scaled = weights / size
     return (scaled + (torch.round(scaled) - scaled).detach()) * size
 
 
-@dataclass(frozen=True)
-class FineTuned:
-    """Quantized weights that were trained to be so, and how they got there."""
+class RateControl:
+    """Keeps the size of the file at a target by moving all quantization steps together.
 
-    tensors: list[QuantizedTensor]  # see `quantize_model`
-    history: tuple[Progress, ...]
-    interrupted: bool = False
+    target_bytes: the most that the file may have.  file_size: bytes of the whole file with these tensors; the
+    rate is held by it, and no estimate of ours decides.  fraction: part of all steps done so far.
+    """
 
-
-class _Tuning(Resumable):
-    """The state of fine-tuning: weights, steps, their optimizers and the size of the file."""
-
-    def __init__(
-        self,
-        fitted: FitResult,
-        sampler: Sampler,
-        config: CodecConfig,
-        aim: float,
-        file_size: FileSize,
-        on_step: OnStep | None,
-    ):
-        self.sampler, self.config, self.aim, self.file_size, self.on_step = (
-            sampler,
-            config,
-            aim,
-            file_size,
-            on_step,
-        )
-        self.quantizer = Quantizer(fitted.model)
-        self.weights = make_optimizer(
-            fitted.config.optimizer, fitted.model.parameters(), config.learning_rate
-        )
-        self.steps = torch.optim.Adam(self.quantizer.log2_steps.parameters(), config.step_learning_rate)
-        self.done, self.total = 0, 0
-        self.error = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
-        self.most = max(_MOST, 2 * self.error)  # a fit may end worse
-        self.surcharge = 1.0  # bits of the real file per estimated bit
-        self.history = History()
-        self.began = time.perf_counter()
-        self.guard = Guard()
+    def __init__(self, quantizer: Quantizer, config: CodecConfig, target_bytes: int, file_size: FileSize):
+        self.quantizer, self.config, self.file_size = quantizer, config, file_size
+        self.least, self.aim, self.most = config.floor * target_bytes, config.aim * target_bytes, target_bytes
         for _ in range(3):
-            self._calibrate()
-            self._hold_rate()
-
-    def advance(self, first: int, rates: list[float], settled_from: float = _SETTLED) -> None:
-        """One training step per learning rate (each a share of the full one), but for those already made.
-
-        first: steps that were made before these.  settled_from: part of them after which the quantization
-        steps stand still.
-        """
-        self.total = first + len(rates)
-        self._remember()
-        while self.done < self.total:
-            settled = self.done - first > settled_from * len(rates)
-            # float32 last, because that is what a decoder computes in
-            dtype = torch.float32 if settled else self.sampler.dtype
-            self._descend(rates[self.done - first], dtype, settled)
-            self.done += 1
-            if self.done % _HOLD == 0 and not settled:
-                self._hold_rate()
-            ends = self.done % _REPORT == 0 or self.done == self.total
-            fault = "" if self.error <= self.most else f"the squared error rose to {self.error:.2g}"
-            if self.guard.due() or ends:
-                fault = distributed.first(fault or self._fault(ends))
-            if fault:
-                self._go_back(fault)
-            elif ends:
-                self._report()
-
-    def _own_numbers(self) -> State:
-        return {
-            "done": self.done,
-            "seconds": time.perf_counter() - self.began,
-            "error": self.error,
-            "size": self.size,
-            "surcharge": self.surcharge,
-            "quantizer": self.quantizer.state_dict(),
-            "weights": self.weights.state_dict(),
-            "steps": self.steps.state_dict(),
-        }
-
-    def _set_own(self, state: State) -> int:
-        most = self.config.steps + self.config.rounds * _REPORT
-        self.done = int(figure(state, "done", most=most))
-        self.began = min(self.began, time.perf_counter() - figure(state, "seconds"))
-        self.error, self.surcharge = figure(state, "error"), figure(state, "surcharge", least=1e-6)
-        self.size = int(figure(state, "size", least=1))
-        self.quantizer.load_state_dict(state["quantizer"])
-        restore(self.weights, state["weights"])
-        restore(self.steps, state["steps"])
-        return self.done
-
-    def _descend(self, rate: float, dtype: torch.dtype, settled: bool) -> None:
-        for optimizer, full in (
-            (self.weights, self.config.learning_rate),
-            (self.steps, self.config.step_learning_rate),
-        ):
-            optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = full * rate * self.guard.share
-        terms = self.sampler.terms(self.quantizer, self.sampler.places(), dtype)
-        # what the last bit is worth, if distortion falls as rate ** -config.price
-        price = self.config.price * self.error / self._wanted_bits()
-        (terms.total + price * self.quantizer.bits()).backward()
-        squared = distributed.average(self.quantizer.parameters(), terms.squared)
-        self.weights.step()
-        if not settled:
-            self.steps.step()
-        self.error += 0.02 * (float(squared) - self.error)
+            self.calibrate()
+            self.hold(0.0 if config.steps else 1.0)
 
     @torch.no_grad()
-    def _calibrate(self) -> None:
+    def calibrate(self) -> None:
         """Compare the estimate of the rate with the real file."""
         self.size = self.file_size(self.quantizer.quantized())
-        self.surcharge = 8 * self.size / float(self.quantizer.bits())
+        self.surcharge = 8 * self.size / float(self.quantizer.bits())  # real bits per estimated bit
 
-    def _wanted_bits(self) -> float:
-        """The rate to hold now [bits]: from gentle down to the target."""
-        part = min(1.0, self.done / (_ARRIVED * self.config.steps)) if self.config.steps else 1.0
+    def wanted_bits(self, fraction: float) -> float:
+        """Rate to hold now: from gentle down to the target [bits]."""
+        part = min(1.0, fraction / _ARRIVED)
         gentle = max(8 * self.aim, _GENTLE * self.quantizer.model.parameter_count)
         return 8 * self.aim * part + gentle * (1 - part)
 
-    def settle(self, least: float, most: float) -> None:
-        """Meet the target by the steps alone, without training."""
+    @torch.no_grad()
+    def hold(self, fraction: float) -> None:
+        """Bring the estimated size to the wanted one."""
+        self.quantizer.spend(self.wanted_bits(fraction) - self.surcharge * float(self.quantizer.bits()))
+
+    def price(self, fraction: float, error: float) -> float:
+        """Worth of the last bit, if distortion falls as rate ** -config.price [squared error per bit]."""
+        return self.config.price * error / self.wanted_bits(fraction)
+
+    def settle(self) -> None:
+        """Meet the target by the quantization steps alone, without training."""
         for _ in range(8):
             self.size = self.file_size(self.quantizer.quantized())
-            if least <= self.size <= most:
+            if self.least <= self.size <= self.most:
                 return
             self.quantizer.spend(8 * (self.aim - self.size))
 
-    def arrived(self, least: float, most: float) -> bool:
-        """Whether the size lies between these, or no training can lead there."""
-        return least <= self.size <= most or self._out_of_reach(least, most)
-
-    def _out_of_reach(self, least: float, most: float) -> bool:
-        """Whether a file of zeros is too large, or one at the finest steps too small."""
+    def arrived(self) -> bool:
+        """True if the size is right, or out of reach: zeros take too much, or the finest steps too little."""
+        if self.least <= self.size <= self.most:
+            return True
         coarsest, finest = (
             [[nearest_index(2.0**log2)] * len(steps) for steps in self.quantizer.log2_steps]
             for log2 in (_COARSEST, _FINEST)
@@ -272,61 +171,126 @@ class _Tuning(Resumable):
             QuantizedTensor(np.zeros_like(tensor.integers), tensor.step_index)
             for tensor in quantize_model(self.quantizer.model, coarsest)
         ]
+        if self.file_size(zeros) > self.most:
+            return True
         try:
-            largest = self.file_size(quantize_model(self.quantizer.model, finest))
-        except ValueError:  # steps as fine as that are none of these weights
-            return self.file_size(zeros) > most
-        return self.file_size(zeros) > most or largest < _ALMOST * least
+            return self.file_size(quantize_model(self.quantizer.model, finest)) < _REACHABLE * self.least
+        except ValueError:  # these weights are too large for such fine steps
+            return False
 
-    @torch.no_grad()
-    def _hold_rate(self) -> None:
-        """Shift all steps alike, so that the file has the wanted size whatever they learned."""
-        self.quantizer.spend(self._wanted_bits() - self.surcharge * float(self.quantizer.bits()))
 
-    def _fault(self, ends: bool) -> str:
-        """What is wrong; empty if nothing is.  ends: whether all is to become a file now."""
-        if not is_finite(self._numbers()):
-            return "not all weights and steps are finite"
-        if ends:
-            try:
-                self.quantizer.quantized()
-            except ValueError:
-                return "weights have grown too large for their steps"
-        return ""
+class Tuning(Training):
+    """A training run of quantized weights, their steps and the size of the file."""
 
-    def _go_back(self, fault: str) -> None:
-        """To the last good state.  Raises DivergenceError, in that state."""
-        rate, where = self.config.learning_rate, f"step {self.done:,} of {self.total:,}"
-        cure = f"use a fine-tuning learning rate below {rate:g}, for example {rate / 10:g}"
+    stage = "fine-tune"
+    every = 100  # the real file is measured with every report
+    cure = "use a fine-tuning learning rate below {:g}, for example {:g}"
+
+    def __init__(self, fitted: FitResult, sampler: Sampler, control: RateControl):
+        super().__init__(sampler, fitted.model, fitted.config)
+        self.control, self.quantizer, self.codec = control, control.quantizer, control.config
+        self.rate, self.steps = self.codec.learning_rate, self.codec.steps
+        self.last = self.steps + self.codec.rounds * _ROUND
+        weights = make_optimizer(fitted.config.optimizer, fitted.model.parameters(), self.rate)
+        steps = torch.optim.Adam(self.quantizer.log2_steps.parameters(), self.codec.step_learning_rate)
+        self.optimizers = [weights, steps]
+        self.running = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
+        self.limit = max(_LIMIT, 2 * self.running)  # a fit may end worse
+
+    def rounds(self) -> Iterator[Progress]:
+        """Train for all steps, then in short rounds until the file has its size."""
+        yield from self.reports(self.codec.steps)
+        for first in range(self.codec.steps, self.last, _ROUND):
+            if self.step <= first and self.control.arrived():
+                return
+            self.steps = first + _ROUND
+            yield from self.reports(self.steps)
+
+    def _settled(self, step: int) -> bool:
+        if step < self.codec.steps:
+            return step > _SETTLED * self.codec.steps
+        return (step - self.codec.steps) % _ROUND > _ROUND_MOVING_SHARE * _ROUND
+
+    def _fraction(self) -> float:
+        return self.step / self.codec.steps if self.codec.steps else 1.0
+
+    def set_rates(self) -> None:
+        """Half a cosine over all steps, then a small one over each round."""
+        later = (self.step - self.codec.steps) % _ROUND / _ROUND
+        rate = cosine(self._fraction()) if self.step < self.codec.steps else _ROUND_RATE * cosine(later)
+        for optimizer, full in zip(self.optimizers, (self.rate, self.codec.step_learning_rate), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = full * rate * 0.1**self.lowered
+
+    def reach(self) -> float:
+        """All frames are seen."""
+        return 1.0
+
+    def loss(self, pixels: Pixels) -> LossTerms:
+        """Loss of the rounded weights, and the price of their bits."""
+        dtype = torch.float32 if self._settled(self.step) else None  # as decoders compute
+        terms = self.sampler.terms(self.quantizer, pixels, dtype)
+        price = self.control.price(self._fraction(), self.running)
+        return replace(terms, total=terms.total + price * self.quantizer.bits())
+
+    def freeze(self) -> None:
+        """Keep settled quantization steps."""
+        if self._settled(self.step):
+            self.optimizers[1].zero_grad(set_to_none=True)
+
+    def observe(self, squared: Tensor) -> None:
+        """Update the running error; hold the rate while steps may move."""
+        self.running += 0.02 * (float(squared) - self.running)
+        if self.step % _HOLD == 0 and not self._settled(self.step - 1):
+            self.control.hold(self._fraction())
+
+    def error(self) -> float:
+        """Running mean squared error; infinite if the file format cannot hold the weights."""
         try:
-            self._return(self.guard.back("fine-tuning", where, fault, rate, cure))
-        except DivergenceError:
-            self._return(self.guard.good)
-            raise
+            self.quantizer.quantized()
+        except ValueError:
+            return math.inf
+        return self.running
 
-    def _report(self) -> None:
-        distributed.same_weights(self.quantizer.parameters())
-        self._calibrate()
-        self.history.append(self._progress())
-        self._remember()
-        if self.keep:
-            self.keep(self.state())
-        if self.on_step:
-            self.on_step(self.history[-1])
+    def report(self) -> Progress:
+        """Measure the real file, and add progress to the history."""
+        if math.isfinite(self.error()):
+            self.control.calibrate()
+        bits = 8 * self.control.size / self.model.parameter_count
+        self.history[-1] = replace(super().report(), bits_per_weight=bits)
+        return self.history[-1]
 
-    def _progress(self) -> Progress:
-        psnr_db = -10 * math.log10(max(self.error, 1e-10))
-        bits_per_weight = 8 * self.size / self.quantizer.model.parameter_count
-        seconds = time.perf_counter() - self.began
-        return Progress("fine-tune", self.done, self.total, psnr_db, seconds, bits_per_weight)
+    def finish(self) -> None:
+        """Meet the target by the quantization steps alone, and report what came after the last report."""
+        self.control.settle()
+        if not self.history or self.history[-1].step < self.step:
+            self.report()
 
-    def stopped(self, least: float, most: float) -> None:
-        """After a Ctrl-C at any moment: what there is, or the last good state, within these sizes."""
-        if not self.error <= self.most or self._fault(ends=True):
-            self._return(self.guard.good)
-        self.settle(least, most)
-        if not self.history or self.history[-1].step < self.done:
-            self.history.append(self._progress())
+    def state(self) -> dict[str, Any]:
+        """As of any training run, with the quantization steps and the rate."""
+        return {
+            **super().state(),
+            "log2_steps": copy.deepcopy(self.quantizer.log2_steps.state_dict()),
+            "running": self.running,
+            "size": self.control.size,
+            "surcharge": self.control.surcharge,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """As of any training run."""
+        super().restore(state)
+        self.quantizer.log2_steps.load_state_dict(state["log2_steps"])
+        self.running = float(state["running"])
+        self.control.size, self.control.surcharge = int(state["size"]), float(state["surcharge"])
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """Quantized weights, trained as such, and how they got there."""
+
+    tensors: list[QuantizedTensor]  # see `quantize_model`
+    history: tuple[Progress, ...]
+    interrupted: bool = False
 
 
 def finetune(
@@ -337,44 +301,15 @@ def finetune(
     file_size: FileSize,
     *,
     device: torch.device | str = "cpu",
-    on_step: OnStep | None = None,
-    checkpoint: Checkpoint | None = None,
+    around: Sequence[Around] = (),
 ) -> FineTuned:
     """Continue a fit with quantized weights until their file has at most `target_bytes`.
 
-    file_size: bytes of the whole file with these tensors; it is what the rate is held by, so
-    no estimate of ours decides.  The fit's model is trained in place.  Ctrl-C keeps what was
-    reached; numbers that run away lead back to the last report, as in `fit`.
-    checkpoint: go on from what it holds, and keep in it what is reached.
-    Raises `DivergenceError`, `CheckpointError`.  Taught in chapter 08.
+    file_size: bytes of the whole file with these tensors.  The model is trained in place.  around: see
+    `train.Around`.  Taught in chapter 08.
     """
-    if not is_finite(fitted.model.state_dict()):
-        raise ValueError("the model to be fine-tuned has weights that are not finite; fit it again")
-    compiling = worth_compiling(fitted.config, fitted.model.parameter_count, config.steps, _GRAPHS)
-    use = fitted.model.config if compiling else None
-    sampler = Sampler(video, fitted.config, torch.device(device), compiling=use)
-    tuning = _Tuning(fitted, sampler, config, config.aim * target_bytes, file_size, on_step)
-    if checkpoint:
-        of = {**asdict(config), "target_bytes": target_bytes}
-        if state := checkpoint.restored("fine-tune", of):
-            with checkpoint.taken_up("fine-tune"):
-                tuning.restore(state)
-        if distributed.rank() == 0:
-            tuning.keep = partial(checkpoint.reached, "fine-tune", of)
-    least, interrupted = config.floor * target_bytes, False
-    try:
-        tuning.advance(0, [cosine(step / config.steps) for step in range(config.steps)])
-        for again in range(config.rounds):
-            first = config.steps + again * _REPORT
-            if tuning.done <= first and tuning.arrived(least, target_bytes):
-                break
-            tuning.advance(first, [_AGAIN * cosine(step / _REPORT) for step in range(_REPORT)], _BRIEFLY)
-    except KeyboardInterrupt:
-        if distributed.world_size() > 1:
-            raise  # others do not know of it
-        interrupted = True
-        tuning.stopped(least, target_bytes)
-    finally:
-        if checkpoint and distributed.rank() == 0:
-            checkpoint.end()
-    return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)
+    sampler = Sampler(video, fitted.config, torch.device(device))
+    control = RateControl(Quantizer(fitted.model), config, target_bytes, file_size)
+    tuning = Tuning(fitted, sampler, control)
+    run(tuning, tuning.rounds(), around)
+    return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history))

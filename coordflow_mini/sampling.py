@@ -1,98 +1,210 @@
-"""A clip as training wants it: colors of single pixels, on the device, from as few bytes as possible.
+"""Batches of pixels: random pixels and patches of a clip, and a model's loss on them."""
 
-Where the frames are RGB in memory, the clip is a plain uint8 tensor [time, height, width, 3].  Where they
-are raw YUV on disk, it is a `YuvClip`.  `clip_on` makes either, `colors_at` reads either.
-"""
-
-import warnings
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from coordflow_mini.video.raw import Frames, YuvFrames
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.coords import frame_times, half_side, pixel_points
+from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
+from coordflow_mini.model import training_dtype
+from coordflow_mini.video.clip import Video
+from coordflow_mini.video.device import Clip, clip_on, colors_at
 
-__all__ = ["Clip", "YuvClip", "clip_on", "colors_at"]
+__all__ = [
+    "PatchBatch",
+    "PixelBatch",
+    "Pixels",
+    "Sampler",
+    "Weights",
+    "default_model",
+    "pixel_terms",
+    "random_indices",
+    "random_patches",
+    "random_pixels",
+]
+
+Weights = Tensor | NDArray[Any]  # [time, height, width], how much each pixel counts
+_MOST_FRAMES = 128  # a batch of 8192 then still holds 64 pixels of each
 
 
-class YuvClip(NamedTuple):
-    """Planar YUV bytes from which `colors_at` makes the very colors of the `YuvFrames` they came from.
+class Pixels(NamedTuple):
+    """Pixels of a clip by number."""
 
-    On a CPU the bytes are the mapped file itself: only the pages in which a pixel lies are read.  On
-    another device they are a copy, 1.5 bytes a pixel for 4:2:0 where RGB has 3.
+    frames: Tensor  # [frames] int64, the frame of each row
+    indices: Tensor  # [frames, pixels] int64, pixel in the frame in reading order
+
+
+class PixelBatch(NamedTuple):
+    """Pixels of a clip with their points and true colors."""
+
+    points: Tensor  # [frames, pixels, 2]
+    frames: Tensor  # [frames] int64, the frame of each row
+    indices: Tensor  # [frames, pixels] int64, pixel in the frame in reading order
+    color: Tensor  # [frames, pixels, 3] in [0, 1]
+
+
+def random_indices(clip: Clip, count: int, generator: torch.Generator, frames: Tensor) -> Pixels:
+    """About `count` random pixels, equally many of each frame, on the clip's device.
+
+    With rows of equal length, everything that depends on time alone is computed once per frame and
+    broadcast; equal shares also make the gradient less noisy than independent draws.  Of more than 128
+    frames, a random subset is used.  frames: [n] int64, the frames to draw from.
     """
-
-    data: Tensor  # [bytes] uint8
-    tables: Tensor  # [5, 256] int32, see `raw.color_tables`
-    shape: tuple[int, int, int, int]  # time, height, width, 3
-    subsampling: tuple[int, int]  # columns, rows
-    first: int  # where the first frame begins in `data`
-    stride: int  # from one frame to the next
-
-    @property
-    def device(self) -> torch.device:
-        """Where the bytes are."""
-        return self.data.device
-
-
-Clip = Tensor | YuvClip  # uint8 [time, height, width, 3], or what stands for it
-
-
-def clip_on(frames: Frames | YuvFrames, device: torch.device | str) -> Clip:
-    """The frames on a device; on a CPU, without a copy."""
-    if isinstance(frames, YuvFrames):
-        return _mapped(frames) if torch.device(device).type == "cpu" else _copied(frames, device)
-    own = frames if frames.flags.writeable else frames.copy()  # or PyTorch warns
-    return torch.from_numpy(own).to(device)
-
-
-def _mapped(frames: YuvFrames) -> YuvClip:
-    """The clip of a file that stays on disk."""
-    size, span = frames.raw.frame_bytes, frames.span
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that it cannot be written to: nobody does
-        data = torch.from_numpy(frames.file.reshape(-1))
-    return _clip(frames, data, span.start * size, span.step * size)
-
-
-def _copied(frames: YuvFrames, device: torch.device | str) -> YuvClip:
-    """The clip of a copy of the wanted frames, made frame by frame."""
-    size = frames.raw.frame_bytes
-    data = torch.empty((len(frames), size), dtype=torch.uint8, device=device)
-    for index, target in enumerate(data):
-        target.copy_(torch.from_numpy(np.array(frames.source(index))))
-    return _clip(frames, data.view(-1), 0, size)
-
-
-def _clip(frames: YuvFrames, data: Tensor, first: int, stride: int) -> YuvClip:
-    tables = torch.from_numpy(frames.tables).to(data.device)
-    return YuvClip(data, tables, frames.shape, frames.raw.subsampling, first, stride)
-
-
-def colors_at(clip: Clip, frames: Tensor, place: Tensor) -> Tensor:
-    """Colors of pixels in [0, 1], float32 [..., 3]; only they become floats.
-
-    frames, place: int64, of shapes that broadcast: the frame, and the index in it in reading order.
-    """
-    if isinstance(clip, Tensor):
-        _, height, width, _ = clip.shape
-        return clip.view(-1, 3)[place + frames * (height * width)].float() / 255
-    return _rgb(clip, frames, place).float() / 255
-
-
-def _rgb(clip: YuvClip, frames: Tensor, place: Tensor) -> Tensor:
-    """Colors of pixels, int32 [..., 3] from 0 to 255."""
     _, height, width, _ = clip.shape
-    columns, rows = clip.subsampling
-    across, down = -(-width // columns), -(-height // rows)
-    row = torch.div(place, width, rounding_mode="floor")
-    chroma = torch.div(row, rows, rounding_mode="floor") * across
-    chroma = chroma + torch.div(place - row * width, columns, rounding_mode="floor")
-    start = clip.first + frames * clip.stride
-    y = clip.data[start + place].long()
-    u = clip.data[start + (height * width + chroma)].long()
-    v = clip.data[start + (height * width + across * down + chroma)].long()
-    to_all, red, green_u, green_v, blue = clip.tables
-    shares = torch.stack([red[v], green_u[u] + green_v[v], blue[u]], dim=-1)
-    return ((shares + to_all[y][..., None]) >> 16).clamp(0, 255)
+    if len(frames) > _MOST_FRAMES:
+        order = torch.randperm(len(frames), generator=generator, device=clip.device)
+        frames = frames[order[:_MOST_FRAMES]]
+    shape = (len(frames), max(1, count // len(frames)))
+    return Pixels(frames, torch.randint(height * width, shape, generator=generator, device=clip.device))
+
+
+def _batch(clip: Clip, pixels: Pixels) -> PixelBatch:
+    _, height, width, _ = clip.shape
+    frames, indices = pixels
+    row = torch.div(indices, width, rounding_mode="floor")
+    points = pixel_points((indices - row * width).float(), row.float(), height, width)
+    return PixelBatch(points, frames, indices, colors_at(clip, frames[:, None], indices))
+
+
+def random_pixels(clip: Clip, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
+    """About `count` random pixels with points and colors; arguments as of `random_indices`."""
+    return _batch(clip, random_indices(clip, count, generator, frames))
+
+
+class PatchBatch(NamedTuple):
+    """Random square patches of a clip, for losses that look at neighborhoods."""
+
+    points: Tensor  # [patches, height * width, 2]
+    frames: Tensor  # [patches] int64
+    color: Tensor  # [patches, height * width, 3] in [0, 1]
+    height: int
+    width: int
+
+
+def random_patches(
+    clip: Clip, generator: torch.Generator, frames: Tensor, *, count: int = 4, side: int = 48
+) -> PatchBatch:
+    """`count` patches of side x side pixels (cropped to the clip's size), each from a random frame."""
+    _, clip_height, clip_width, _ = clip.shape
+    device, height, width = clip.device, min(side, clip_height), min(side, clip_width)
+
+    def draw(limit: int) -> Tensor:
+        return torch.randint(limit, (count, 1, 1), generator=generator, device=device)
+
+    frame = frames[draw(len(frames))[:, 0, 0]]
+    rows = draw(clip_height - height + 1) + torch.arange(height, device=device)[:, None]
+    columns = draw(clip_width - width + 1) + torch.arange(width, device=device)
+    rows, columns = torch.broadcast_tensors(rows, columns)
+    points = pixel_points(columns.float(), rows.float(), clip_height, clip_width).flatten(1, 2)
+    color = colors_at(clip, frame[:, None], (rows * clip_width + columns).flatten(1, 2))
+    return PatchBatch(points, frame, color, height, width)
+
+
+class Sampler:
+    """Draws batches of a clip and computes a model's loss on them.
+
+    weights: [time, height, width], how much each pixel counts.  frames: indices of the frames to learn from.
+    share: (number, count); of `count` processes that draw the same batch, each keeps its own part.
+    pixel_terms: the function of that name, or a compiled one.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        config: FitConfig,
+        device: torch.device,
+        *,
+        weights: Weights | None = None,
+        frames: Iterable[int] | None = None,
+    ):
+        self.video, self.config = video, config
+        self.clip = clip_on(video.frames, device)
+        self.times = frame_times(video.time).to(device)
+        self.frames = _checked_frames(frames, video).to(device)
+        self.weights = None if weights is None else _checked_weights(weights, video).to(device)
+        if weights is not None and config.ms_ssim:
+            raise ValueError("ms_ssim looks at neighborhoods and ignores weights; leave one of them out")
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.dtype = training_dtype(device)
+        self.share = (0, 1)
+        self.pixel_terms = pixel_terms
+
+    def pixels(self, reach: float = 1.0) -> Pixels:
+        """The next random pixels, from frames with |t| up to `reach`; the shape never changes."""
+        frames = self.frames
+        if reach < 1:
+            away = self.times[frames].abs()
+            near = frames[away <= max(reach, float(away.min()))]
+            first = torch.randint(len(near), (1,), generator=self.generator, device=near.device)
+            turn = torch.arange(len(frames), device=near.device) + first
+            frames = near[turn % len(near)]  # in turn, so that none is seen more often
+        frames, indices = random_indices(self.clip, self.config.batch, self.generator, frames)
+        number, count = self.share
+        part = indices.shape[1] // count
+        return Pixels(frames, indices[:, number * part : (number + 1) * part] if part else indices)
+
+    def terms(self, model: nn.Module, pixels: Pixels, dtype: torch.dtype | None = None) -> LossTerms:
+        """Loss of a `CoordFlow`, or of a module that is called like one, on pixels of the clip."""
+        dtype = dtype or self.dtype
+        terms = self.pixel_terms(model, self.clip, self.times, pixels, self.weights, self.config, dtype)
+        if not self.config.ms_ssim:
+            return terms
+        patch = random_patches(self.clip, self.generator, self.frames)
+        blend = model(patch.points, self.times[patch.frames], dtype)
+        structure = structure_loss(blend, patch.color, patch.height, patch.width)
+        return LossTerms(terms.total + self.config.ms_ssim * structure, terms.squared, terms.layer)
+
+    def spread(self) -> float:
+        """Mean squared error of the best single color, estimated from up to 16 frames."""
+        some = self.video.frames[:: -(-self.video.time // 16)]
+        return float(np.var(np.asarray(some).reshape(-1, 3) / np.float32(255), axis=0).mean())
+
+
+def pixel_terms(
+    model: nn.Module,
+    clip: Clip,
+    times: Tensor,
+    pixels: Pixels,
+    weights: Tensor | None,
+    config: FitConfig,
+    dtype: torch.dtype,
+) -> LossTerms:
+    """Loss of single pixels: nearly all that a training step computes, in one function to be compiled."""
+    batch = _batch(clip, pixels)
+    blend = model(batch.points, times[batch.frames], dtype)
+    weight = None if weights is None else weights[batch.frames[:, None], batch.indices]
+    return loss_terms(blend, batch.color, config, weight)
+
+
+def default_model(video: Video) -> ModelConfig:
+    """The default model, except for its width, which follows from the bit rate.
+
+    The highest frequency follows from the resolution: a quarter of what the pixels can represent, because
+    the sine layers add harmonics.
+    """
+    half = half_side(video.height, video.width)
+    return ModelConfig(highest_frequency=max(4.0, round(half / 4)))
+
+
+def _checked_frames(frames: Iterable[int] | None, video: Video) -> Tensor:
+    """Frame indices to learn from, int64; all of them if None.  Raises ValueError."""
+    chosen = [float(index) for index in (range(video.time) if frames is None else frames)]
+    if not chosen or not all(index in range(video.time) for index in chosen):
+        raise ValueError(f"frames must be indices from 0 to {video.time - 1}, at least one, got {chosen[:8]}")
+    return torch.tensor(chosen).long()
+
+
+def _checked_weights(weights: Weights, video: Video) -> Tensor:
+    """Weights of pixels, float32 [time, height * width].  Raises ValueError."""
+    values, shape = torch.as_tensor(weights).float(), video.frames.shape[:3]
+    if values.shape != shape or not (torch.isfinite(values) & (values >= 0)).all():
+        raise ValueError(
+            f"weights must be finite, not negative, and [time, height, width] = {shape}, got "
+            f"{tuple(values.shape)} with values from {values.min():g} to {values.max():g}"
+        )
+    return values.flatten(1)

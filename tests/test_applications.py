@@ -13,8 +13,8 @@ from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_points
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import Rendering, render
-from coordflow_mini.train import fit
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 

@@ -3,15 +3,8 @@
 import pytest
 import torch
 
-from coordflow_mini.coords import (
-    frame_times,
-    half_side,
-    pixel_grid,
-    pixel_points,
-    point_pixels,
-    random_patches,
-    random_pixels,
-)
+from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points, point_pixels
+from coordflow_mini.sampling import random_patches, random_pixels
 
 SHAPES = [(64, 96), (96, 64), (5, 5), (1, 1), (7, 1), (1, 7), (23, 31)]  # height, width
 shapes = pytest.mark.parametrize(("height", "width"), SHAPES)
@@ -139,7 +132,7 @@ def test_random_pixels_are_the_clips(height, width):
     """Colors are the clip's at (frame, place), and points are the pixels' points."""
     clip = random_clip(4, height, width)
     batch = random_pixels(clip, 400, generator(3), torch.arange(4))
-    rows, columns = batch.place // width, batch.place % width
+    rows, columns = batch.indices // width, batch.indices % width
     expected = clip[batch.frames[:, None], rows, columns].float() / 255
     assert torch.equal(batch.color, expected)
     assert torch.equal(batch.points, pixel_points(columns.float(), rows.float(), height, width))
@@ -150,7 +143,7 @@ def test_random_pixels_cover_every_pixel_alike():
     clip, count = random_clip(3, 6, 9), 3 * 54 * 200
     batch = random_pixels(clip, count, generator(), torch.arange(3))
     cells = 3 * 54
-    drawn = torch.bincount((batch.frames[:, None] * 54 + batch.place).flatten(), minlength=cells)
+    drawn = torch.bincount((batch.frames[:, None] * 54 + batch.indices).flatten(), minlength=cells)
     chi_squared = ((drawn - count / cells) ** 2 / (count / cells)).sum()
     degrees = cells - 3  # each frame's total is fixed
     assert abs(chi_squared - degrees) < 5 * (2 * degrees) ** 0.5
@@ -163,7 +156,7 @@ def test_every_frame_gives_an_equal_share(count, frames, share):
     """A batch has one row per frame, of count // frames pixels but at least one."""
     batch = random_pixels(random_clip(frames, 4, 5), count, generator(), torch.arange(frames))
     assert batch.frames.tolist() == list(range(frames))
-    assert batch.place.shape == (frames, share) and batch.points.shape == (frames, share, 2)
+    assert batch.indices.shape == (frames, share) and batch.points.shape == (frames, share, 2)
 
 
 def test_pixels_come_from_the_chosen_frames_only():
@@ -188,9 +181,9 @@ def test_the_generator_decides_alone():
     clip, frames = random_clip(3, 8, 8), torch.arange(3)
     source = generator(5)
     first, second = (random_pixels(clip, 96, source, frames) for _ in range(2))
-    assert torch.equal(first.place, random_pixels(clip, 96, generator(5), frames).place)
-    assert not torch.equal(first.place, second.place)
-    assert not torch.equal(first.place, random_pixels(clip, 96, generator(6), frames).place)
+    assert torch.equal(first.indices, random_pixels(clip, 96, generator(5), frames).indices)
+    assert not torch.equal(first.indices, second.indices)
+    assert not torch.equal(first.indices, random_pixels(clip, 96, generator(6), frames).indices)
 
 
 # --- random patches -------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from coordflow_mini.encoder import EncodeError, compress, encode, model_for, pla
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.quantize import QuantizedTensor
-from coordflow_mini.train import Progress, default_model
+from coordflow_mini.sampling import default_model
+from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)  # few tensors: coding them takes the time

@@ -10,10 +10,12 @@ import torch
 
 from coordflow_mini import entropy
 from coordflow_mini.config import CodecConfig
-from coordflow_mini.finetune import Quantizer, finetune, quantize_model, rate_bits
+from coordflow_mini.finetune import Quantizer, quantize_model, rate_bits
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.ops.run import finetune, fit
 from coordflow_mini.quantize import QuantizedTensor, step
-from coordflow_mini.train import FitResult, Progress, Sampler, fit
+from coordflow_mini.sampling import Sampler
+from coordflow_mini.train import FitResult, Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -180,7 +182,7 @@ def test_the_size_lands_under_the_target(bits_per_weight, fitted, clip, short_co
 def test_fine_tuning_beats_plain_rounding(fitted, clip, short_codec, short_fit):
     """At the same few bytes, weights trained to be rounded are better than weights that were just rounded."""
     sampler = Sampler(clip, short_fit, torch.device("cpu"))
-    batch = sampler.places()
+    batch = sampler.pixels()
 
     @torch.no_grad()
     def error(tensors: list[QuantizedTensor]) -> float:
@@ -232,7 +234,8 @@ def test_the_history_is_what_on_step_saw(fitted, clip, short_codec):
     seen: list[Progress] = []
     target = int(4 * fitted.model.parameter_count / 8)
     tuned = finetune(fitted, clip, short_codec, target, coded_size, on_step=seen.append)
-    assert tuned.history == tuple(seen) and {progress.stage for progress in seen} == {"fine-tune"}
+    assert [p.psnr_db for p in tuned.history] == [p.psnr_db for p in seen]
+    assert {progress.stage for progress in seen} == {"fine-tune"}
     steps = [progress.step for progress in seen]
     assert steps == sorted(set(steps)) and steps[-1] >= short_codec.steps
     assert all(progress.step <= progress.steps for progress in seen)

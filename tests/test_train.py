@@ -8,20 +8,14 @@ import pytest
 import torch
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.coords import Places, frame_times
+from coordflow_mini.coords import frame_times
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.muon import cosine, learning_rate, trapezoid
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render
-from coordflow_mini.train import (
-    FitResult,
-    Progress,
-    Sampler,
-    cosine,
-    default_model,
-    fit,
-    learning_rate,
-    trapezoid,
-)
+from coordflow_mini.sampling import Pixels, Sampler, default_model
+from coordflow_mini.train import FitResult, Progress
 from coordflow_mini.video.clip import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,6 +29,11 @@ def same_weights(left: FitResult, right: FitResult) -> bool:
 def rendered(result: FitResult, video: Video) -> np.ndarray:
     times = frame_times(video.time)
     return render(result.model, times, video.height, video.width).rgb.numpy()
+
+
+def figures(progress: Progress) -> dict[str, object]:
+    """What listeners see, without the model."""
+    return {name: value for name, value in vars(progress).items() if name != "model"}
 
 
 class Watcher:
@@ -68,7 +67,8 @@ def test_the_history_is_what_on_step_saw(clip, small_model, short_fit):
     """Reports come in order, end at the last step, and are kept; time does not run backwards."""
     watcher = Watcher()
     result = fit(clip, small_model, replace(short_fit, steps=130), on_step=watcher)
-    assert result.history == tuple(watcher.seen) and not result.interrupted
+    assert [vars(progress) for progress in result.history] == [figures(progress) for progress in watcher.seen]
+    assert not result.interrupted
     steps = [progress.step for progress in result.history]
     assert steps == sorted(set(steps)) and steps[-1] == 130
     assert {(progress.stage, progress.steps) for progress in result.history} == {("fit", 130)}
@@ -163,13 +163,13 @@ def test_colors_learn_time_however_short_the_fit(clip, small_model):
 @pytest.mark.parametrize("steps", [20, 100])
 def test_all_frames_are_learned_however_short_the_fit(steps, clip, small_model, monkeypatch):
     """At the default schedule, a fit of any length ends with batches from all frames."""
-    seen, places = [], Sampler.places
+    seen, pixels = [], Sampler.pixels
 
-    def watched(self: Sampler, *arguments: float) -> Places:
-        seen.append(places(self, *arguments))
+    def watched(self: Sampler, *arguments: float) -> Pixels:
+        seen.append(pixels(self, *arguments))
         return seen[-1]
 
-    monkeypatch.setattr(Sampler, "places", watched)
+    monkeypatch.setattr(Sampler, "pixels", watched)
     fit(clip, small_model, FitConfig(steps=steps, batch=64))
     assert set(seen[0].frames.tolist()) < set(range(clip.time))
     assert set(seen[-1].frames.tolist()) == set(range(clip.time))
@@ -178,9 +178,9 @@ def test_all_frames_are_learned_however_short_the_fit(steps, clip, small_model, 
 def test_a_batch_has_one_shape_from_the_first_step_on(clip, short_fit):
     """However few frames are seen, they fill as many rows, each as often as any other but for one."""
     sampler = Sampler(clip, short_fit, torch.device("cpu"))
-    shapes = {sampler.places(reach).place.shape for reach in (0.01, 0.3, 0.7, 1.0)}
+    shapes = {sampler.pixels(reach).indices.shape for reach in (0.01, 0.3, 0.7, 1.0)}
     assert len(shapes) == 1
-    counts = torch.bincount(sampler.places(0.7).frames, minlength=clip.time)
+    counts = torch.bincount(sampler.pixels(0.7).frames, minlength=clip.time)
     assert counts[0] == 0 and counts.max() - counts[counts > 0].min() <= 1
 
 
@@ -206,8 +206,8 @@ def test_the_seed_decides_on_the_first_weights(change, clip, small_model, short_
     models = [fit(clip, small_model, replace(config, seed=seed)).model for seed in (0, 1)]
     first, second = (model.color.weights[0] for model in models)
     assert (first - second).abs().mean() > 0.1
-    batches = [Sampler(clip, replace(config, seed=seed), torch.device("cpu")).places() for seed in (0, 1)]
-    assert not torch.equal(batches[0].place, batches[1].place)
+    batches = [Sampler(clip, replace(config, seed=seed), torch.device("cpu")).pixels() for seed in (0, 1)]
+    assert not torch.equal(batches[0].indices, batches[1].indices)
 
 
 def test_the_global_generator_is_left_alone(clip, small_model, short_fit):
@@ -242,7 +242,7 @@ def test_the_best_start_goes_on(clip, small_model, short_fit):
     starts = [progress for progress in watcher.seen if progress.stage != "fit"]
     assert [progress.stage for progress in starts] == [f"start {n} of 4" for n in (1, 2, 3, 4)]
     assert len({progress.psnr_db for progress in starts}) == 4, "the starts differ"
-    assert result.history[0] == max(starts, key=lambda progress: progress.psnr_db)
+    assert vars(result.history[0]) == figures(max(starts, key=lambda progress: progress.psnr_db))
     assert [progress.step for progress in result.history] == [30, 50, 80]
 
 
@@ -277,7 +277,7 @@ def test_other_frames_are_not_looked_at(kind, clip, small_model, short_fit):
 def test_times_stay_those_of_the_whole_clip(clip, small_model, short_fit):
     """frames=: a frame keeps its time, so the frames between can be rendered."""
     sampler = Sampler(clip, short_fit, torch.device("cpu"), frames=[0, 2, 4])
-    batch = sampler.places()
+    batch = sampler.pixels()
     assert set(batch.frames.tolist()) == {0, 2, 4}
     torch.testing.assert_close(sampler.times, frame_times(clip.time))
 

@@ -6,7 +6,8 @@ import torch
 
 from coordflow_mini.applications.views import Counted, Masks, shown_by, silently
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.train import OnStep, default_model, fit
+from coordflow_mini.ops.run import OnStep, fit
+from coordflow_mini.sampling import default_model
 from coordflow_mini.video.clip import Video
 
 __all__ = ["denoise", "inpaint"]

@@ -21,6 +21,7 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     from coordflow_mini import applications, decoder, encoder, model, train
     from coordflow_mini.cli import checks
+    from coordflow_mini.ops import run
     from coordflow_mini.sweeps import budget
     from coordflow_mini.video import clip, write
 
@@ -65,7 +66,7 @@ class Application:
         if isinstance(subject, clip.Video):
             shape = self.shape(subject)
             with self.fit("fit", subject, shape) as fit:
-                return train.fit(subject, shape, **fit).model, subject
+                return run.fit(subject, shape, **fit).model, subject
         header, fitted = decoder.read_model(subject.data)
         size = (header.time, header.height, header.width)
         like = applications.Extent(*size, header.fps, "decoded", header.selection, header.matrix)
@@ -83,7 +84,7 @@ class Application:
         with self.console.training() as show:
 
             def on_step(progress: "train.Progress") -> None:
-                last[:] = [replace(progress, stage=stage, model=None)]
+                last[:] = [replace(progress, stage=stage)]
                 show(last[0])
 
             yield {"config": config, "device": self.device, "on_step": on_step}

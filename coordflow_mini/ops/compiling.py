@@ -1,11 +1,12 @@
-"""Compiled functions, and memory that the process keeps."""
+"""Faster training where the platform allows it: compiled losses, and memory that the process keeps."""
 
 import ctypes
 import logging
 import os
 import platform
 import signal
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
@@ -13,16 +14,24 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from coordflow_mini.config import FitConfig
 from coordflow_mini.ops.interrupts import undisturbed
+from coordflow_mini.sampling import pixel_terms
+from coordflow_mini.train import Around, Progress, Training
 
-__all__ = ["compiled", "device_named", "keep_memory"]
+__all__ = ["compiled", "compiling", "device_named", "keep_memory", "worth_compiling"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_WORTH = 5e11  # weights x pixels: 2,500 steps of 8,192 pixels at width 64, 800 at width 128; LOG.md
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
+    "cpp.enable_floating_point_contract_flag": "fast"  # x·y + z in one instruction
+}
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _log = logging.getLogger("coordflow_mini")
 
 
 def device_named(name: str) -> torch.device:
-    """The device "cpu" or "cuda"; "auto" is a GPU where there is one.  Raises ValueError if there is none."""
+    """The device "cpu" or "cuda"; "auto" is a GPU if there is one.  Raises ValueError if there is none."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: PyTorch finds no GPU here; use --device cpu")
     if name == "auto":
@@ -31,30 +40,50 @@ def device_named(name: str) -> torch.device:
 
 
 def keep_memory() -> None:
-    """Let the process keep what it frees, up to half a gigabyte, for its next tensors.
+    """Keep up to half a gigabyte of freed memory in the process, for its next tensors.
 
-    glibc would give blocks of this size back to the system and fetch them again in every training step, page
-    by page, which can take as long as the arithmetic (LOG.md).  Elsewhere nothing happens.
+    glibc would return blocks of this size to the system and fetch them again in every training step, page by
+    page, which can take as long as the arithmetic (LOG.md).  Does nothing without glibc.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest it takes
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest that it accepts
         mallopt(_M_TRIM_THRESHOLD, 512 << 20)
 
 
-_COMPILER: dict[str, str | int | bool | Callable[..., Any]] = {
-    "cpp.enable_floating_point_contract_flag": "fast"
-}  # x·y + z in one instruction
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+def worth_compiling(config: FitConfig, weights: int, steps: int, graphs: int = 1) -> bool:
+    """True if training is long enough to win back what compiling costs: ten seconds a graph, or more.
+
+    `config.compile` decides if it is set.  Otherwise the amount of work does, not a clock: compiled sums are
+    rounded differently, and equal settings must give equal weights.
+    """
+    if config.compile is not None:
+        return config.compile
+    return weights * config.batch * steps >= _WORTH * graphs
+
+
+def compiling(steps: int, graphs: int = 1) -> Around:
+    """Compiles the loss of a training run of so many steps, if that is worth it."""
+
+    def wrap(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
+        sampler = training.sampler
+        if worth_compiling(sampler.config, training.model.parameter_count, steps, graphs):
+            same = replace(sampler.config, seed=0)  # no loss depends on the seed
+            clip = (type(sampler.video.frames), sampler.video.frames.shape, str(sampler.clip.device))
+            use = (training.model.config, same, clip, sampler.weights is None)
+            sampler.pixel_terms = compiled(pixel_terms, use)
+        return reports
+
+    return wrap
 
 
 def compiled(function: Function, use: Hashable) -> Function:
-    """The function, compiled by `torch.compile` at its first call; as it is where that fails.
+    """The function, compiled by `torch.compile` at its first call; unchanged if that fails.
 
-    use: what the shapes of its arguments follow from; what was compiled for a use serves the next one, too.
-    Compiling takes about ten seconds, and about two once the user's cache has the result
-    (XDG_CACHE_HOME, or TORCHINDUCTOR_CACHE_DIR).  Without a C++ compiler, or on a Python or a platform that
-    PyTorch does not compile for, one line in the log says so, and all goes on as before.
+    use: everything that the shapes of its arguments depend on; equal uses share the compiled code.
+    Compiling takes about ten seconds, or two once the result is in the user's cache (XDG_CACHE_HOME, or
+    TORCHINDUCTOR_CACHE_DIR).  Without a C++ compiler, or on a Python or platform that PyTorch does not
+    compile for, a warning is logged and the function runs uncompiled.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coordflow" / "compiled"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
@@ -65,11 +94,11 @@ def compiled(function: Function, use: Hashable) -> Function:
         nonlocal fast, works
         if works:
             try:
-                fast = fast or torch.compile(_twin(function, use), dynamic=False, options=_COMPILER)
-                with undisturbed(signal.SIGINT):  # PyTorch swallows one while it looks whether the code fits
+                fast = fast or torch.compile(_twin(function, use), dynamic=False, options=_OPTIONS)
+                with undisturbed(signal.SIGINT):  # PyTorch loses one that comes while it checks guards
                     return fast(*arguments)
             except (RuntimeError, ImportError, OSError) as error:
-                _log.warning("not compiled, goes on without: %s", str(error).strip().partition("\n")[0])
+                _log.warning("training runs uncompiled: %s", str(error).strip().partition("\n")[0])
                 works = False
         return function(*arguments)
 
@@ -78,17 +107,14 @@ def compiled(function: Function, use: Hashable) -> Function:
 
 @lru_cache(maxsize=8)
 def _twin(function: FunctionType, use: Hashable) -> FunctionType:
-    """The same function with code of its own, for one use.
+    """The same function with a code object of its own.
 
-    PyTorch compiles one code at most eight times, then runs it as it is, slower and rounded differently: the
-    ninth model of a process would come out other than alone.  And what was compiled goes with its code.
+    PyTorch compiles a code object at most eight times and then runs it uncompiled, which is slower and rounds
+    differently: the ninth model of a process would come out other than alone.
     """
+    code, names = function.__code__.replace(), (function.__globals__, function.__name__)
     twin = FunctionType(  # trusted: a copy of a function of ours
-        function.__code__.replace(),
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
+        code, *names, function.__defaults__, function.__closure__
     )
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from coordflow_mini.ops.text import printable
 
 if TYPE_CHECKING:
-    from coordflow_mini.train import OnStep, Progress
+    from coordflow_mini.ops.run import OnStep
+    from coordflow_mini.train import Progress
 
 __all__ = ["Console", "duration", "table"]
 

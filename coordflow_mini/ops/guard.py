@@ -1,37 +1,32 @@
-"""The last good state of a training, and the way back to it when its numbers run away.
+"""Divergence: seen at the next report, undone by going back to the last good one.
 
-A training asks whether it is well at every report, which comes after a fixed number of steps, and in between
-about three times a second.  A look in between finds nothing that the report would not: what is not finite
-stays so, and a sum of errors only grows.  So the clock decides when a fault is seen, and nothing else.
-
-The way back leads to the last report.  The first time, the same steps are made again: a fault of the machine
-does not come twice, and the result is then that of a training without it, to the last bit.  What comes twice
-is due to the training, and from there on it learns at a tenth of the rate.
+The first time, the same steps are made once more: a fault of the machine does not come twice, and the result
+is then, to the bit, that of a run without it.  A fault that comes twice is due to the training, which goes on
+from the last good report at a tenth of the learning rate.
 """
 
 import logging
 import math
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from coordflow_mini.ops import distributed
-from coordflow_mini.ops.states import copied
+from coordflow_mini.train import Progress, Training
 
-__all__ = ["LOWERED", "DivergenceError", "Guard", "is_finite"]
+__all__ = ["DivergenceError", "guarded", "is_finite", "warned"]
 
+_LOWERED = 3  # times that the learning rate is lowered before training is given up
+_USUAL = {"muon": 0.08, "adam": 0.02}  # learning rates up to which no model was seen stuck at a single color
 _log = logging.getLogger("coordflow_mini")
-
-_PAUSE = 0.3  # seconds between two looks, less than 1 also where steps become three times as slow in between
-LOWERED = 3  # times that the rate is lowered before training is given up
 
 
 class DivergenceError(RuntimeError):
-    """Training ran away, also at lower learning rates; the message names the cure.
+    """Training diverged, at lower learning rates too; the message names the cure.
 
-    what: the message without the cure.  reached: the `FitResult` of the last good state, if a fit made it.
+    what: the message without the cure.  reached: the `FitResult` of the last good report of a fit.
     """
 
     def __init__(self, what: str, cure: str = ""):
@@ -40,85 +35,69 @@ class DivergenceError(RuntimeError):
         self.reached: Any = None
 
 
-class Guard:
-    """Knows the way back of one training.
+def guarded(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
+    """Passes on good reports only; a bad one leads back to the last good one.  Raises DivergenceError.
 
-    lowered: how many times the learning rate was, by a factor of ten; a part of the training's state.
+    Ctrl-C, too, leaves the training in a good state.
     """
+    good, retried = training.state(), False
+    try:
+        for progress in reports:
+            fault = distributed.first(_fault(training))
+            if fault:
+                lowered = training.lowered + retried
+                training.restore(good)
+                training.lowered = min(lowered, _LOWERED)
+                where = f"{progress.stage} diverged at step {progress.step:,} of {progress.steps:,} ({fault})"
+                rate = training.rate * 0.1**training.lowered
+                if lowered > _LOWERED:
+                    cure = training.cure.format(training.rate, training.rate / 10)
+                    raise DivergenceError(f"{where}, even at a learning rate of {rate:g}", cure)
+                if distributed.rank() == 0:
+                    how = f"with a learning rate of {rate:g}" if retried else "once more"
+                    _log.warning("%s; back to step %d, %s", where, training.step, how)
+                retried = True
+            else:
+                good, retried = training.state(), False
+                yield progress
+    except KeyboardInterrupt:
+        if _fault(training):
+            training.restore(good)
+        raise
 
-    def __init__(self) -> None:
-        self.lowered = 0
-        self._good: dict[str, Any] = {}
-        self._again = False  # the steps after the good state have been made twice
-        self._every, self._steps, self._looked = 1, 0, time.monotonic()
 
-    @property
-    def share(self) -> float:
-        """What is left of the learning rate: exactly 1 where nothing has happened."""
-        return 0.1**self.lowered
-
-    @property
-    def good(self) -> dict[str, Any]:
-        """The last good state; not to be changed."""
-        return self._good
-
-    def keep(self, state: dict[str, Any]) -> None:
-        """This state is good: remember it."""
-        self._good, self._again = copied(state), False
-        self._steps, self._looked = 0, time.monotonic()  # to know that, somebody has looked
-
-    def due(self) -> bool:
-        """Called after every step: whether it is time to look.  All processes of a job agree."""
-        self._steps += 1
-        if self._steps < self._every:
-            return False
-        now = time.monotonic()
-        fitting = distributed.agreed(int(self._steps * _PAUSE / max(now - self._looked, 1e-6)))
-        self._every = max(1, min(2 * self._every, fitting))
-        if fitting >= 2 * self._steps:  # it is not even half the time
-            return False
-        self._steps, self._looked = 0, now
-        return True
-
-    def back(self, stage: str, where: str, reason: str, rate: float, cure: str) -> dict[str, Any]:
-        """The good state to go on from; one line of warning says so.  Raises DivergenceError in the end.
-
-        where: "step 73 of 1,200".  rate: the learning rate that was asked for.
-        """
-        if self._again and self.lowered == LOWERED:
-            raise DivergenceError(
-                f"{stage} diverged at {where} ({reason}), also at learning rates down to "
-                f"{self.share * rate:g}",
-                cure,
-            )
-        self.lowered += self._again
-        how = f"on with the learning rate {self.share * rate:g}" if self._again else "once more"
-        self._again = True
-        if distributed.rank() == 0:
-            _log.warning("%s: %s at %s; back to the last good state and %s", stage, reason, where, how)
-        return {**self.good, "lowered": self.lowered}
+def _fault(training: Training) -> str:
+    """Description of a divergence; empty if there is none."""
+    error = training.error()
+    if not math.isfinite(error):
+        return "the squared error is not finite"
+    if error > training.limit:
+        return f"the squared error rose above {training.limit:.2g}"
+    return "" if is_finite(training.state()) else "not all weights are finite"
 
 
 def is_finite(value: Any) -> bool:
-    """Whether all floating-point numbers of a state are finite, in tensors, lists and dicts."""
-    numbers = _numbers(value)
-    plain = all(math.isfinite(number) for number in numbers if isinstance(number, float))
-    tensors = [number for number in numbers if isinstance(number, Tensor) and number.numel()]
-    if not plain or not tensors:
-        return plain
-    largest: list[Tensor] = []
-    for device in {tensor.device for tensor in tensors}:
-        largest += torch._foreach_norm([t for t in tensors if t.device == device], math.inf)
-    place = max((tensor.device for tensor in largest), key=lambda device: device.type != "cpu")
-    return bool(torch.stack([tensor.to(place) for tensor in largest]).isfinite().all())  # one wait for a GPU
-
-
-def _numbers(value: Any) -> list[Any]:
-    """The floating-point tensors and the floats of a state."""
+    """True if all floating-point numbers of a state are finite, in tensors, lists and dicts."""
     if isinstance(value, Tensor):
-        return [value.detach()] if value.is_floating_point() else []
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
     if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return [value] if isinstance(value, float) else []
-    return [number for inner in value for number in _numbers(inner)]
+        return all(map(is_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def warned(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
+    """Warns, once, of a high learning rate at which a model shows no more than a single color."""
+    rate, due = training.config.learning_rate, distributed.rank() == 0
+    for progress in reports:
+        if due and progress.step >= progress.steps // 4:
+            due = False
+            spread = training.sampler.spread() if rate > _USUAL[training.config.optimizer] else 0.0
+            if training.error() > 0.9 * spread > 0:
+                _log.warning(
+                    "%s: at step %d of %d the model shows no more than a single color would; "
+                    "use a learning rate below %g, for example %g",
+                    *(progress.stage, progress.step, progress.steps, rate, rate / 10),
+                )
+        yield progress

@@ -1,4 +1,4 @@
-"""Ctrl-C, where it must wait for a moment."""
+"""Sections of code that Ctrl-C must not interrupt."""
 
 import signal
 import threading
@@ -10,9 +10,9 @@ __all__ = ["undisturbed"]
 
 @contextmanager
 def undisturbed(*signals: int) -> Iterator[None]:
-    """Ctrl-C and a request to end (SIGTERM) wait until this is over; no other thread ever hears of them.
+    """Defers signals to the end of the block; main thread only.
 
-    signals: which; both if none is given.
+    signals: SIGINT (Ctrl-C) and SIGTERM unless given.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

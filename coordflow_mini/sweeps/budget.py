@@ -9,10 +9,10 @@ import torch
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
-from coordflow_mini.finetune import finetune
 from coordflow_mini.ops import distributed
+from coordflow_mini.ops.run import finetune, fit
 from coordflow_mini.render import render
-from coordflow_mini.train import FitResult, fit
+from coordflow_mini.train import FitResult
 from coordflow_mini.video.clip import Video
 
 __all__ = ["Pace", "pace", "steps_within"]

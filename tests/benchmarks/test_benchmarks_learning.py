@@ -11,7 +11,7 @@ import torch
 from benchmarks import learning
 from benchmarks.variants import ImportantDraws, Training, TrainingSettings, available, rate_share
 from coordflow_mini.config import FitConfig
-from coordflow_mini.train import fit
+from coordflow_mini.ops.run import fit
 from coordflow_mini.video.clip import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,18 +69,18 @@ def test_important_pixels_are_drawn_more_often_and_weighted_less():
     frames[:, :8, :8] = np.random.default_rng(0).integers(0, 255, (2, 8, 8, 3))
     draws = ImportantDraws(Video(frames), 0, TrainingSettings(importance="gradient", reweight=True))
     batch, weight = draws.draw(20_000, reach=1.0)
-    busy = (batch.place // 28 < 8) & (batch.place % 28 < 8)
+    busy = (batch.indices // 28 < 8) & (batch.indices % 28 < 8)
     assert busy.float().mean() > 2 * 64 / 560
     assert weight is not None and float(weight.mean()) == pytest.approx(1, abs=0.05)
     assert (weight * busy).mean() == pytest.approx(64 / 560, rel=0.15)  # unbiased, whatever was drawn
     first = batch.color[0, 0] * 255
-    assert first.round().to(torch.uint8).tolist() == frames[0].reshape(-1, 3)[batch.place[0, 0]].tolist()
+    assert first.round().to(torch.uint8).tolist() == frames[0].reshape(-1, 3)[batch.indices[0, 0]].tolist()
 
 
 def test_blocks_remember_their_error(clip):
     draws = ImportantDraws(clip, 0, TrainingSettings(importance="error"))
     batch, weight = draws.draw(4000, reach=1.0)
-    draws.learn(batch, torch.zeros_like(batch.place, dtype=torch.float32))
+    draws.learn(batch, torch.zeros_like(batch.indices, dtype=torch.float32))
     assert weight is None
     assert float(draws.value.max()) < 1
 

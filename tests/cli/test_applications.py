@@ -15,7 +15,8 @@ from coordflow_mini import applications, bitstream, cli, decoder
 from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
-from coordflow_mini.train import default_model, fit
+from coordflow_mini.ops.run import fit
+from coordflow_mini.sampling import default_model
 from coordflow_mini.video import read, write
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load

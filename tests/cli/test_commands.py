@@ -20,7 +20,8 @@ from coordflow_mini.cli import encode, options
 from coordflow_mini.config import Selection
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.ops.console import Console
-from coordflow_mini.train import DivergenceError, Progress
+from coordflow_mini.ops.guard import DivergenceError
+from coordflow_mini.train import Progress
 from coordflow_mini.video import catalog, read, scenes
 from coordflow_mini.video.clip import Video
 from tests.cli.commands import bad, good, pictures, run

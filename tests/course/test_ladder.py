@@ -15,8 +15,9 @@ from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.course.lesson import filemap, ladder
 from coordflow_mini.encoder import header_of
 from coordflow_mini.measure import results
+from coordflow_mini.ops.run import fit
+from coordflow_mini.sampling import default_model
 from coordflow_mini.show.figure import alt_text
-from coordflow_mini.train import default_model, fit
 from coordflow_mini.video.read import load
 
 BUNNY = results.data_file("bunny.cfv").read_bytes()

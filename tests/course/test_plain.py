@@ -4,15 +4,15 @@ import numpy as np
 import torch
 
 from coordflow_mini.config import ModelConfig
-from coordflow_mini.coords import random_pixels
 from coordflow_mini.course.lesson import plain
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.sampling import random_pixels
 
 
 def test_sampled_pixels_are_those_of_the_library():
     clip = (torch.arange(5 * 6 * 10 * 3) * 37 % 251).to(torch.uint8).view(5, 6, 10, 3)
     batch = random_pixels(clip, 40, torch.Generator().manual_seed(1), torch.arange(5))
-    rows = plain.sample_pixels(clip, (batch.place + batch.frames[:, None] * 60).flatten())
+    rows = plain.sample_pixels(clip, (batch.indices + batch.frames[:, None] * 60).flatten())
     assert torch.allclose(rows[:, :2], batch.points.flatten(0, 1), atol=1e-6)
     assert torch.allclose(rows[:, 3:], batch.color.flatten(0, 1))
     assert rows[:, 2].unique().tolist() == [-1, -0.5, 0, 0.5, 1]

@@ -3,6 +3,7 @@
 import copy
 import errno
 import io
+import json
 import os
 import pickle
 from dataclasses import replace
@@ -11,17 +12,18 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from typer.testing import CliRunner
 
 from coordflow_mini import cli, entropy
 from coordflow_mini.config import Recipe
 from coordflow_mini.encoder import compress
-from coordflow_mini.finetune import FineTuned, finetune
+from coordflow_mini.finetune import FineTuned
 from coordflow_mini.ops import checkpoint as checkpoints
-from coordflow_mini.ops import states
 from coordflow_mini.ops.checkpoint import Checkpoint, CheckpointError
-from coordflow_mini.train import FitResult, History, Progress, fit
+from coordflow_mini.ops.run import finetune, fit
+from coordflow_mini.train import FitResult, Progress
 from coordflow_mini.video.clip import Video
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,7 +64,7 @@ def test_what_is_kept_comes_back(path):
         "step": 7,
         "error": 0.1,
         "history": [["fit", 1, None]],
-        "by": {0: 1},
+        "by": {"0": 1},
     }
     checkpoint = Checkpoint(path)
     checkpoint.reached("fit", SUBJECT, state)
@@ -71,15 +73,6 @@ def test_what_is_kept_comes_back(path):
     assert torch.equal(found.pop("weights"), state.pop("weights"))
     assert found == {"of": SUBJECT, **state}
     assert Checkpoint(path).restored("fine-tune", SUBJECT) is None
-
-
-def test_what_was_kept_does_not_change_with_the_training(path):
-    weights = torch.zeros(2)
-    checkpoint = Checkpoint(path)
-    checkpoint.reached("fit", SUBJECT, {"weights": weights})
-    weights += 1
-    checkpoint.write()
-    assert Checkpoint(path).restored("fit", SUBJECT)["weights"].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("every", "written"), [(0, True), (1000, False)])
@@ -126,7 +119,10 @@ def under_seal(payload: bytes) -> bytes:
 
 
 def sealed(content: object) -> bytes:
-    return under_seal(states.to_bytes(content))
+    """Any JSON, with the tensors of a state, in the format and under a good checksum."""
+    if isinstance(content, dict):
+        return under_seal(checkpoints.to_bytes(content))
+    return under_seal(safetensors.torch.save({}, {"state": json.dumps(content)}))
 
 
 def pickled(content: object) -> bytes:
@@ -136,6 +132,7 @@ def pickled(content: object) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.promise("No code from data", "A damaged or hostile checkpoint is refused with one line.")
 @pytest.mark.parametrize("kind", ["empty", "text", "pickle", "code", "list", "stage", "cut", "more"])
 def test_a_damaged_or_hostile_file_is_one_line(kind, path, tmp_path):
     """And no code in it is run."""
@@ -169,7 +166,7 @@ def test_every_flipped_byte_is_noticed(path):
 
 def changed(path: Path, *way: str | int, to: object) -> None:
     """Another value in a checkpoint's fit, under a good seal."""
-    content = states.from_bytes(path.read_bytes()[9:])
+    content = checkpoints.from_bytes(path.read_bytes()[9:])
     place = content["stages"]["fit"]
     for name in way[:-1]:
         place = place[name]
@@ -177,42 +174,29 @@ def changed(path: Path, *way: str | int, to: object) -> None:
     path.write_bytes(sealed(content))
 
 
-def rows(*reports: list[float]) -> torch.Tensor:
-    """Reports as a file holds them."""
-    return torch.tensor(reports, dtype=torch.float64)
-
-
 CHANGES = {
     "a negative step": (("step",), -(10**12)),
     "a step of text": (("step",), "7"),
     "a step beyond the end": (("step",), 10**9),
     "a step that is not a number": (("step",), float("nan")),
-    "negative seconds": (("seconds",), -1.0),
     "seconds without end": (("seconds",), float("inf")),
     "no model": (("model",), {}),
     "a model of text": (("model",), "model"),
     "weights of another shape": (("model", "color.time_weight"), torch.zeros(1)),
     "a generator of nothing": (("generator",), torch.zeros(0, dtype=torch.uint8)),
     "a generator of another type": (("generator",), torch.zeros(5056)),
-    "an optimizer of nothing": (("optimizer",), {}),
-    "other settings": (("optimizer", "param_groups", 0, "momentum"), "x"),
-    "a count below zero": (("optimizer", "state", 1), {"step": -5}),
-    "a memory of another shape": (("optimizer", "state", 0), {"mean": torch.zeros(7)}),
-    "memories of unknown weights": (("optimizer", "state", 99), {"mean": torch.zeros(7)}),
+    "no optimizer": (("optimizers",), {}),
+    "a count below zero": (("optimizers", "0", "1"), {"step": -5}),
+    "a memory of another shape": (("optimizers", "0", "0"), {"mean": torch.zeros(7)}),
+    "memories of unknown weights": (("optimizers", "0", "99"), {"mean": torch.zeros(7)}),
     "a history of numbers": (("history",), [1, 2]),
     "a history of text": (("history",), "fit"),
-    "a history of no numbers": (("history",), {"stages": ["fit"]}),
-    "a history of floats": (("history", "numbers"), torch.zeros(1, 6)),
-    "a history of longer rows": (("history", "numbers"), torch.zeros(1, 7).double()),
-    "a history of no rows": (("history", "numbers"), torch.tensor(1.0).double()),
-    "a history of an unknown stage": (("history", "numbers"), rows([1, 50, 100, 0, 0, -1])),
-    "a history before all stages": (("history", "numbers"), rows([-1, 50, 100, 0, 0, -1])),
-    "a history of half a step": (("history", "numbers"), rows([0, 50.5, 100, 0, 0, -1])),
-    "a history without numbers": (("history", "numbers"), rows([0, 50, 100, float("nan"), 0, -1])),
-    "a history after the step": (("history", "numbers"), rows([0, 10**9, 100, 0, 0, -1])),
-    "a history that stands still": (("history", "numbers"), rows(*[[0, 50, 100, 0, 0, -1]] * 2)),
-    "a history of stages of text": (("history", "stages"), "fit"),
-    "a history of stages that are numbers": (("history", "stages"), [1]),
+    "a history of half rows": (("history",), [["fit", 50]]),
+    "a history of words": (("history",), [["fit", 50, 100, "good", 0.0, None]]),
+    "a history of half a step": (("history",), [["fit", 50.5, 100, 0.0, 0.0, None]]),
+    "a history without numbers": (("history",), [["fit", 50, 100, float("nan"), 0.0, None]]),
+    "a history after the step": (("history",), [["fit", 10**9, 100, 0.0, 0.0, None]]),
+    "a history that stands still": (("history",), [["fit", 50, 100, 0.0, 0.0, None]] * 2),
 }
 
 
@@ -227,10 +211,10 @@ def test_a_state_that_fits_nothing_is_one_line(change, path, clip, small_model, 
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 1, "1", None])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), "1", None])
 def test_a_time_that_is_none_is_one_line(seconds, path):
     path.write_bytes(sealed({"seconds": seconds, "stages": {}}))
-    with pytest.raises(CheckpointError, match=r"its time is .+ remove it$"):
+    with pytest.raises(CheckpointError, match=r"seconds is .+ remove it$"):
         Checkpoint(path).restored("fit", SUBJECT)
 
 
@@ -247,7 +231,7 @@ def test_the_command_says_it_in_one_line(data, source, tmp_path):
     assert "--restart" in result.stderr and kept.read_bytes() == data and not out.exists()
 
 
-@pytest.mark.parametrize("version", [b"\x01", b"\x02", b"\x04"])
+@pytest.mark.parametrize("version", [b"\x01", b"\x02", b"\x03", b"\x05"])
 def test_a_checkpoint_of_another_version_is_named_as_such(version, path):
     """It can be finished, with that version."""
     Checkpoint(path, every=0).reached("fit", SUBJECT, {"step": 1})
@@ -279,7 +263,7 @@ def full_disk(monkeypatch, *, number: int = errno.ENOSPC) -> None:
 
 
 def too_large(monkeypatch) -> None:
-    monkeypatch.setattr(states, "MOST_STRUCTURE", 100)
+    monkeypatch.setattr(checkpoints, "_MOST_JSON", 100)
 
 
 @pytest.mark.parametrize(
@@ -316,18 +300,6 @@ def test_a_full_disk_does_not_hide_why_training_ended(path, clip, small_model, s
     kept.reached("fit", SUBJECT, {"step": 1})
     with pytest.raises(OSError, match="No space"):
         kept.write()
-
-
-def test_a_history_costs_numbers_and_no_structure(monkeypatch):
-    """The longest training that can be asked for: 10^8 steps."""
-    history = History()
-    for step in range(50, 10_001, 50):
-        history.append(Progress("fit", step, 10**8, 100 / 3, step / 7, None if step % 100 else 1 / 3))
-    state = history.to_state()
-    monkeypatch.setattr(states, "MOST_STRUCTURE", 100)
-    back = History.from_state(states.from_bytes(states.to_bytes(state)), 10_000)
-    assert list(back) == list(history) and repr(list(back)) == repr(list(history))
-    assert list(History.from_state(states.from_bytes(states.to_bytes(History().to_state())), 0)) == []
 
 
 # --- a fit that goes on ---------------------------------------------------------------------------

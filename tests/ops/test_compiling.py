@@ -11,9 +11,9 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from coordflow_mini.config import FitConfig
-from coordflow_mini.ops.compiling import compiled, keep_memory
+from coordflow_mini.ops.compiling import compiled, keep_memory, worth_compiling
 from coordflow_mini.ops.interrupts import undisturbed
-from coordflow_mini.train import fit, worth_compiling
+from coordflow_mini.ops.run import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
@@ -65,9 +65,7 @@ def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog):
         twice = compiled(lambda x: 2 * x, None)
         assert [twice(1), twice(4)] == [2, 8]
     assert len(asked) == 1
-    assert [record.getMessage() for record in caplog.records] == [
-        "not compiled, goes on without: no compiler"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["training runs uncompiled: no compiler"]
 
 
 @compiler

@@ -13,7 +13,9 @@ import torch
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
-from coordflow_mini.train import Progress, fit
+from coordflow_mini.ops.run import fit
+from coordflow_mini.sampling import Sampler
+from coordflow_mini.train import Progress
 from coordflow_mini.video import scenes
 
 pytestmark = pytest.mark.skipif(
@@ -28,8 +30,8 @@ from coordflow_mini.video import scenes
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.finetune import finetune
-from coordflow_mini.train import fit
+from coordflow_mini.ops.run import finetune
+from coordflow_mini.ops.run import fit
 
 torch.set_num_threads(1)
 out, steps, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -124,28 +126,21 @@ def test_a_killed_process_ends_the_job_and_leaves_a_checkpoint(tmp_path):
 
 
 def test_alone_nothing_happens():
-    """One process: no share, no average, no waiting."""
-    places = torch.arange(12).view(2, 6)
-    parameter = torch.nn.Parameter(torch.ones(3))
-    parameter.grad = torch.full((3,), 2.0)
+    """One process: no waiting, and its own answers."""
     with distributed.joined("cpu"):
-        assert distributed.share(places) is places
-        assert distributed.average([parameter], torch.tensor(5.0)) == 5
-        assert distributed.agreed(7) == 7
+        assert distributed.agreed(7) == 7 and distributed.first("x") == "x"
         assert (distributed.rank(), distributed.world_size()) == (0, 1)
-    assert parameter.grad.tolist() == [2, 2, 2]
 
 
-def test_shares_are_equal_and_cover_the_batch(monkeypatch):
+def test_shares_are_equal_and_cover_the_batch():
     """Of 3 processes: every pixel of an even batch once; of an odd one, at most 2 are left out."""
-    batch = torch.arange(14).view(2, 7)
-    monkeypatch.setattr(distributed, "world_size", lambda: 3)
-    parts = []
-    for rank in range(3):
-        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        parts.append(distributed.share(batch))
+    video = scenes.cutout(24, 32, 2).video
+    samplers = [Sampler(video, FitConfig(batch=14), torch.device("cpu")) for _ in range(4)]
+    for number, sampler in enumerate(samplers[1:]):
+        sampler.share = (number, 3)
+    whole, *parts = (sampler.pixels().indices for sampler in samplers)
     assert {part.shape for part in parts} == {(2, 2)}
-    assert torch.equal(torch.cat(parts, dim=1), batch[:, :6])
+    assert torch.equal(torch.cat(parts, dim=1), whole[:, :6])
 
 
 # A fit in which one of the processes finds a NaN, in a weight of its own or in what it remembers of one.
@@ -154,24 +149,25 @@ import sys, torch
 from coordflow_mini.video import scenes
 from coordflow_mini.ops import distributed
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.train import _Run, fit
+from coordflow_mini.ops.run import fit
+from coordflow_mini.train import Training
 
 torch.set_num_threads(1)
 model = ModelConfig(width=8, depth=2, space_frequencies=6, highest_frequency=4.0, flow_width=8)
 config = FitConfig(steps=100, batch=504, warm_up=10, grow=10, static=10)
-video, descend, left = scenes.cutout(24, 32, 6).video, _Run._descend, 1
+video, observe, left = scenes.cutout(24, 32, 6).video, Training.observe, 1
 
-def spoiled(run):
+def spoiled(training, squared):
     global left
-    descend(run)
-    if run.step == int(sys.argv[2]) and left and distributed.rank() == 1:
+    observe(training, squared)
+    if training.step == int(sys.argv[2]) and left and distributed.rank() == 1:
         left = 0
-        state = next(state for state in run.optimizer.state.values() if "square" in state)
+        state = next(state for state in training.optimizers[0].state.values() if "square" in state)
         state["square"].fill_(float("inf"))
 
 with distributed.joined("cpu"):
     whole = fit(video, model, config)
-    _Run._descend = spoiled
+    Training.observe = spoiled
     again = fit(video, model, config)
     pairs = zip(whole.model.parameters(), again.model.parameters(), strict=True)
     same = all(torch.equal(a, b) for a, b in pairs)

@@ -15,14 +15,15 @@ import pytest
 import torch
 from av.video.reformatter import Colorspace, Interpolation
 
-from coordflow_mini import coords
 from coordflow_mini.config import FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.encoder import compress
 from coordflow_mini.measure import baselines, evaluate
 from coordflow_mini.measure.metrics import psnr_db
-from coordflow_mini.sampling import YuvClip, clip_on
-from coordflow_mini.train import Sampler, fit
+from coordflow_mini.ops.compiling import compiled
+from coordflow_mini.ops.run import fit
+from coordflow_mini.sampling import Sampler, pixel_terms, random_patches, random_pixels
 from coordflow_mini.video.clip import Video, area_resize
+from coordflow_mini.video.device import YuvClip, clip_on
 from coordflow_mini.video.raw import RawFormat, VideoError, YuvFrames, format_of
 from coordflow_mini.video.read import load
 
@@ -236,8 +237,8 @@ def test_a_pixel_has_the_color_of_its_frame(tmp_path, pix_fmt, size):
 
     def drawn(clip: YuvClip | torch.Tensor) -> list[torch.Tensor]:
         source = torch.Generator().manual_seed(1)
-        batch = coords.random_pixels(clip, 500, source, torch.arange(4))
-        patches = coords.random_patches(clip, source, torch.arange(4), side=7)
+        batch = random_pixels(clip, 500, source, torch.arange(4))
+        patches = random_patches(clip, source, torch.arange(4), side=7)
         return [*batch, *patches[:3]]
 
     for ours, theirs in zip(drawn(mapped), drawn(clip), strict=True):
@@ -246,14 +247,14 @@ def test_a_pixel_has_the_color_of_its_frame(tmp_path, pix_fmt, size):
 
 def test_a_copy_on_another_device_is_the_selected_frames(tmp_path, monkeypatch):
     """What a GPU gets, made here on the CPU: the same colors from bytes that lie one after the other."""
-    from coordflow_mini import sampling as pixels
+    from coordflow_mini.video import device
 
     raw = RawFormat(12, 8)
     lazy, rgb = both(raw_file(tmp_path / "a.yuv", raw, 9), raw, Selection(2, 9, 3))
-    copied = pixels._copied(lazy.frames, "cpu")
+    copied = device._copied(lazy.frames, "cpu")
     assert len(copied.data) == 3 * raw.frame_bytes
-    place = torch.arange(96)
-    colors = pixels.colors_at(copied, torch.arange(3)[:, None], place)
+    indices = torch.arange(96)
+    colors = device.colors_at(copied, torch.arange(3)[:, None], indices)
     assert torch.equal((255 * colors).round().byte(), torch.from_numpy(rgb.frames).flatten(1, 2))
 
 
@@ -279,11 +280,13 @@ def test_compiled_training_reads_the_file(one_thread, tmp_path, caplog, dtype):
     lazy, _ = both(raw_file(tmp_path / "a.yuv", raw, 5, natural=True), raw)
     losses = []
     for compiling in (False, True):
-        sampler = Sampler(lazy, FitConfig(batch=200), torch.device("cpu"), compiling=compiling)
+        sampler = Sampler(lazy, FitConfig(batch=200), torch.device("cpu"))
+        if compiling:
+            sampler.pixel_terms = compiled(pixel_terms, raw)
         model = fit(lazy, ModelConfig(width=4, depth=1), FitConfig(steps=1, compile=False)).model
-        losses.append(float(sampler.terms(model, sampler.places(), dtype).total.detach()))
+        losses.append(float(sampler.terms(model, sampler.pixels(), dtype).total.detach()))
     assert losses[0] == pytest.approx(losses[1], rel=1e-2 if dtype == torch.bfloat16 else 1e-4)
-    assert "not compiled" not in caplog.text
+    assert "uncompiled" not in caplog.text
 
 
 _CHILD = """
@@ -292,7 +295,7 @@ from pathlib import Path
 from coordflow_mini.video.clip import area_resize
 from coordflow_mini.video.read import load
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
-from coordflow_mini.train import fit
+from coordflow_mini.ops.run import fit
 from coordflow_mini.video.raw import RawFormat
 
 def own_memory(frames):

@@ -12,8 +12,9 @@ from coordflow_mini.config import FitConfig, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course.lesson import alternatives, gains
 from coordflow_mini.measure.metrics import psnr_db
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render
-from coordflow_mini.train import default_model, fit
+from coordflow_mini.sampling import default_model
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load

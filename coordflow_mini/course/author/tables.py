@@ -30,10 +30,11 @@ from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render
+from coordflow_mini.sampling import default_model
 from coordflow_mini.sweeps import sweep
 from coordflow_mini.sweeps.job import Reference
-from coordflow_mini.train import default_model, fit
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 from coordflow_mini.video.scenes import Scene, cutout, pan

@@ -14,11 +14,13 @@ from coordflow_mini import bitstream, decoder
 from coordflow_mini import entropy as entropy_coder
 from coordflow_mini.bitstream import Header
 from coordflow_mini.config import CodecConfig
-from coordflow_mini.finetune import finetune, quantize_model
+from coordflow_mini.finetune import quantize_model
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.muon import make_optimizer
+from coordflow_mini.muon import cosine, make_optimizer
+from coordflow_mini.ops.run import finetune
 from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX, QuantizedTensor, quantize, step
-from coordflow_mini.train import FitResult, Sampler, cosine
+from coordflow_mini.sampling import Sampler
+from coordflow_mini.train import FitResult
 from coordflow_mini.video.clip import Video
 
 __all__ = [
@@ -156,7 +158,7 @@ def tuned(fitted: FitResult, video: Video, bits: int, steps: int) -> list[Quanti
             group["lr"] = rate * cosine(number / steps)
         optimizer.zero_grad(set_to_none=True)
         dtype = sampler.dtype if number < exact else torch.float32
-        sampler.terms(rounded, sampler.places(), dtype).total.backward()
+        sampler.terms(rounded, sampler.pixels(), dtype).total.backward()
         optimizer.step()
     return quantize_model(model, indices)
 
