@@ -58,7 +58,7 @@ def short_codec() -> CodecConfig:
 
 
 @pytest.fixture(scope="session")
-def encoding(one_thread, clip, short_fit, short_codec):
+def encoded(one_thread, clip, short_fit, short_codec):
     """The record of one finished file of `clip`."""
     from coordflow_mini.encoder import compress
 

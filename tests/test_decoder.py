@@ -27,26 +27,26 @@ def gray_levels(left: np.ndarray, right: np.ndarray) -> int:
     return int(np.abs(left.astype(int) - right).max())
 
 
-def test_a_decoded_video_is_what_the_header_says(encoding, clip):
+def test_a_decoded_video_is_what_the_header_says(encoded, clip):
     """decode gives the declared shape, rate, matrix and selection."""
-    video = decode(encoding.data)
+    video = decode(encoded.data)
     assert video.frames.shape == clip.frames.shape and video.fps == clip.fps
     assert video.selection == clip.selection and video.matrix == clip.matrix
 
 
-def test_a_model_is_its_integers(encoding):
+def test_a_model_is_its_integers(encoded):
     """read_model: every weight is an integer times the step of its tensor, in the order of the file."""
-    header, model = read_model(encoding.data)
-    assert header == encoding.header and model.config == header.model
-    assert model.parameter_count == encoding.parameters
+    header, model = read_model(encoded.data)
+    assert header == encoded.header and model.config == header.model
+    assert model.parameter_count == encoded.parameters
     assert [tuple(layer.shape) for parameter in model.parameters() for layer in parameter] == tensor_shapes(
         header
     )
 
 
-def test_building_a_model_inverts_listing_its_tensors(encoding):
+def test_building_a_model_inverts_listing_its_tensors(encoded):
     """build_model puts tensor number n where tensor number n came from."""
-    header = encoding.header
+    header = encoded.header
     tensors = [
         QuantizedTensor(np.full(shape, number, np.int32), 0)
         for number, shape in enumerate(tensor_shapes(header))
@@ -59,20 +59,20 @@ def test_building_a_model_inverts_listing_its_tensors(encoding):
     )
 
 
-def test_frames_are_those_of_the_video(encoding):
+def test_frames_are_those_of_the_video(encoded):
     """decode_frames gives the video's frames, all in order, or those asked for, in any order, repeated."""
-    video = decode(encoding.data)
-    assert np.array_equal(np.stack(list(decode_frames(encoding.data))), video.frames)
-    some = list(decode_frames(encoding.data, [4, 0, 4]))
+    video = decode(encoded.data)
+    assert np.array_equal(np.stack(list(decode_frames(encoded.data))), video.frames)
+    some = list(decode_frames(encoded.data, [4, 0, 4]))
     assert np.array_equal(np.stack(some), video.frames[[4, 0, 4]])
-    assert list(decode_frames(encoding.data, [])) == []
+    assert list(decode_frames(encoded.data, [])) == []
     for indices in (range(2), np.array([0, 1]), torch.tensor([0, 1]), (i for i in (0, 1))):
-        assert np.array_equal(np.stack(list(decode_frames(encoding.data, indices))), video.frames[:2])
+        assert np.array_equal(np.stack(list(decode_frames(encoded.data, indices))), video.frames[:2])
 
 
-def test_frames_between_frames(encoding):
+def test_frames_between_frames(encoded):
     """A frame between two frames is new, and comes close to either as its time does."""
-    before, close, middle, after = decode_frames(encoding.data, [2, 2.02, 2.5, 3])
+    before, close, middle, after = decode_frames(encoded.data, [2, 2.02, 2.5, 3])
     near = np.abs(close.astype(int) - before).mean()
     far = np.abs(middle.astype(int) - before).mean()
     whole = np.abs(after.astype(int) - before).mean()
@@ -81,63 +81,63 @@ def test_frames_between_frames(encoding):
 
 
 @pytest.mark.parametrize("frames", [[-1], [6], [5.01], [-0.01], [0, 99], [float("nan")]])
-def test_frames_beyond_the_ends_are_refused(frames, encoding):
+def test_frames_beyond_the_ends_are_refused(frames, encoded):
     """Frames before the first or after the last are refused with the range."""
     with pytest.raises(ValueError, match="frames must lie in 0 to 5"):
-        list(decode_frames(encoding.data, frames))
+        list(decode_frames(encoded.data, frames))
 
 
 @pytest.mark.parametrize(
     ("scale", "height", "width"), [(1, 24, 32), (2, 48, 64), (0.5, 12, 16), (1.5, 36, 48)]
 )
-def test_scale(scale, height, width, encoding):
+def test_scale(scale, height, width, encoded):
     """Decoded at a scale: round(scale * side) pixels, of the same picture."""
-    (picture,) = decode_frames(encoding.data, [3], scale=scale)
+    (picture,) = decode_frames(encoded.data, [3], scale=scale)
     assert picture.shape == (height, width, 3) and picture.dtype == np.uint8
 
 
-def test_a_larger_picture_is_the_same_picture(encoding):
+def test_a_larger_picture_is_the_same_picture(encoded):
     """At scale 2, means of 2x2 pixels are nearly the picture at scale 1."""
-    (small,), (large,) = decode_frames(encoding.data, [3]), decode_frames(encoding.data, [3], scale=2)
+    (small,), (large,) = decode_frames(encoded.data, [3]), decode_frames(encoded.data, [3], scale=2)
     means = large.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))
     assert np.abs(means - small).mean() < 3
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-def test_a_layer_alone(layer, encoding):
+def test_a_layer_alone(layer, encoded):
     """layer=i shows that layer's own colors, as decode_renderings lists them."""
-    shown = list(decode_frames(encoding.data, [1, 2], layer=layer))
-    for picture, rendering in zip(shown, decode_renderings(encoding.data, [1, 2]), strict=True):
+    shown = list(decode_frames(encoded.data, [1, 2], layer=layer))
+    for picture, rendering in zip(shown, decode_renderings(encoded.data, [1, 2]), strict=True):
         assert np.array_equal(picture, rendering.layer_rgb[layer, 0].numpy())
         assert not np.array_equal(picture, rendering.rgb[0].numpy())
 
 
 @pytest.mark.parametrize("layer", [-1, 2, 99])
-def test_a_layer_that_is_not_there_is_refused(layer, encoding):
+def test_a_layer_that_is_not_there_is_refused(layer, encoded):
     """A layer out of range is refused with the range."""
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
-        next(decode_frames(encoding.data, layer=layer))
+        next(decode_frames(encoded.data, layer=layer))
 
 
-def test_a_layer_is_refused_before_anything_is_rendered(encoding, monkeypatch):
+def test_a_layer_is_refused_before_anything_is_rendered(encoded, monkeypatch):
     """A layer out of range is refused from the header alone, also when no frame is asked for."""
     monkeypatch.setattr(render, "still", lambda *_: pytest.fail("rendered"))
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
-        list(decode_frames(encoding.data, layer=2))
+        list(decode_frames(encoded.data, layer=2))
     with pytest.raises(ValueError, match="layer must be 0 to 1"):
-        list(decode_frames(encoding.data, [], layer=2))
+        list(decode_frames(encoded.data, [], layer=2))
 
 
-def test_renderings_are_blends(encoding):
+def test_renderings_are_blends(encoded):
     """decode_renderings: alpha sums to 1, and weighs the layers' colors to the blend, to 8 bits."""
-    (rendering,) = decode_renderings(encoding.data, [2.5])
+    (rendering,) = decode_renderings(encoded.data, [2.5])
     torch.testing.assert_close(rendering.alpha.sum(0), torch.ones(1, 24, 32))
     inside = ((rendering.layer_rgb > 0) & (rendering.layer_rgb < 255)).all(0)  # clipped layers say less
     blended = (rendering.alpha[..., None] * rendering.layer_rgb).sum(0)
     assert inside.any() and ((blended - rendering.rgb).abs()[inside] <= 1.01).all()
 
 
-def test_decoding_streams(encoding, monkeypatch):
+def test_decoding_streams(encoded, monkeypatch):
     """A frame is rendered when it is asked for, not before: memory holds one."""
     rendered, still = [], render.still
 
@@ -146,7 +146,7 @@ def test_decoding_streams(encoding, monkeypatch):
         return still(*arguments)
 
     monkeypatch.setattr(render, "still", counting)
-    frames = decode_frames(encoding.data)
+    frames = decode_frames(encoded.data)
     assert isinstance(frames, GeneratorType) and not rendered
     next(frames)
     assert len(rendered) == 1
@@ -154,39 +154,39 @@ def test_decoding_streams(encoding, monkeypatch):
     assert len(rendered) == 2
 
 
-def test_threads_change_a_gray_level_at_most(encoding):
+def test_threads_change_a_gray_level_at_most(encoded):
     """Decoding by one thread and by two differs by at most one gray level."""
     pictures, before = [], torch.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            pictures.append(decode(encoding.data).frames)
+            pictures.append(decode(encoded.data).frames)
     finally:
         torch.set_num_threads(before)
     assert gray_levels(*pictures) <= 1
 
 
-def test_decoding_twice_gives_the_same(encoding):
+def test_decoding_twice_gives_the_same(encoded):
     """No chance is involved: two decodes are equal, and leave the global random state alone."""
     state = torch.get_rng_state()
-    first = decode(encoding.data)
+    first = decode(encoded.data)
     torch.manual_seed(123)
-    assert np.array_equal(decode(encoding.data).frames, first.frames)
+    assert np.array_equal(decode(encoded.data).frames, first.frames)
     torch.set_rng_state(state)
 
 
-def test_bfloat16_is_roughly_the_same(encoding):
+def test_bfloat16_is_roughly_the_same(encoded):
     """The faster, less exact decode shows the same picture to within a few gray levels on average."""
     (exact,), (fast,) = (
-        decode_frames(encoding.data, [2], dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
+        decode_frames(encoded.data, [2], dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
     )
     assert np.abs(exact.astype(int) - fast).mean() < 4
 
 
-def test_a_fresh_process_needs_the_bytes_alone(encoding, tmp_path):
+def test_a_fresh_process_needs_the_bytes_alone(encoded, tmp_path):
     """Another process decodes the same frames and loads nothing that fits, tunes or encodes."""
     file, result = tmp_path / "clip.cfv", tmp_path / "frames.npy"
-    file.write_bytes(encoding.data)
+    file.write_bytes(encoded.data)
     code = f"""
 import pathlib, sys
 import numpy as np
@@ -199,13 +199,13 @@ print(*sorted(sys.modules))
     assert "coordflow_mini.decoder" in loaded
     training = {f"coordflow_mini.{name}" for name in ("train", "loss", "finetune", "encoder", "muon")}
     assert not training & loaded
-    assert gray_levels(np.load(result), decode(encoding.data).frames) <= 1
+    assert gray_levels(np.load(result), decode(encoded.data).frames) <= 1
 
 
 @pytest.mark.parametrize("read", [decode, lambda data: list(decode_frames(data)), read_model])
-def test_damage_is_one_kind_of_error(read, encoding):
+def test_damage_is_one_kind_of_error(read, encoded):
     """Empty, foreign, cut, flipped and prolonged bytes are each refused by BitstreamError, in one line."""
-    data = encoding.data
+    data = encoded.data
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 16
     for bad in (b"", b"RIFF....", data[:3], data[: len(data) // 2], data[:-1], bytes(flipped), data + b"\0"):

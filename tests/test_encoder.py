@@ -45,46 +45,46 @@ def no_training(monkeypatch) -> None:
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def test_the_file_is_just_under_the_target(encoding, clip):
+def test_the_file_is_just_under_the_target(encoded, clip):
     """95 % of the target <= file <= target, in real bytes."""
     target = 4 * clip.pixels // 8
-    assert encoding.target_bytes == target
-    assert 0.95 * target <= len(encoding.data) <= target
-    assert 3.8 <= bits_per_pixel(len(encoding.data), clip) <= 4
+    assert encoded.target_bytes == target
+    assert 0.95 * target <= len(encoded.data) <= target
+    assert 3.8 <= bits_per_pixel(len(encoded.data), clip) <= 4
 
 
-def test_the_reported_quality_is_the_decoded_quality(encoding, clip):
+def test_the_reported_quality_is_the_decoded_quality(encoded, clip):
     """EncodeResult.psnr_db is the PSNR of what decode makes of the bytes."""
-    assert psnr_db(clip.frames, decode(encoding.data).frames) == pytest.approx(encoding.psnr_db, abs=0.01)
+    assert psnr_db(clip.frames, decode(encoded.data).frames) == pytest.approx(encoded.psnr_db, abs=0.01)
 
 
-def test_it_resembles_the_clip(encoding, clip):
+def test_it_resembles_the_clip(encoded, clip):
     """The decoded clip is far better than the best single color."""
     flat = np.broadcast_to(clip.frames.mean((0, 1, 2)).round().astype(np.uint8), clip.frames.shape)
-    assert encoding.psnr_db > psnr_db(clip.frames, flat) + 5
+    assert encoded.psnr_db > psnr_db(clip.frames, flat) + 5
 
 
-def test_few_bits_cost_little_quality(encoding):
+def test_few_bits_cost_little_quality(encoded):
     """Rounding to a few bits per weight costs at most half a decibel on a short fit."""
-    assert encoding.psnr_db > encoding.unquantized_psnr_db - 0.5
-    assert encoding.bits_per_weight == pytest.approx(8 * len(encoding.data) / encoding.parameters)
-    assert encoding.bits_per_weight < 6
+    assert encoded.psnr_db > encoded.unquantized_psnr_db - 0.5
+    assert encoded.bits_per_weight == pytest.approx(8 * len(encoded.data) / encoded.parameters)
+    assert encoded.bits_per_weight < 6
 
 
-def test_the_record_is_complete(encoding, clip):
+def test_the_record_is_complete(encoded, clip):
     """The record counts the file's weights, keeps the history of both stages, and was not interrupted."""
-    header = bitstream.read_header(encoding.data)
-    assert header == encoding.header and header.seed == 0 and header.model.layers == 2
+    header = bitstream.read_header(encoded.data)
+    assert header == encoded.header and header.seed == 0 and header.model.layers == 2
     assert (header.time, header.height, header.width, header.fps) == (6, 24, 32, clip.fps)
-    assert encoding.parameters == weight_count(header.model) == CoordFlow(header.model).parameter_count
-    assert {progress.stage for progress in encoding.history} == {"fit", "fine-tune"}
-    assert not encoding.interrupted and encoding.seconds > 0
+    assert encoded.parameters == weight_count(header.model) == CoordFlow(header.model).parameter_count
+    assert {progress.stage for progress in encoded.history} == {"fit", "fine-tune"}
+    assert not encoded.interrupted and encoded.seconds > 0
 
 
-def test_encoding_twice_gives_the_same_bytes(encoding, clip, short_fit, short_codec):
+def test_encoding_twice_gives_the_same_bytes(encoded, clip, short_fit, short_codec):
     """The same clip, seed and thread count: the same bytes; encode is compress without the record."""
     again = encode(clip, Recipe(fit=short_fit, codec=short_codec), bpp=4, device=torch.device("cpu"))
-    assert again == encoding.data
+    assert again == encoded.data
 
 
 def test_the_seed_is_in_the_bytes(clip, quick_fit, quick_codec):
@@ -251,19 +251,19 @@ def test_ctrl_c_still_makes_a_file(stage, clip, short_fit, short_codec):
     assert 0.8 * result.target_bytes <= len(result.data) <= result.target_bytes
 
 
-def test_bytes_that_do_not_decode_are_never_returned(encoding, monkeypatch):
+def test_bytes_that_do_not_decode_are_never_returned(encoded, monkeypatch):
     """If what was written reads back as other integers, the encoder raises instead of returning it."""
-    _, tensors = bitstream.read(encoding.data, tensor_shapes)
-    (segment,) = bitstream.segments(encoding.data)
-    section = encoding.data[segment.at : segment.end]
-    encoder._verified(section, encoding.header, tensors)
+    _, tensors = bitstream.read(encoded.data, tensor_shapes)
+    (segment,) = bitstream.segments(encoded.data)
+    section = encoded.data[segment.at : segment.end]
+    encoder._verified(section, encoded.header, tensors)
     wrong = copy.deepcopy(tensors)
     wrong[3].integers[0] += 1
     with pytest.raises(RuntimeError, match="do not decode"):
-        encoder._verified(section, encoding.header, wrong)
+        encoder._verified(section, encoded.header, wrong)
     wrong = [QuantizedTensor(tensor.integers, tensor.step_index + 1) for tensor in tensors]
     with pytest.raises(RuntimeError, match="do not decode"):
-        encoder._verified(section, encoding.header, wrong)
+        encoder._verified(section, encoded.header, wrong)
 
 
 def test_checked_frames_are_spread_over_the_clip():

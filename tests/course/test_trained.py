@@ -110,9 +110,9 @@ def test_its_license_lies_beside_it(name):
     assert info.attribution in page or info.attribution == "none needed"
 
 
-def test_the_expected_header_is_the_one_that_an_encoder_writes(encoding, clip, short_fit, short_codec):
+def test_the_expected_header_is_the_one_that_an_encoder_writes(encoded, clip, short_fit, short_codec):
     recipe = Recipe(bpp=4, fit=short_fit, codec=short_codec)
-    assert expected_header(recipe, clip) == encoding.header
+    assert expected_header(recipe, clip) == encoded.header
 
 
 def test_an_unknown_name_is_refused(monkeypatch, capsys):
