@@ -132,7 +132,7 @@ def compress(
 
 @dataclass(frozen=True)
 class Plan:
-    """What an encode will do: the model of each segment, the size limit, the frames of each segment."""
+    """The model of every segment, the size limit, and the frames of each segment."""
 
     model: ModelConfig
     target_bytes: int  # of the whole file

@@ -127,7 +127,7 @@ class Job:
         return f"{_slug(self.clip)}-{self.label}-{self.bpp:g}"
 
     def raw_format(self) -> "yuv.RawFormat | None":
-        """How the clip is read as raw YUV; None if the clip says so itself."""
+        """The layout of a raw YUV clip; None if the clip describes itself."""
         return catalog.layout(self.clip, yuv.RawFormat.parse(self.raw) if self.raw else None, self.matrix)
 
     def to_json(self) -> dict[str, Any]:

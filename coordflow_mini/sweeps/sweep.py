@@ -142,7 +142,7 @@ def unfinished(folder: str | Path, wanted: Sequence[Job]) -> tuple[Job, ...]:
 
 
 class _Order:
-    """Which tasks follow a task: a busy one again, the segments of a job, then the job that joins them."""
+    """The order of tasks: a busy one later, the segments of a job, then the job that joins them."""
 
     def __init__(self) -> None:
         self.cut: dict[str, Task] = {}  # jobs that wait for their segments

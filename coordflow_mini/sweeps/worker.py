@@ -84,7 +84,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """The end of a task.
 
     state: "done"; "failed", with a reason in one line; "busy": another process works on it; "cut": into
     segments, some of which are missing.  point: of a job that is done.
@@ -327,14 +327,14 @@ _FIGURES = ("parameters", "unquantized_psnr_db", "psnr_db", "seconds")  # of a S
 
 
 def _store(path: Path, data: bytes, known: dict[str, Any]) -> None:
-    """Write bytes, then what is known of them, with their SHA-256, into a JSON file beside them."""
+    """Write bytes, then facts about them, with their SHA-256, into a JSON file beside them."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     write_object(path.with_suffix(".json"), {"sha256": hashlib.sha256(data).hexdigest(), **known})
 
 
 def _restored(path: Path) -> tuple[bytes, dict[str, Any]] | None:
-    """What `_store` wrote, unless it is missing or damaged."""
+    """The bytes and facts that `_store` wrote; None if they are missing or damaged."""
     try:
         known, data = read_object(path.with_suffix(".json")), path.read_bytes()
     except (OSError, ValueError):

@@ -515,7 +515,7 @@ def started(out: Path, *words: str) -> subprocess.Popen:
     )
 
 
-SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "60"]  # x264 between two long ones
+SLOW = ["--bpp", "4,5", "--against", "x264", "--steps", "20"]  # x264 between two long ones
 
 
 @pytest.mark.slow
