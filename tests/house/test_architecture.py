@@ -30,7 +30,6 @@ def imported(module):
     return found - {"coordflow_mini.__version__"}
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_one_way(module):
     names = [name.split(".", 1) for name in imported(module) if f"{name}.".startswith("coordflow_mini.")]

@@ -26,6 +26,7 @@ def test_the_root_holds_the_paper_and_its_codec():
     assert lines(root) <= 4000
 
 
+@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_the_package_stays_small():
     assert lines(path for path in PACKAGE.rglob("*.py") if "course" not in path.parts) <= 14_500
 
@@ -52,9 +53,3 @@ def test_records_carry_what_belongs_together():
 
 def test_there_is_no_utils():
     assert not {"util", "utils", "helpers", "common", "misc"} & {path.stem for path in PACKAGE.rglob("*")}
-
-
-MOVING = pytest.mark.xfail(strict=False, reason="the house is being moved")
-for test in list(globals()):
-    if test.startswith("test_"):
-        globals()[test] = MOVING(globals()[test])

@@ -49,7 +49,6 @@ def test_help_and_wrong_arguments_need_no_pytorch(words):
     assert "coordflow_mini.cli" in loaded and "torch" not in loaded
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_decoding_loads_no_training():
     file = ROOT / "campaigns" / "corpus" / "original_1.cfv"
     loaded = loaded_after(

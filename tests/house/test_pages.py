@@ -24,7 +24,6 @@ def test_every_section_has_promises():
     assert {section for section, _, _ in promises()} == set(SECTIONS)
 
 
-@MOVING
 def test_the_package_docstring_names_every_room():
     named = re.findall(r"`(\w+/?)`", coordflow_mini.__doc__ or "")
     assert {name.rstrip("/") for name in named} >= {name.rstrip("/") for name in rooms()}
@@ -61,7 +60,6 @@ def test_every_module_that_is_run_is_there(path):
     assert not [file for file in files if not (file.is_dir() or file.with_suffix(".py").is_file())]
 
 
-@MOVING
 @written
 def test_every_name_in_the_code_is_there(path):
     """`coords.pixel_points` and the like. Only the page of symbols names nothing but the package's own."""
