@@ -1,9 +1,7 @@
 """Report on a class from its students' files, as text, HTML, CSV and JSON."""
 
 import csv
-import html
 import io
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from coordflow_mini.course.teacher import curriculum
 from coordflow_mini.course.teacher.submissions import Student
 from coordflow_mini.measure.spreadsheet import guarded
 from coordflow_mini.ops.console import table
+from coordflow_mini.show.page import render
 
 __all__ = ["Classbook", "Difficulty", "to_csv", "to_html", "to_json", "to_text"]
 
@@ -201,54 +200,16 @@ def to_html(book: Classbook, warnings: Sequence[str]) -> str:
     ]
     heads = ["exercise", "chapter", "wrong", "passed", "attempted", "most frequent messages (students)"]
     guesses = [[name, str(right), str(of)] for name, right, of in book.predictions]
-    parts = [
-        _html_table("Exercises passed", [_heads(), *map(_cells, book.students), _share(book)]),
-        _html_table("Exercises, most wrong answers first", [heads, *hard]),
-        _html_table("Predictions, most misleading first", [["prediction", "right", "committed"], *guesses]),
-        _html_list("Unknown exercises (files)", [f"{n} ({count})" for n, count in book.unknown]),
-        _html_list("Warnings", warnings),
-    ]
-    return _PAGE.format(title=f"A class of {len(book.students)}", body="\n".join(filter(None, parts)))
-
-
-def _html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """An HTML table; the first row and column are headers, columns of numbers are right-aligned."""
-    words = [
-        not all(re.fullmatch(r"[\d/%]+", cell) for cell in column) for column in zip(*rows[1:], strict=True)
-    ]
-    sides = [" class=text" * is_text for is_text in words or [True] * len(rows[0])]
-    head = "".join(
-        f'<th scope="col"{side}>{html.escape(cell)}</th>' for cell, side in zip(rows[0], sides, strict=True)
+    return render(
+        "class_report.html.j2",
+        title=f"A class of {len(book.students)}",
+        tables=[
+            ("Exercises passed", _heads(), [*map(_cells, book.students), _share(book)]),
+            ("Exercises, most wrong answers first", heads, hard),
+            ("Predictions, most misleading first", ["prediction", "right", "committed"], guesses),
+        ],
+        lists=[
+            ("Unknown exercises (files)", [f"{name} ({count})" for name, count in book.unknown]),
+            ("Warnings", warnings),
+        ],
     )
-    body = "".join(
-        f'<tr><th scope="row"{sides[0]}>{html.escape(first)}</th>'
-        + "".join(f"<td{side}>{html.escape(cell)}</td>" for cell, side in zip(rest, sides[1:], strict=True))
-        + "</tr>\n"
-        for first, *rest in rows[1:]
-    )
-    return f"<table><caption>{caption}</caption>\n<tr>{head}</tr>\n{body}</table>"
-
-
-def _html_list(heading: str, entries: Sequence[str]) -> str:
-    items = "".join(f"<li>{html.escape(entry)}</li>\n" for entry in entries)
-    return f"<h2>{heading}</h2>\n<ul>\n{items}</ul>" if entries else ""
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 75rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }}
-table {{ border-collapse: collapse; margin: 0 0 2rem; font-variant-numeric: tabular-nums; }}
-caption, h2 {{ font-size: 1.1rem; font-weight: 600; text-align: left; padding: .5rem 0; }}
-th, td {{ border: 1px solid #8888; padding: .2rem .6rem; text-align: right; overflow-wrap: break-word; }}
-.text {{ text-align: left; }}
-</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
