@@ -29,12 +29,16 @@ import torch
 from torch import nn
 
 from coordflow_mini import ModelConfig
-from coordflow_mini import model as library
 from coordflow_mini.coords import pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, images
 from coordflow_mini.measure import metrics
-from coordflow_mini.model import CoordFlow
+from coordflow_mini.model import (
+    CoordFlow,
+    fourier_features,
+    octave_frequencies,
+    spiral_frequencies,
+)
 from coordflow_mini.show import plots, widgets
 from coordflow_mini.video import scenes
 
@@ -481,7 +485,7 @@ assert 8 * pulls[16] < pulls[1] < 40 * pulls[16]
 # no direction is left out.
 
 # %%
-waves = library.spiral_frequencies(48, 0.5, 32) / math.pi  # [2, 48] half-waves per unit
+waves = spiral_frequencies(48, 0.5, 32) / math.pi  # [2, 48] half-waves per unit
 figure, axes = figures.axes(
     size=(4.6, 4.4),
     alt="48 dots around the origin in all directions, close together in the middle, the "
@@ -562,7 +566,7 @@ class Waves(nn.Module):
 
 
 assert torch.allclose(
-    features(some, waves), library.fourier_features(some, math.pi * waves), atol=1e-4
+    features(some, waves), fourier_features(some, math.pi * waves), atol=1e-4
 )
 
 # %% [markdown]
@@ -571,7 +575,7 @@ assert torch.allclose(
 # The frequencies 3, 6 and 12 are not among them; those it still has to make.
 
 # %%
-octaves = library.octave_frequencies(6) / math.pi  # [1, 6]
+octaves = octave_frequencies(6) / math.pi  # [1, 6]
 encoded = race(nn.Sequential(Waves(octaves), perceptron([12, 64, 64, 1])))
 assert encoded[20].min() > 0.7 and raw[20, 3] < 0.3
 race_figure(
@@ -736,7 +740,7 @@ HIGHEST = [1, 2, 4, 8, 16, 32, 64, 128]
 dial = {32: waved}
 for highest in HIGHEST:
     if highest not in dial:
-        dial[highest] = with_waves(library.spiral_frequencies(48, 0.5, highest) / math.pi)
+        dial[highest] = with_waves(spiral_frequencies(48, 0.5, highest) / math.pi)
         train(f"waves up to {highest}", dial[highest])
 
 # %%
