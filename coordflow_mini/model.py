@@ -222,19 +222,21 @@ class ColorNetwork(nn.Module):
         """`forward` after `time_share`, which pieces of one frame have in common."""
         layers, frames, pixels, _ = points.shape
         phase = points.reshape(layers, frames * pixels, 2) @ self.space
-        features = torch.cat([sine(phase, dtype), sine(phase + math.pi / 2, dtype)], dim=-1)
+        features = torch.cat([sine(phase, dtype), _shifted_sine(phase, math.pi / 2, dtype)], dim=-1)
         hidden = torch.bmm(features, self.weights[0].to(dtype)).view(layers, frames, pixels, -1)
-        hidden = _activated(hidden + share.to(dtype), dtype).flatten(1, 2)
+        hidden = _shifted_sine(hidden, share.to(dtype), dtype).flatten(1, 2)
         for weight, bias in zip(list(self.weights)[1:-1], list(self.biases)[1:-1], strict=True):
-            hidden = _activated(torch.bmm(hidden, weight.to(dtype)).add_(bias.to(dtype)), dtype)
-        output = torch.bmm(hidden, self.weights[-1].to(dtype)).add_(self.biases[-1].to(dtype))
+            hidden = _shifted_sine(torch.bmm(hidden, weight.to(dtype)), bias.to(dtype), dtype)
+        output = torch.bmm(hidden, self.weights[-1].to(dtype)) + self.biases[-1].to(dtype)
         output = output.float().view(layers, frames, pixels, 4)
         return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray
 
 
-def _activated(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """`sine` of a temporary, in place where no gradient needs the values."""
-    return sine(values, dtype) if torch.is_grad_enabled() else torch.sin_(values).to(dtype)
+def _shifted_sine(values: Tensor, shift: Tensor | float, dtype: torch.dtype) -> Tensor:
+    """sin(values + shift), in place of the values where no gradient needs them: rendering is faster."""
+    if torch.is_grad_enabled():
+        return sine(values + shift, dtype)
+    return values.add_(shift).sin_().to(dtype)
 
 
 # --- blend ----------------------------------------------------------------------------------------
