@@ -21,7 +21,6 @@ from coordflow_mini import __version__
 from coordflow_mini.cli import (
     baseline,
     clips,
-    course,
     decode,
     demo,
     denoise,
@@ -40,6 +39,7 @@ from coordflow_mini.cli import (
     upscale,
 )
 from coordflow_mini.cli.output import say
+from coordflow_mini.course.teacher import command as course
 
 __all__ = ["app", "main"]
 

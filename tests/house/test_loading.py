@@ -16,7 +16,7 @@ ONLY_IN = {  # a package, and the modules or folders that may import it
     "matplotlib": {"show"},
     "ipywidgets": {"show.widgets"},
     "constriction": {"entropy"},
-    "typer": {"cli"},
+    "typer": {"cli", "course.teacher.command"},
     "torchmetrics": {"measure.metrics"},
     "bjontegaard": {"measure"},
     "py7zr": {"fetch"},
