@@ -1,11 +1,11 @@
 """The one coordinate convention: pixel <-> (x, y, t).
 
-* x points right, y points down, both measured at pixel centers.
-* Isotropic: both are divided by half the larger side, so a rotation is a rotation.
+* x points right, y points down; a pixel stands for its center.
+* Both are divided by half the larger side, so that a rotation stays a rotation.
   Landscape: x in (-1, 1), y in (-h/w, h/w).  Portrait: y in (-1, 1), x in (-w/h, w/h).
 * t runs from -1 (first frame) to 1 (last frame); a single frame has t = 0.
 
-Nothing else in the project normalizes a pixel by hand.
+All other code normalizes pixels through these functions.
 """
 
 import torch
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def half_side(height: int, width: int) -> float:
-    """How many pixels one coordinate unit spans: half the larger side [pixels].
+    """Length of one coordinate unit: half the larger side [pixels].
 
     >>> half_side(64, 96)
     48.0
@@ -31,9 +31,9 @@ def half_side(height: int, width: int) -> float:
 
 
 def pixel_points(columns: Tensor, rows: Tensor, height: int, width: int) -> Tensor:
-    """Points (x, y) of pixel indices, [..., 2]; fractional indices are allowed.
+    """Points (x, y) of pixel indices, which may be fractional, [..., 2].
 
-    columns, rows: same shape, pixel index from the left and from the top.  Taught in chapter 02.
+    columns, rows: indices from the left and from the top, of the same shape.  Taught in chapter 02.
 
     >>> pixel_points(torch.tensor([0.0, 95.0]), torch.tensor([0.0, 63.0]), 64, 96)
     tensor([[-0.9896, -0.6562],
@@ -50,7 +50,7 @@ def point_pixels(points: Tensor, height: int, width: int) -> tuple[Tensor, Tenso
 
 
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Rows and columns of a picture at a scale of both sides, at least one each [pixels].
+    """Rows and columns of a frame with both sides scaled, at least one each [pixels].
 
     Raises ValueError if the scale is not positive and finite.
     """
@@ -69,7 +69,7 @@ def pixel_grid(
 ) -> Tensor:
     """Points of all pixels in reading order, [round(scale * height) * round(scale * width), 2].
 
-    With a scale other than 1 the same area is sampled by more or fewer pixels.  band: these rows alone.
+    scale: sample the same area by more or fewer pixels.  band: only these rows.
     """
     rows, columns = scaled_size(height, width, scale)
     column = (torch.arange(columns, device=device) + 0.5) * (width / columns) - 0.5
@@ -79,7 +79,7 @@ def pixel_grid(
 
 
 def frame_times(frames: int, *, at: Tensor | None = None) -> Tensor:
-    """t of every frame, [time] in [-1, 1]; `at` gives other (fractional) frame indices.
+    """t of every frame, or of the (fractional) frame indices `at`, [time] in [-1, 1].
 
     >>> frame_times(5)
     tensor([-1.0000, -0.5000,  0.0000,  0.5000,  1.0000])

@@ -218,11 +218,11 @@ def _scale_per_part(parts: Integers, model: SymbolModel) -> SymbolModel:
     parts: [parts, integers].
     """
     distance = np.abs(parts.astype(np.int64) - model.center)
-    values, place = np.unique(distance, return_inverse=True)
-    place = place.reshape(parts.shape)
+    values, inverse = np.unique(distance, return_inverse=True)
+    inverse = inverse.reshape(parts.shape)
     scales = np.arange(max(0, model.scales[0] - 16), min(SCALES, model.scales[0] + 17))
     bits = np.stack(
-        [_costs(values, model.bell, int(s))[place].sum(axis=1) for s in scales]
+        [_costs(values, model.bell, int(s))[inverse].sum(axis=1) for s in scales]
     )  # [scales, parts]
     step = _costs(np.abs(scales[:, None] - scales), *_NEXT_SCALE)  # [scales, scales]
     total, before = bits[:, 0], []

@@ -119,7 +119,7 @@ _FARTHEST = 2.0**30  # coordinate units; no point is moved farther, so that ever
 
 @torch.no_grad()
 def still(model: CoordFlow, points: Tensor, time: Tensor, dtype: torch.dtype = torch.float32) -> Blend:
-    """What `model(points[None], time[None])` computes, in bounded memory and without gradients.
+    """`model(points[None], time[None])`, in bounded memory and without gradients.
 
     points: [pixels, 2] on the model's device.  time: [] in [-1, 1].
     """

@@ -62,12 +62,12 @@ def from_matrix(matrix: Tensor) -> Tensor:
     return torch.stack([log_scale, torch.atan2(sin, cos), matrix[..., 0, 2], matrix[..., 1, 2]], dim=-1)
 
 
-def nearest(points: Tensor, places: Tensor) -> Tensor:
-    """The least-squares transform [4] of points [n, 2] onto places [n, 2].
+def nearest(points: Tensor, targets: Tensor) -> Tensor:
+    """The least-squares transform [4] of points [n, 2] onto targets [n, 2].
 
     With points x + iy, a similarity is z -> a z + b, and a and b are those of a fitted line.
     """
-    z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(places.contiguous())
+    z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(targets.contiguous())
     centered = z - z.mean()
     a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
     b = w.mean() - a * z.mean()
