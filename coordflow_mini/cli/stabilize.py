@@ -12,9 +12,8 @@ from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     import numpy as np
-    import torch
 
-    from coordflow_mini import applications, coords, model, similarity
+    from coordflow_mini import applications
     from coordflow_mini.cli import checks
     from coordflow_mini.video import clip
 
@@ -64,13 +63,11 @@ def stabilize(
         layer = applications.background(applications.segment(fitted, like, counted=work.counted("masks")))
     steady = applications.stabilize(fitted, layer, like, counted=work.counted("render"))
     shown = _cropped(steady) if crop else steady.video
-    moved, seen = _movement(fitted, layer, like), float(steady.seen.mean())
-    text = f"layer {layer} stands still, the camera moved by up to {moved:.1f} pixels"
+    seen = float(steady.seen.mean())
+    text = f"layer {layer} stands still, the camera saw {seen:.1%} of the picture"
     if crop and shown is steady.video:
         text += ", nothing cropped because no part of the middle is in every frame"
-    elif not crop:
-        text += f", it saw {seen:.1%} of the picture"
-    work.write(output, shown, text, {"layer": layer, "moved_pixels": moved, "seen": seen})
+    work.write(output, shown, text, {"layer": layer, "seen": seen})
 
 
 def _cropped(steady: "applications.Stabilized") -> "clip.Video":
@@ -78,14 +75,3 @@ def _cropped(steady: "applications.Stabilized") -> "clip.Video":
     rows, columns = steady.crop
     frames = np.asarray(steady.video.frames)[:, rows, columns]
     return replace(steady.video, frames=frames) if frames.size else steady.video
-
-
-def _movement(fitted: "model.CoordFlow", layer: int, like: "clip.Video | applications.Extent") -> float:
-    """The largest distance of a corner from its position in the middle frame [pixels]."""
-    device = fitted.color.space.device
-    transforms = applications.stabilizing(fitted, layer, coords.frame_times(like.time).to(device))
-    columns = torch.tensor([0, like.width - 1, 0, like.width - 1], device=device)
-    rows = torch.tensor([0, 0, like.height - 1, like.height - 1], device=device)
-    corners = coords.pixel_points(columns.float(), rows.float(), like.height, like.width)
-    away = (similarity.apply(transforms[:, None], corners) - corners).norm(dim=-1).max()
-    return float(away) * coords.half_side(like.height, like.width)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from coordflow_mini import applications, bitstream, cli, decoder
@@ -141,24 +140,12 @@ def test_stabilize_holds_the_background(scene, config, tmp_path):
     steady = applications.stabilize(model, layer, scene)
     text = good("stabilize", "clip:cutout", tmp_path / "still.npy", *CLIP, *BRIEF).stdout
     np.testing.assert_array_equal(np.load(tmp_path / "still.npy"), steady.video.frames)
-    assert f"layer {layer} stands still" in text and f"it saw {steady.seen.mean():.1%}" in text
+    assert f"layer {layer} stands still" in text and f"the camera saw {steady.seen.mean():.1%}" in text
     cropped = good("stabilize", "clip:cutout", tmp_path / "still.npy", *CLIP, *BRIEF, "--crop", "--json")
     figures = json.loads(cropped.stdout)
     rows, columns = steady.crop
     np.testing.assert_array_equal(np.load(tmp_path / "still.npy"), steady.video.frames[:, rows, columns])
     assert (figures["height"], figures["width"]) == (rows.stop - rows.start, columns.stop - columns.start)
-    assert 0 < figures["moved_pixels"] < 24
-
-
-def test_the_camera_moved_as_far_as_it_moved():
-    """A quarter of the larger half side, to the right, at one end of the scene."""
-    model = type("Moving", (), {})()
-    like = Video(np.zeros((3, 16, 24, 3), np.uint8))
-    transforms = torch.zeros(1, 3, 4)
-    transforms[0, 0, 2] = 0.25
-    model.config, model.transforms = ModelConfig(layers=1), lambda times: transforms
-    model.color = type("Color", (), {"space": torch.zeros(1)})
-    assert cli.stabilize._movement(model, 0, like) == pytest.approx(3)
 
 
 @pytest.mark.parametrize(
