@@ -11,12 +11,12 @@ import typer
 
 from coordflow_mini.cli.options import Computing, Footage, Messages, Modeling, Training, recipe_for
 from coordflow_mini.cli.output import count, print_json, say
-from coordflow_mini.ops.console import Console, duration, table
+from coordflow_mini.ops.console import Console, duration
 from coordflow_mini.ops.lazy import lazily
 
 with lazily():
     from coordflow_mini.cli import checks
-    from coordflow_mini.measure import curves, results
+    from coordflow_mini.measure import results
     from coordflow_mini.sweeps import cluster, worker
     from coordflow_mini.sweeps import job as jobs
     from coordflow_mini.sweeps import sweep as sweeps
@@ -170,20 +170,10 @@ def _report(experiment: "results.Experiment", names: set[str], out: Path, messag
         failed = [asdict(one) for one in experiment.failed]
         print_json({"points": points, "failed": failed, "pending": list(experiment.pending)})
     elif not messages.quiet:
-        say(_table(experiment))
-        say(f"{out}: {count(len(experiment.points), 'point')}")
+        say(f"{out}: {count(len(experiment.points), 'point')}; `coordflow report {out}` makes a page of them")
     failures = [one for one in experiment.failed if one.name in names]
     for one in failures:
         say(f"failed: {one.name}: {one.reason}", err=True)
     if failures or names & set(experiment.pending):
         say("run the same command to retry what is missing", err=True)
         raise typer.Exit(2)
-
-
-def _table(experiment: "results.Experiment") -> str:
-    rows = [["clip", "codec", "bpp", "PSNR [dB]", "MS-SSIM", "seconds"]]
-    for point in sorted(experiment.points, key=lambda point: (point.clip, point.codec, point.bpp)):
-        ssim = "-" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
-        figures = [f"{point.bpp:.4f}", f"{point.psnr_db:.2f}", ssim, f"{point.encode_seconds:.1f}"]
-        rows.append([point.clip, curves.curve_name(point), *figures])
-    return table(rows, left=2)
