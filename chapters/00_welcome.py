@@ -25,6 +25,7 @@ import coordflow_mini as cf
 from coordflow_mini import bitstream, decoder
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.measure import results
 from coordflow_mini.render import render
 from coordflow_mini.show import plots, widgets
@@ -463,7 +464,7 @@ widgets.compare(original, bunny)
 
 # %%
 stamp = cf.load("clip:cutout", cf.Selection(width=48, height=32))  # or "holiday.mp4"
-view = widgets.watch(stamp)
+view = watch(stamp)
 view
 
 # %%

@@ -30,6 +30,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid, pixel_points
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, plain
+from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import (
@@ -361,7 +362,7 @@ assert by_hand_db > 21
 # equally many pixels from each frame. Watch it work: the view below comes alive in the cell after it.
 
 # %%
-view = widgets.watch(pan, layers=0)  # 0: there are no layers to show yet
+view = watch(pan, layers=0)  # 0: there are no layers to show yet
 view
 
 

@@ -26,7 +26,8 @@ from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid, point_pixels
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, warping
-from coordflow_mini.show import plots, widgets
+from coordflow_mini.course.lesson.playground import playground
+from coordflow_mini.show import plots
 from coordflow_mini.video import scenes
 
 here = setup(chapter=3)
@@ -341,7 +342,7 @@ figures.source_arrows(
 # the sliders make a mirror? (The arrow keys move a slider, too.)
 
 # %%
-widgets.playground(lambda motion: warp(source, motion), name="A flower")
+playground(lambda motion: warp(source, motion), name="A flower")
 
 # %% [markdown]
 # ## Build: let gradient descent find the motion

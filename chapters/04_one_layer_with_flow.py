@@ -33,6 +33,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
+from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import (
     CoordFlow,
@@ -386,7 +387,7 @@ assert abs(nominal["layer"] - nominal["plain"]) < 0.01 * nominal["plain"]
 
 # %%
 STEPS = here.pick(cpu=1000, gpu=2000)
-view = widgets.watch(video, layers=0)  # 0: there is no blending of layers to show yet
+view = watch(video, layers=0)  # 0: there is no blending of layers to show yet
 view
 
 
@@ -450,7 +451,7 @@ with torch.no_grad():
     found = mine.transforms(times).double()  # [time, 4]
 truth = pan.motion[0]  # [time, 4]
 unit = half_side(height, width)  # pixels per coordinate unit
-plots.motion_figure(found[None], truth[None], pixels_per_unit=unit)
+figures.motion_figure(found[None], truth[None], pixels_per_unit=unit)
 
 # %% [markdown]
 # The curves have the right shape, and yet they are in the wrong place: another scale, another shift, another
@@ -505,7 +506,7 @@ pixels = canonical.pixels_apart(found, truth, height, width)
 print(f"worst frame: angle off by {degrees:.2f}°, scale by {percent:.2f} %")
 print(f"the corners of the frames are off by {pixels:.2f} pixels on average")
 assert degrees < 0.5 and percent < 1 and pixels < 0.3
-plots.motion_figure(aligned[None], truth[None], pixels_per_unit=unit)
+figures.motion_figure(aligned[None], truth[None], pixels_per_unit=unit)
 
 # %% [markdown]
 # Below half a degree, below a third of a pixel, and nobody ever told the network how anything moves.

@@ -25,6 +25,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
+from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import Blend, CoordFlow
@@ -448,7 +449,7 @@ HOW = {
     "warm_up": 100,  # steps until the colors learn at the full rate
     "static": 400,  # steps in which the colors do not see the time
 }
-view = widgets.watch(video)
+view = watch(video)
 view
 
 
@@ -602,7 +603,7 @@ for name, layer, truth in zip(("ground", "flower"), order, scene.motion, strict=
     print(f"{name}: recovered motion off by {off:.2f} pixels on average")
     assert off < 2
     aligned.append(canonical.align(motion[layer], truth))
-plots.motion_figure(torch.stack(aligned), scene.motion, pixels_per_unit=unit)
+figures.motion_figure(torch.stack(aligned), scene.motion, pixels_per_unit=unit)
 
 # %% [markdown]
 # ### Play

@@ -29,6 +29,7 @@ from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import alternatives, figures, gains, tables, warping
+from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.loss import squared_error
 from coordflow_mini.measure.metrics import iou, psnr_db
 from coordflow_mini.model import weight_count
@@ -112,7 +113,7 @@ scene = scenes.cutout(frames=25)
 video = scene.video
 time, height, width = video.frames.shape[:3]
 learned, hidden = range(0, time, 2), range(1, time, 2)
-view = widgets.watch(video)
+view = watch(video)
 view
 
 # %%

@@ -34,6 +34,7 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, ladder, tables
 from coordflow_mini.course.lesson.ladder import grid_step, in_bits, tensors_of
+from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.encoder import header_of
 from coordflow_mini.finetune import Quantizer, rate_bits
 from coordflow_mini.measure import results
@@ -215,7 +216,7 @@ figure
 
 # %%
 clip = load("clip:cutout", Selection(width=48, height=32))
-view = widgets.watch(clip)
+view = watch(clip)
 view
 
 # %%

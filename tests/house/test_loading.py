@@ -13,8 +13,8 @@ HEAVY = {"torch", "av", "matplotlib", "ipywidgets", "torchmetrics", "bjontegaard
 TRAINING = {f"coordflow_mini.{name}" for name in ("train", "loss", "sampling", "finetune", "encoder", "muon")}
 ONLY_IN = {  # a package, and the modules or folders that may import it
     "av": {"video", "measure.baselines"},
-    "matplotlib": {"show"},
-    "ipywidgets": {"show.widgets"},
+    "matplotlib": {"show", "course.lesson.figures"},
+    "ipywidgets": {"show.widgets", "course.lesson.playground", "course.lesson.watching"},
     "constriction": {"entropy"},
     "typer": {"cli", "course.teacher.command"},
     "torchmetrics": {"measure.metrics"},

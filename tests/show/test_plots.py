@@ -17,6 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
+from coordflow_mini.course.lesson import figures
+from coordflow_mini.course.lesson.watching import training_curve
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.render import Rendering
 from coordflow_mini.show import figure, plots
@@ -60,8 +62,8 @@ FIGURES = {
     "panels_figure": lambda: plots.panels_figure(plots.panels(clip(), clip(5), rendering()), fps=25),
     "layers_figure": lambda: plots.layers_figure(rendering(), 1),
     "rate_quality": lambda: plots.rate_quality(POINTS),
-    "motion_figure": lambda: plots.motion_figure(torch.from_numpy(MOTION), MOTION, pixels_per_unit=48),
-    "training_curve": lambda: plots.training_curve(HISTORY),
+    "motion_figure": lambda: figures.motion_figure(torch.from_numpy(MOTION), MOTION, pixels_per_unit=48),
+    "training_curve": lambda: training_curve(HISTORY),
 }
 CHARTS = [name for name in FIGURES if name.startswith(("rate", "motion", "training"))]
 everything = pytest.mark.parametrize("name", FIGURES)
@@ -214,11 +216,11 @@ def test_no_points_and_no_history_are_refused():
     with pytest.raises(ValueError, match="at least one RatePoint"):
         plots.rate_quality([])
     with pytest.raises(ValueError, match="at least one step"):
-        plots.training_curve([])
+        training_curve([])
 
 
 def test_motion_is_drawn_in_readable_units_with_the_truth_dashed():
-    drawn = plots.motion_figure(MOTION, MOTION, pixels_per_unit=10)
+    drawn = figures.motion_figure(MOTION, MOTION, pixels_per_unit=10)
     scale, angle, right, _ = drawn.axes
     assert scale.lines[0].get_ydata()[-1] == pytest.approx(np.exp(0.1))
     assert angle.lines[0].get_ydata()[-1] == pytest.approx(np.degrees(0.2))
@@ -227,7 +229,7 @@ def test_motion_is_drawn_in_readable_units_with_the_truth_dashed():
 
 
 def test_each_stage_of_a_history_is_a_line():
-    assert len(plots.training_curve(HISTORY).axes[0].lines) == 2
+    assert len(training_curve(HISTORY).axes[0].lines) == 2
 
 
 # --- bytes --------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from coordflow_mini.video.clip import Video
 widgets = pytest.importorskip("coordflow_mini.show.widgets", reason="ipywidgets is not installed")
 ipywidgets = pytest.importorskip("ipywidgets")
 blended = pytest.importorskip("coordflow_mini.show.widgets.overlay").blended
+playground = pytest.importorskip("coordflow_mini.course.lesson.playground").playground
+watch = pytest.importorskip("coordflow_mini.course.lesson.watching").watch
 
 
 def clip(frames: int = 6, height: int = 18, width: int = 32, name: str = "clip:test") -> Video:
@@ -175,7 +177,7 @@ def test_the_playground_draws_what_its_sliders_say():
         asked.append(motion)
         return np.full((8, 12, 3), 40 if motion[1] == 0 else 200, np.uint8)
 
-    view = widgets.playground(warp, name="A test")
+    view = playground(warp, name="A test")
     view.angle.value = 90
     assert halves(view.image)[0] == pytest.approx(200, abs=2)
     view.scale.value = 2
@@ -186,7 +188,7 @@ def test_the_playground_draws_what_its_sliders_say():
 
 
 def test_the_playground_has_a_static_picture():
-    view = widgets.playground(lambda motion: np.zeros((8, 12, 3), np.uint8), name="A test")
+    view = playground(lambda motion: np.zeros((8, 12, 3), np.uint8), name="A test")
     assert figure.alt_text(view.figure).startswith("A test under four motions: no change, scale 2")
 
 
@@ -195,7 +197,7 @@ def test_the_playground_has_a_static_picture():
 
 def test_the_training_view_follows_a_fit():
     video = clip(4, 16, 24)
-    view = widgets.watch(video, layers=2)
+    view = watch(video, layers=2)
     before = [image.value for image in view.images]
     model = CoordFlow(ModelConfig(width=4, depth=1, space_frequencies=4), torch.Generator().manual_seed(0))
     for step in (50, 100):
@@ -213,8 +215,8 @@ def test_the_training_view_follows_a_fit():
 VIEWS = {
     "scrub": lambda: widgets.scrub(clip()),
     "overlay": lambda: widgets.overlay(rendering()),
-    "playground": lambda: widgets.playground(lambda motion: np.zeros((8, 12, 3), np.uint8)),
-    "watch": lambda: widgets.watch(clip()),
+    "playground": lambda: playground(lambda motion: np.zeros((8, 12, 3), np.uint8)),
+    "watch": lambda: watch(clip()),
 }
 views = pytest.mark.parametrize("name", VIEWS)
 

@@ -1,11 +1,11 @@
 """Modules that chapters import: figures, predictions, and each chapter's own functions.
 
 announce, environment, logbook, predictions      the frame of every chapter
-figures, tables                                  drawing; measurements made beforehand
+figures, watching, tables                        drawing, a view of a fit; measurements made beforehand
 opening                                          chapter 00
 images                                           chapter 01
 plain                                            chapter 02
-warping                                          chapter 03
+warping, playground                              chapter 03
 canonical                                        chapter 04
 layers                                           chapter 05
 owners                                           chapter 06

@@ -10,12 +10,14 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from coordflow_mini.measure import metrics
 from coordflow_mini.show.figure import PALETTE, Picture, series_color, styled, to_pixels, to_png
 from coordflow_mini.show.plots import pictures, put_picture, write_beside
 
-__all__ = ["axes", "drawn", "lines", "pictures", "source_arrows"]
+__all__ = ["axes", "drawn", "lines", "motion_figure", "pictures", "source_arrows"]
 
 
 @styled
@@ -93,3 +95,46 @@ def source_arrows(
         canonical.annotate("", source, pixel, annotation_clip=False, **placed)
         frame.plot(*pixel, "o", color=color, markeredgecolor="white", markersize=8)
     return figure
+
+
+@styled
+def motion_figure(recovered: Any, truth: Any = None, *, pixels_per_unit: float | None = None) -> Picture:
+    """Scale, angle and shifts of each layer over time; the truth is dashed.
+
+    recovered, truth: [layers, time, 4] as in `similarity`.  pixels_per_unit: `coords.half_side(height,
+    width)` gives shifts in pixels; without it they are in coordinate units.
+    A model's canonical frame is arbitrary: align `recovered` with the truth by one similarity per layer
+    before you judge it.
+    """
+    unit, shift = ("pixels", pixels_per_unit) if pixels_per_unit else ("coordinate units", 1.0)
+    found = _readable(recovered, shift)
+    lines = [(found, "-", 1.0)] + ([] if truth is None else [(_readable(truth, shift), "--", 0.6)])
+    figure = Picture(figsize=(7.6, 4.6), layout="constrained")
+    names = ["scale s [factor]", "angle θ [degrees]", f"shift right dx [{unit}]", f"shift down dy [{unit}]"]
+    for channel, axes in enumerate(figure.subplots(2, 2, sharex=True).flat):
+        for motion, style, opacity in lines:
+            for layer, values in enumerate(motion[..., channel]):
+                axes.plot(values, style, color=series_color(layer), alpha=opacity)
+        axes.set(ylabel=names[channel], xlabel="frame" if channel > 1 else "")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        last = [(found.shape[1] - 1, float(v[-1, channel]), f"layer {i}") for i, v in enumerate(found)]
+        write_beside(axes, last if channel % 2 else [], lines=9)
+    figure.set_label(_motion_alt(found, unit, truth is not None))
+    return figure
+
+
+def _readable(motion: Any, shift: float) -> np.ndarray[Any, Any]:
+    """(log s, θ [radians], dx, dy) as (s, θ [degrees], dx, dy), the shifts times `shift`."""
+    log_scale, angle, right, down = np.moveaxis(metrics.as_numpy(motion), -1, 0)
+    return np.stack([np.exp(log_scale), np.degrees(angle), right * shift, down * shift], axis=-1)
+
+
+def _motion_alt(motion: np.ndarray[Any, Any], unit: str, with_truth: bool) -> str:
+    """The figure in words: every layer in its first and last frame."""
+    spoken = [
+        f"layer {layer} from scale {a[0]:.2f}, angle {a[1]:.1f}°, shift ({a[2]:.2f}, {a[3]:.2f}) {unit} "
+        f"to scale {b[0]:.2f}, angle {b[1]:.1f}°, shift ({b[2]:.2f}, {b[3]:.2f}) {unit}"
+        for layer, (a, b) in enumerate(zip(motion[:, 0], motion[:, -1], strict=True))
+    ]
+    dashed = "; the true motion is dashed" if with_truth else ""
+    return f"Motion over {motion.shape[1]} frames: {'; '.join(spoken)}{dashed}."

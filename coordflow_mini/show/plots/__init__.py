@@ -1,11 +1,9 @@
-"""Plots of clips, layers, motion, rates and training.  Each returns a `Picture` and shows nothing itself."""
+"""Plots of clips, layers and rates.  Each returns a `Picture` and shows nothing itself."""
 
 from coordflow_mini.show.figure import PALETTE, Picture, to_pixels
 from coordflow_mini.show.plots.charts import (
     Quality,
-    motion_figure,
     rate_quality,
-    training_curve,
     write_beside,
 )
 from coordflow_mini.show.plots.frames import (
@@ -27,13 +25,11 @@ __all__ = [
     "error_picture",
     "frames_strip",
     "layers_figure",
-    "motion_figure",
     "panels",
     "panels_figure",
     "pictures",
     "put_picture",
     "rate_quality",
     "to_pixels",
-    "training_curve",
     "write_beside",
 ]

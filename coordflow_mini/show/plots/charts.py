@@ -1,22 +1,20 @@
-"""Charts: quality over rate, motion over time, quality over training steps.
+"""Charts of quality over rate, and labels beside lines.
 
 Labels stand beside the lines in place of legends, and every axis has its unit.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from coordflow_mini.measure import metrics
 from coordflow_mini.measure.curves import OURS, curve_name, curves
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.ops.text import printable
-from coordflow_mini.show.figure import FAINT, PALETTE, Picture, series_color, styled
+from coordflow_mini.show.figure import FAINT, PALETTE, Picture, styled
 
-__all__ = ["Quality", "motion_figure", "rate_quality", "training_curve", "write_beside"]
+__all__ = ["Quality", "rate_quality", "write_beside"]
 
 # --- quality over rate --------------------------------------------------------------------------------
 
@@ -136,91 +134,6 @@ def _rate_alt(found: Mapping[str, Sequence[RatePoint]], quality: str) -> str:
         spoken.append(f"{name}: {' to '.join(said)}")
     what = "dB RGB PSNR" if quality == "psnr_db" else "MS-SSIM"
     return f"Quality in {what} over rate in bits per pixel.  {'; '.join(spoken)}."
-
-
-# --- motion over time ---------------------------------------------------------------------------------
-
-
-@styled
-def motion_figure(recovered: Any, truth: Any = None, *, pixels_per_unit: float | None = None) -> Picture:
-    """Scale, angle and shifts of each layer over time; the truth is dashed.
-
-    recovered, truth: [layers, time, 4] as in `similarity`.  pixels_per_unit: `coords.half_side(height,
-    width)` gives shifts in pixels; without it they are in coordinate units.
-    A model's canonical frame is arbitrary: align `recovered` with the truth by one similarity per layer
-    before you judge it.
-    """
-    unit, shift = ("pixels", pixels_per_unit) if pixels_per_unit else ("coordinate units", 1.0)
-    found = _readable(recovered, shift)
-    lines = [(found, "-", 1.0)] + ([] if truth is None else [(_readable(truth, shift), "--", 0.6)])
-    figure = Picture(figsize=(7.6, 4.6), layout="constrained")
-    names = ["scale s [factor]", "angle θ [degrees]", f"shift right dx [{unit}]", f"shift down dy [{unit}]"]
-    for channel, axes in enumerate(figure.subplots(2, 2, sharex=True).flat):
-        for motion, style, opacity in lines:
-            for layer, values in enumerate(motion[..., channel]):
-                axes.plot(values, style, color=series_color(layer), alpha=opacity)
-        axes.set(ylabel=names[channel], xlabel="frame" if channel > 1 else "")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        last = [(found.shape[1] - 1, float(v[-1, channel]), f"layer {i}") for i, v in enumerate(found)]
-        write_beside(axes, last if channel % 2 else [], lines=9)
-    figure.set_label(_motion_alt(found, unit, truth is not None))
-    return figure
-
-
-def _readable(motion: Any, shift: float) -> np.ndarray[Any, Any]:
-    """(log s, θ [radians], dx, dy) as (s, θ [degrees], dx, dy), the shifts times `shift`."""
-    log_scale, angle, right, down = np.moveaxis(metrics.as_numpy(motion), -1, 0)
-    return np.stack([np.exp(log_scale), np.degrees(angle), right * shift, down * shift], axis=-1)
-
-
-def _motion_alt(motion: np.ndarray[Any, Any], unit: str, with_truth: bool) -> str:
-    """The figure in words: every layer in its first and last frame."""
-    spoken = [
-        f"layer {layer} from scale {a[0]:.2f}, angle {a[1]:.1f}°, shift ({a[2]:.2f}, {a[3]:.2f}) {unit} "
-        f"to scale {b[0]:.2f}, angle {b[1]:.1f}°, shift ({b[2]:.2f}, {b[3]:.2f}) {unit}"
-        for layer, (a, b) in enumerate(zip(motion[:, 0], motion[:, -1], strict=True))
-    ]
-    dashed = "; the true motion is dashed" if with_truth else ""
-    return f"Motion over {motion.shape[1]} frames: {'; '.join(spoken)}{dashed}."
-
-
-# --- quality over training steps ----------------------------------------------------------------------
-
-
-class _Progress(Protocol):
-    """The fields of `train.Progress` that are drawn."""
-
-    @property
-    def stage(self) -> str: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def psnr_db(self) -> float: ...
-
-
-@styled
-def training_curve(history: Sequence[_Progress]) -> Picture:
-    """PSNR over training steps, one line for each stage of a fit's history.
-
-    Raises ValueError if the history is empty.
-    """
-    stages: dict[str, list[_Progress]] = {}
-    for progress in history:
-        stages.setdefault(progress.stage, []).append(progress)
-    if not stages:
-        raise ValueError("history must hold at least one step, got none; train before you plot")
-    figure = Picture(figsize=(6.4, 3.4), layout="constrained")
-    axes = figure.subplots()
-    ends = []
-    for index, (stage, run) in enumerate(stages.items()):
-        steps, quality = [progress.step for progress in run], [progress.psnr_db for progress in run]
-        axes.plot(steps, quality, color=series_color(index), marker="o" if len(run) == 1 else None)
-        ends.append((float(steps[-1]), quality[-1], f"{stage} {quality[-1]:.1f} dB"))
-    axes.set(xlabel="training step", ylabel="quality [dB RGB PSNR]")
-    write_beside(axes, ends, lines=16)
-    spoken = "; ".join(f"{text} after {steps:.0f} steps" for steps, _, text in ends)
-    figure.set_label(f"Quality in dB RGB PSNR over training steps: {spoken}.")
-    return figure
 
 
 # --- labels -------------------------------------------------------------------------------------------

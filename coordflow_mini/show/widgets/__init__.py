@@ -1,4 +1,4 @@
-"""Widgets for notebooks: players of clips and layers, a similarity to play with, a view of a fit.
+"""Widgets for notebooks: players of clips and layers.
 
 Made of what ipywidgets 7.7 has (Colab ships 7.7.1): Play, sliders, Dropdown, Image, HTML, boxes.
 
@@ -9,17 +9,13 @@ small JPEG per step, and readers without a kernel see a contact sheet with alt t
 """
 
 from coordflow_mini.show.widgets.overlay import overlay
-from coordflow_mini.show.widgets.playground import playground
 from coordflow_mini.show.widgets.scrubber import compare, scrub
 from coordflow_mini.show.widgets.shown import MOST_PIXELS, Shown
-from coordflow_mini.show.widgets.training import watch
 
 __all__ = [
     "MOST_PIXELS",
     "Shown",
     "compare",
     "overlay",
-    "playground",
     "scrub",
-    "watch",
 ]

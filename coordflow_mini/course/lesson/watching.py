@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets
 import numpy as np
 
 from coordflow_mini.coords import frame_times
 from coordflow_mini.render import render
-from coordflow_mini.show.figure import to_pixels, to_png
-from coordflow_mini.show.plots import pictures, training_curve
+from coordflow_mini.show.figure import Picture, series_color, styled, to_pixels, to_png
+from coordflow_mini.show.plots import pictures, write_beside
 from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from coordflow_mini.video.clip import Video
 
-__all__ = ["TrainingView", "watch"]
+__all__ = ["TrainingView", "training_curve", "watch"]
 
 ALPHAS_SHOWN = 4
 
@@ -78,3 +79,39 @@ def watch(video: Video, *, layers: int = 2, frame: int | None = None) -> Trainin
     layers: of the model to fit.  frame: the one to show, by default the middle one.
     """
     return TrainingView(video, layers=layers, frame=video.time // 2 if frame is None else frame)
+
+
+class _Progress(Protocol):
+    """The fields of `train.Progress` that are drawn."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def psnr_db(self) -> float: ...
+
+
+@styled
+def training_curve(history: Sequence[_Progress]) -> Picture:
+    """PSNR over training steps, one line for each stage of a fit's history.
+
+    Raises ValueError if the history is empty.
+    """
+    stages: dict[str, list[_Progress]] = {}
+    for progress in history:
+        stages.setdefault(progress.stage, []).append(progress)
+    if not stages:
+        raise ValueError("history must hold at least one step, got none; train before you plot")
+    figure = Picture(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    ends = []
+    for index, (stage, run) in enumerate(stages.items()):
+        steps, quality = [progress.step for progress in run], [progress.psnr_db for progress in run]
+        axes.plot(steps, quality, color=series_color(index), marker="o" if len(run) == 1 else None)
+        ends.append((float(steps[-1]), quality[-1], f"{stage} {quality[-1]:.1f} dB"))
+    axes.set(xlabel="training step", ylabel="quality [dB RGB PSNR]")
+    write_beside(axes, ends, lines=16)
+    spoken = "; ".join(f"{text} after {steps:.0f} steps" for steps, _, text in ends)
+    figure.set_label(f"Quality in dB RGB PSNR over training steps: {spoken}.")
+    return figure
