@@ -116,7 +116,6 @@ def _terms(wanted: "list[catalog.Source]", folder: Path) -> list[str]:
 def _fetched(
     sources: "tuple[catalog.Source, ...]", folder: Path, console: Console, failures: list[Exception]
 ) -> "Iterator[fetching.Fetched]":
-    """The clips, one after the other; failures are collected and reported at the end."""
     for source in sources:
 
         def retried(text: str, name: str = source.name) -> None:

@@ -96,7 +96,6 @@ def inpaint(
 
 
 def _layers(fitting: Filling, remove: int | None) -> int:
-    """The layers of the first fit, among them the one to remove."""
     if remove is None:
         return fitting.layers or 1
     layers = fitting.layers or ModelConfig.layers

@@ -164,7 +164,6 @@ def _line(outcome: "worker.Outcome") -> str:
 
 
 def _report(experiment: "results.Experiment", names: set[str], out: Path, messages: Messages) -> None:
-    """Prints the figures; exit code 2 if a job of these names has none."""
     if messages.as_json:
         points = [point.to_json() for point in experiment.points]
         failed = [asdict(one) for one in experiment.failed]
