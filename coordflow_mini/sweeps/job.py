@@ -158,7 +158,7 @@ def result_of(folder: Path) -> RunResult | RatePoint | None:
         return None
     data = read_object(folder / RESULT)
     try:
-        return RunResult.from_json(data) if "point" in data else RatePoint.from_json(data)
+        return RunResult.from_json(data) if "point" in data else RatePoint(**data)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{folder / RESULT} is damaged: {error}") from None
 
