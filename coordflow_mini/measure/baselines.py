@@ -17,7 +17,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -30,6 +30,7 @@ from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.raw import YuvFrames
+from coordflow_mini.video.read import raw_picture
 
 with lazily():
     import torch
@@ -228,18 +229,22 @@ def encode(
     """
     known = _codec(codec, preset, tune, pix_fmt)
     preset, frames = preset or known.preset, video.frames
+    height, width = (max(known.min_side, side + side % 2) for side in (video.height, video.width))
     start = time.perf_counter()
+    if planes := _has_planes(frames, pix_fmt, height, width):
+        pictures = (raw_picture(frames.source(index), frames.raw) for index in range(len(frames)))
+    else:
+        pictures = (_yuv(frame, pix_fmt, height, width) for frame in frames)
     try:
         context = _context(known.encoder, "w")
-        context.width, context.height = _coded(video.width, known), _coded(video.height, known)
+        context.height, context.width, context.pix_fmt = height, width, pix_fmt
         context.framerate, context.time_base = video.fps, 1 / video.fps
-        context.pix_fmt = pix_fmt
         context.options = _options(codec, crf, preset, tune)
-        size = context.height, context.width
-        pictures = (
-            _own_planes(frames) if _has_planes(frames, pix_fmt, *size) else _yuv(frames, pix_fmt, *size)
-        )
-        data = b"".join(bytes(packet) for picture in pictures for packet in context.encode(picture))
+        packets = []
+        for index, picture in enumerate(pictures):
+            picture.pts = index
+            packets += context.encode(picture)
+        data = b"".join(map(bytes, [*packets, *context.encode(None)]))
     except av.FFmpegError as error:
         clip = f"{video.time} frames of {video.width}x{video.height}"
         raise ValueError(f"{codec} refuses {clip} at crf {crf:g}: {error.strerror}") from None
@@ -247,7 +252,6 @@ def encode(
         data = _SIGNATURE.sub(b"", data)
     seconds = time.perf_counter() - start
     shape = (video.time, video.height, video.width)
-    planes = _has_planes(frames, pix_fmt, *size)
     return BaselineStream(codec, data, shape, preset, tune, pix_fmt, crf, seconds, planes)
 
 
@@ -315,11 +319,6 @@ def _options(codec: str, crf: float, preset: str, tune: str | None) -> dict[str,
     return {"preset": preset, "svtav1-params": f"crf={crf:g}:lp=1" + (":tune=1" if tune else "")}
 
 
-def _coded(side: int, codec: Codec) -> int:
-    """The even number of pixels coded for a side."""
-    return max(codec.min_side, side + side % 2)
-
-
 def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int) -> TypeGuard[YuvFrames]:
     """True if the encoder can take the frames as they are on disk, without conversion or padding."""
     return (
@@ -329,35 +328,15 @@ def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: 
     )
 
 
-def _own_planes(frames: YuvFrames) -> Iterator[av.VideoFrame | None]:
-    """The planes of a raw file, frame by frame, then None, which flushes the encoder."""
-    for index in range(len(frames)):
-        planes = frames.planes(index)
-        picture = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], frames.raw.pix_fmt)
-        for plane, target in zip(planes, picture.planes, strict=True):
-            rows, columns = plane.shape
-            np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)[:rows, :columns] = plane
-        picture.pts = index
-        yield picture
-    yield None
-
-
-def _yuv(
-    frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: int
-) -> Iterator[av.VideoFrame | None]:
-    """The frames padded and converted, one by one, then None, which flushes the encoder."""
-    more = ((0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
-    for index, frame in enumerate(frames):
-        padded = np.pad(frame, more, mode="edge")
-        picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
-            format=pix_fmt,
-            dst_colorspace=Colorspace.ITU601,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC,
-        )
-        picture.pts = index
-        yield picture
-    yield None
+def _yuv(frame: "Frames", pix_fmt: str, height: int, width: int) -> av.VideoFrame:
+    """The frame padded and converted."""
+    more = ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))
+    return av.VideoFrame.from_ndarray(np.pad(frame, more, mode="edge"), format="rgb24").reformat(
+        format=pix_fmt,
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.BICUBIC,
+    )
 
 
 _ACCURATE = 0x2000 | 0x40000  # swscale's FULL_CHR_H_INT and ACCURATE_RND; named in PyAV from 18 on

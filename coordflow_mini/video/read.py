@@ -29,7 +29,7 @@ from coordflow_mini.video.clip import Video, area_resize, check_memory, check_ra
 from coordflow_mini.video.raw import Frames, RawFormat, VideoError, YuvFrames, format_of
 from coordflow_mini.video.truncation import bytes_missing
 
-__all__ = ["load", "reason"]
+__all__ = ["load", "raw_picture", "reason"]
 
 _BT709, _BT601, _BT2020 = 1, 6, (9, 10)  # matrix coefficients in ITU-T H.273; all others are read as BT.601
 _COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
@@ -127,12 +127,12 @@ def _read_raw(path: Path, raw: RawFormat, selection: Selection) -> Video:
     data = raw.mapped(path)
     check_range(selection, len(data), path.name)
     wanted = data[selection.start : selection.stop : selection.step]
-    kept, matrix = _rgb_frames((_raw_frame(frame, raw) for frame in wanted), path, selection, len(wanted))
+    kept, matrix = _rgb_frames((raw_picture(frame, raw) for frame in wanted), path, selection, len(wanted))
     return _video(kept, matrix, raw.fps, path, selection, len(data))
 
 
-def _raw_frame(data: Frames, raw: RawFormat) -> av.VideoFrame:
-    """One frame of planar YUV; PyAV pads rows, the file does not."""
+def raw_picture(data: Frames, raw: RawFormat) -> av.VideoFrame:
+    """A frame of a raw file, uint8 [frame_bytes], for PyAV, which pads rows."""
     frame = av.VideoFrame(raw.width, raw.height, raw.pix_fmt)
     frame.colorspace = _BT709 if raw.matrix == "bt709" else _BT601
     start = 0
