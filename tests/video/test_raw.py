@@ -344,14 +344,14 @@ def test_encoders_get_the_planes_of_the_file(tmp_path, monkeypatch, codec):
         pytest.skip(f"no {codec} in this PyAV")
     raw, given = RawFormat(96, 64), []
     path = raw_file(tmp_path / "a.yuv", raw, 4, natural=True)
-    pictures = baselines._own_planes
+    picture_of = baselines.raw_picture
 
-    def watched(frames: YuvFrames):
-        for picture in pictures(frames):
-            given.extend([] if picture is None else [picture.to_ndarray().tobytes()])
-            yield picture
+    def watched(data, raw):
+        picture = picture_of(data, raw)
+        given.append(picture.to_ndarray().tobytes())
+        return picture
 
-    monkeypatch.setattr(baselines, "_own_planes", watched)
+    monkeypatch.setattr(baselines, "raw_picture", watched)
     clip = load(path, raw=raw)
     stream = baselines.encode(clip, codec, 5)
     assert b"".join(given) == path.read_bytes()
