@@ -1,7 +1,5 @@
 """`coordflow clips`: the clips that have a name."""
 
-from dataclasses import asdict
-
 from coordflow_mini.cli.options import Json
 from coordflow_mini.cli.output import print_json, say
 from coordflow_mini.ops.console import table
@@ -12,6 +10,8 @@ with lazily():
 
 __all__ = ["clips"]
 
+_FIELDS = ("name", "description", "width", "height", "frames", "license", "attribution", "available")
+
 
 def clips(as_json: Json = False) -> None:
     """List the clips that have a name.
@@ -21,7 +21,12 @@ def clips(as_json: Json = False) -> None:
     """
     listed = (*catalog.builtin(), *catalog.downloadable())
     if as_json:
-        print_json([{**asdict(clip), "fps": str(clip.fps)} for clip in listed])
+        print_json(
+            [
+                {name: getattr(clip, name) for name in _FIELDS} | {"fps": str(clip.fps), "source": clip.url}
+                for clip in listed
+            ]
+        )
         return
     rows = [["name", "here", "frames", "size", "fps", "what", "license"]]
     for clip in listed:
@@ -32,6 +37,6 @@ def clips(as_json: Json = False) -> None:
     credits_ = {clip.attribution: clip for clip in listed if clip.attribution != "none needed"}
     for text, clip in credits_.items():
         kind = clip.name if clip.name.startswith("clip:") else "uvg"
-        say(f"{kind}: {text}; {clip.source if kind == clip.name else clip.source.rpartition('/')[0]}")
+        say(f"{kind}: {text}; {clip.url if kind == clip.name else clip.url.rpartition('/')[0]}")
     say("clip:cutout:3 and clip:pan:3 are drawn with seed 3.  The path of any video works, too.")
     say("To download the missing ones: coordflow fetch --help.")

