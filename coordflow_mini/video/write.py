@@ -138,7 +138,9 @@ def _write_folder(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
     """Writes one PNG per frame, RGB or gray as given."""
     path.mkdir(parents=True)
     for index, frame in enumerate(frames):
-        Image.fromarray(frame).save(path / f"frame_{index:05d}.png", compress_level=1)  # replacing: by `write`
+        Image.fromarray(frame).save(
+            path / f"frame_{index:05d}.png", compress_level=1
+        )  # replacing: by `write`
 
 
 def _write_y4m(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
