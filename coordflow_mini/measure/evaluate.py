@@ -38,7 +38,6 @@ __all__ = [
     "frame_work",
     "hardware",
     "rate_point",
-    "settings",
     "versions",
     "weight_count",
 ]
@@ -211,9 +210,17 @@ def rate_point(
     encode_seconds: float = 0.0,
     decode_seconds: float = 0.0,
 ) -> RatePoint:
-    """The record of a file among those of other codecs; rate and settings are read from the file."""
+    """The record of a file among those of other codecs; rate and settings are read from the file.
+
+    From the settings and the number of steps, the file can be made again.
+    """
     file = bitstream.parse(data, check=False)
-    header, longest = file.header, max(segment.frames for segment in file.segments)
+    header, model = file.header, file.header.model
+    settings = f"layers={model.layers} width={model.width} depth={model.depth} motion={model.motion}"
+    if header.matrix == "bt709":  # BT.601 and RGB go without saying
+        settings += " matrix=bt709"
+    if (longest := max(segment.frames for segment in file.segments)) != header.time:
+        settings += f" segment_frames={longest}"
     return RatePoint(
         codec="CoordFlow",
         clip=clip,
@@ -223,22 +230,8 @@ def rate_point(
         ms_ssim=ms_ssim,
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
-        settings=settings(header, longest),
+        settings=f"{settings}, gamma={header.gamma:g} seed={header.seed}, coordflow-mini {header.version}",
     )
-
-
-def settings(header: Header, segment_frames: int | None = None) -> str:
-    """One line from which, with the number of steps, a file can be made again.
-
-    segment_frames: of the longest segment.
-    """
-    model = header.model
-    shape = f"layers={model.layers} width={model.width} depth={model.depth} motion={model.motion}"
-    if header.matrix == "bt709":  # BT.601 and RGB go without saying
-        shape += " matrix=bt709"
-    if segment_frames not in (None, header.time):
-        shape += f" segment_frames={segment_frames}"
-    return f"{shape}, gamma={header.gamma:g} seed={header.seed}, coordflow-mini {header.version}"
 
 
 def weight_count(data: bytes) -> int:

@@ -62,13 +62,12 @@ def psnr_db(reference: Any, decoded: Any) -> float:
 
 def frame_psnr_db(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """PSNR of every frame [dB], float64 [time]; see `psnr_db`."""
-    return np.array([_psnr(a, b) for a, b in _frame_pairs(reference, decoded)])
-
-
-def _psnr(reference: Any, decoded: Any) -> float:
-    difference = reference.astype(np.int16) - decoded  # uint8 would wrap around
-    error = float(np.square(difference, dtype=np.int32).mean())
-    return min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error else PSNR_CAP
+    values = []
+    for a, b in _frame_pairs(reference, decoded):
+        difference = a.astype(np.int16) - b  # uint8 would wrap around
+        error = float(np.square(difference, dtype=np.int32).mean())
+        values.append(min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error else PSNR_CAP)
+    return np.array(values)
 
 
 def ms_ssim(reference: Any, decoded: Any) -> float:
@@ -81,15 +80,13 @@ def ms_ssim(reference: Any, decoded: Any) -> float:
     """
     pairs = _frame_pairs(reference, decoded)
     scales = ssim_scales(*reference.shape[1:3])
-    return float(np.mean([_ms_ssim(a, b, scales) for a, b in pairs])) if scales else math.nan
 
-
-def _ms_ssim(reference: Any, decoded: Any, scales: int) -> float:
     def batch(frame: Any) -> "torch.Tensor":
         return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
 
     with torch.no_grad():
-        return float(_multiscale(batch(decoded), batch(reference), scales, 255.0))
+        values = [float(_multiscale(batch(b), batch(a), scales, 255.0)) for a, b in pairs if scales]
+    return float(np.mean(values)) if values else math.nan
 
 
 def _multiscale(
@@ -221,8 +218,7 @@ def bd_rate(
     -50.0
     """
     curves = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
-    _check_overlap(curves[0][1], curves[1][1], "PSNR", "dB")
-    return _bjontegaard(bjontegaard.bd_rate, *curves)
+    return _bjontegaard(bjontegaard.bd_rate, curves, 1, "PSNR [dB]")
 
 
 def bd_psnr(
@@ -240,20 +236,19 @@ def bd_psnr(
     3.0
     """
     curves = _curve(anchor_rates, anchor_psnr_db), _curve(rates, psnr_db)
-    _check_overlap(curves[0][0], curves[1][0], "rates", "bpp")
-    return _bjontegaard(bjontegaard.bd_psnr, *curves)
+    return _bjontegaard(bjontegaard.bd_psnr, curves, 0, "rates [bpp]")
 
 
-def _bjontegaard(measure: Callable[..., Any], anchor: tuple[Any, Any], curve: tuple[Any, Any]) -> float:
-    return float(measure(*anchor, *curve, method="pchip", require_matching_points=False, min_overlap=0))
-
-
-def _check_overlap(anchor: Any, curve: Any, what: str, unit: str) -> None:
-    if max(anchor[0], curve[0]) >= min(anchor[-1], curve[-1]):
+def _bjontegaard(measure: Callable[..., Any], curves: Sequence[Any], axis: int, what: str) -> float:
+    """`measure` of two curves that share a range of the axis: 0 is the rate, 1 the PSNR."""
+    (a, b), (c, d) = ((curve[axis][0], curve[axis][-1]) for curve in curves)
+    if max(a, c) >= min(b, d):
         raise ValueError(
-            f"the curves share no range of {what}: {anchor[0]:.4g} to {anchor[-1]:.4g} {unit} and "
-            f"{curve[0]:.4g} to {curve[-1]:.4g} {unit}; measure more rates, so that both cover one range"
+            f"the curves share no range of {what}: {a:.4g} to {b:.4g} and {c:.4g} to {d:.4g}; "
+            f"measure more rates, so that both cover one range"
         )
+    (anchor, curve), matching = curves, {"require_matching_points": False, "min_overlap": 0}
+    return float(measure(*anchor, *curve, method="pchip", **matching))
 
 
 def _curve(rates: Sequence[float], psnr_db: Sequence[float]) -> tuple[Any, Any]:
