@@ -42,7 +42,6 @@ def unpack(place: Place, on_bytes: OnBytes) -> Path:
 
 
 def _member(members: Iterable[Any], source: Source, size: int) -> str:
-    """The path of the expected file in an archive that holds nothing unsafe."""
     archive, found, total = f"the archive from {source.url}", {}, 0
     for member in members:
         path = PureWindowsPath(member.filename)  # understands both slashes, and drives

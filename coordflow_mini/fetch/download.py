@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from coordflow_mini import __version__
-from coordflow_mini.fetch.store import SPARE, FetchError, OnBytes, Place, check_free, free_space
+from coordflow_mini.fetch.store import SPARE, FetchError, OnBytes, Place, check_free
 from coordflow_mini.ops.files import replacing
 from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video.catalog import Source
@@ -31,14 +31,6 @@ _LONGEST = 1 << 34  # bytes of a file whose length is unknown
 _LONGEST_PAUSE = 30.0  # seconds
 _REDIRECTS = 5
 _BUSY = (408, 425, 429)  # temporary, like all statuses from 500 on
-_FAULTS = {  # of a connection, by exception
-    "ConnectTimeout": "the server does not answer",
-    "ReadTimeout": "the server fell silent",
-    "ReadTimeoutError": "the server fell silent",
-    "SSLError": "the server's certificate is not trusted",
-    "ProxyError": "the proxy refuses",
-    "ConnectionError": "there is no connection",
-}
 
 
 @dataclass(frozen=True)
@@ -137,7 +129,7 @@ class _Download:
                 "or try again later"
             ) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            return _FAULTS.get(type(error).__name__, "the connection broke")
+            return f"the connection failed ({type(error).__name__})"
 
     def _attempt(self) -> str:
         state = self._read_state()
@@ -157,7 +149,8 @@ class _Download:
                     f"{self.url}: the server answers {status} {response.reason}, expected the file; "
                     "check the address in a browser"
                 )
-            return self._append(response, 0, _length(response.headers.get("Content-Length", "")))
+            length = response.headers.get("Content-Length", "")
+            return self._append(response, 0, int(length) if re.fullmatch(r"\d{1,18}", length) else None)
 
     def _opened(self, have: int, etag: str | None) -> "requests.Response":
         """The server's answer, after redirects within the same origin or to listed ones."""
@@ -221,16 +214,10 @@ class _Download:
         return f"the connection ended at {have:,} of {total:,} bytes"
 
     def _limit(self, have: int, total: int | None) -> int:
-        """The most bytes to accept; refuses a length that is wrong or does not fit on the disk.
-
-        If neither the server nor the source states a length, half of the free disk at most.
-        """
-        size, packed, folder = self.place.source.size, self.place.source.packed, self.place.folder
-        if total is None and size is not None:
-            return size + SPARE * packed
+        """The most bytes to accept; refuses a length that is wrong or does not fit on the disk."""
+        size, packed = self.place.source.size, self.place.source.packed
         if total is None:
-            check_free(folder, SPARE)
-            return min(_LONGEST, have + free_space(folder) // 2)
+            return _LONGEST if size is None else size + SPARE * packed
         wrong = size is not None and (total > size + SPARE if packed else total != size)
         if wrong or total == 0:
             expected = f"{'at most ' if packed else ''}{size:,}" if size else "more"
@@ -238,7 +225,7 @@ class _Download:
                 f"{self.url} is {total:,} bytes long, expected {expected}; "
                 "the file there is another one: check the address in a browser"
             )
-        check_free(folder, total - have + (size or 0) * packed)
+        check_free(self.place.folder, total - have + (size or 0) * packed)
         return total
 
     def _forget(self) -> None:
@@ -255,17 +242,6 @@ class _Download:
     def _write_state(self, state: dict[str, Any]) -> None:
         with replacing(self.place.state) as temporary:
             temporary.write_text(json.dumps({"url": self.url, **state}), encoding="utf-8")
-
-
-def _length(text: str) -> int | None:
-    """Bytes stated by a Content-Length.
-
-    >>> _length("1000"), _length("")
-    (1000, None)
-    """
-    if len(text) > 18:
-        raise ValueError(f"a Content-Length of {len(text):,} characters")
-    return int(text) if text.isdecimal() else None
 
 
 def _content_range(text: str) -> tuple[int | None, int | None]:

@@ -26,7 +26,6 @@ __all__ = [
     "check_size",
     "check_space",
     "checksum",
-    "free_space",
     "missing",
     "read_record",
     "write_record",
@@ -218,15 +217,10 @@ def check_space(sources: Sequence[Source], folder: Path) -> None:
     check_free(folder, sum(source.size or 0 for source in wanted) + max(0, *archives, 0))
 
 
-def free_space(folder: Path) -> int:
-    """Free bytes on the disk of a folder, which need not exist yet."""
-    disk = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(disk).free
-
-
 def check_free(folder: Path, needed: int) -> None:
     """Raises FetchError unless that many bytes, and `SPARE`, are free on the disk of a folder."""
-    free = free_space(folder)
+    disk = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(disk).free
     if needed and needed + SPARE > free:
         raise FetchError(
             f"{folder} needs {(needed + SPARE) / 1e9:.2f} GB free, its disk has {free / 1e9:.2f} GB; "

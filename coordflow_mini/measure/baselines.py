@@ -329,7 +329,6 @@ def _has_planes(frames: "Frames | YuvFrames", pix_fmt: str, height: int, width: 
 
 
 def _yuv(frame: "Frames", pix_fmt: str, height: int, width: int) -> av.VideoFrame:
-    """The frame padded and converted."""
     more = ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))
     return av.VideoFrame.from_ndarray(np.pad(frame, more, mode="edge"), format="rgb24").reformat(
         format=pix_fmt,
@@ -343,7 +342,6 @@ _ACCURATE = 0x2000 | 0x40000  # swscale's FULL_CHR_H_INT and ACCURATE_RND; named
 
 
 def _rgb(frame: av.VideoFrame, accurate_rgb: bool) -> "Frames":
-    """A decoded frame as uint8 RGB [height, width, 3]."""
     flags = int(Interpolation.BICUBIC) | (_ACCURATE if accurate_rgb else 0)
     picture = frame.reformat(
         format="rgb24",

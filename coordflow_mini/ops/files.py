@@ -145,7 +145,6 @@ def _here() -> str:
 
 
 def _abandoned(target: Path) -> list[Path]:
-    """Temporary files and folders of dead processes beside a target."""
     name = re.compile(rf"\.{re.escape(_shortened(target.name))}\.(?:.*\.)?{_OWNER}\.(?:part|old)")
     try:
         names = os.listdir(target.parent)

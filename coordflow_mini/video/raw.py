@@ -234,8 +234,6 @@ class YuvFrames:
         if isinstance(key, (list, np.ndarray)):
             chosen = [self[index] for index in key]
             return np.stack(chosen) if chosen else np.empty((0, *self.shape[1:]), np.uint8)
-        if not hasattr(key, "__index__"):
-            raise TypeError(f"index frames with a number, a slice or a list of numbers, got {key!r}")
         return self._rgb(self.planes(operator.index(key)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -259,7 +257,6 @@ class YuvFrames:
         return planes
 
     def _rgb(self, planes: list[Frames]) -> Frames:
-        """Converts the planes of a frame to RGB [height, width, 3]."""
         (y, u, v), (columns, rows) = planes, self.raw.subsampling
         to_all, red, green_u, green_v, blue = self.tables
         luma, (height, width) = to_all[y], y.shape

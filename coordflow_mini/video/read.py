@@ -202,7 +202,6 @@ def _decoded_png(file: Path) -> av.VideoFrame:
 
 
 def _read_stream(path: Path, selection: Selection) -> Video:
-    """The first video stream of a file that PyAV decodes."""
     with _opened(path) as container:
         streams = [stream for stream in container.streams.video if not int(stream.disposition) & _COVER]
         if not streams or getattr(streams[0].codec_context, "name", None) in _TEXT_CODECS:

@@ -133,7 +133,6 @@ def _seen(texture: Texture, transform: "torch.Tensor", height: int, width: int) 
 
 
 def _to_uint8(color: Array) -> Frames:
-    """Rounds colors in [0, 1] to 8 bits."""
     return (np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -117,7 +117,6 @@ def _checked(frames: Iterable[Frames]) -> Iterator[Frames]:
 
 
 def _rgb(frame: Frames) -> Frames:
-    """Converts gray to RGB [height, width, 3]; RGB stays."""
     return frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2)
 
 
@@ -135,7 +134,6 @@ def _write_npy(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
 
 
 def _write_folder(path: Path, frames: Iterable[Frames], fps: Fraction) -> None:
-    """Writes one PNG per frame, RGB or gray as given."""
     path.mkdir(parents=True)
     for index, frame in enumerate(frames):
         Image.fromarray(frame).save(

@@ -295,7 +295,7 @@ def test_an_answer_without_a_length_will_do(server, clip, tmp_path):
 
 def test_nobody_listening_is_said(server, clip, tmp_path):
     gone = replace(clip, url="http://127.0.0.1:9/boat.mp4")
-    assert "there is no connection, 3 times in a row" in refused(gone, tmp_path)
+    assert "the connection failed (ConnectionError), 3 times in a row" in refused(gone, tmp_path)
 
 
 def test_every_retry_is_said_unless_quiet(server, clip, tmp_path, monkeypatch):

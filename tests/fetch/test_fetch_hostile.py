@@ -26,7 +26,7 @@ from test_fetch import (
 from typer.testing import CliRunner
 
 from coordflow_mini import cli
-from coordflow_mini.fetch import FetchError, download, store
+from coordflow_mini.fetch import FetchError, download
 from coordflow_mini.video.catalog import Source
 
 __all__ = ["archive", "clip", "frames", "listening", "sequence", "server"]  # fixtures
@@ -97,15 +97,6 @@ def test_an_answer_without_length_and_end_stops_at_a_bound(answer, talk, tmp_pat
     text = refused(Source("a.mp4", f"{talker.origin}/a.mp4", "a.mp4"), tmp_path)
     assert "sends more than the 1,048,576 bytes" in text and list(tmp_path.iterdir()) == []
     assert talker.sent < 1 << 24
-
-
-def test_an_answer_without_length_takes_half_of_the_disk_at_most(talk, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "free_space", lambda _: 40_000_000)
-    monkeypatch.setattr(download, "free_space", lambda _: 40_000_000)
-    source = Source("a.mp4", f"{talk(endless).origin}/a.mp4", "a.mp4")
-    assert "sends more than the 20,000,000 bytes" in refused(source, tmp_path)
-    monkeypatch.setattr(store, "free_space", lambda _: 1000)
-    assert "make room" in refused(source, tmp_path)
 
 
 @pytest.mark.parametrize(

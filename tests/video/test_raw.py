@@ -165,7 +165,7 @@ def test_wrong_indices_say_so(frames):
         with pytest.raises(IndexError):
             frames[wrong]
     for wrong in ((0, 1), "x", 1.5):
-        with pytest.raises(TypeError, match="a number, a slice or a list of numbers"):
+        with pytest.raises(TypeError):
             frames[wrong]
 
 

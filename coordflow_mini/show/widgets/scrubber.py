@@ -39,10 +39,6 @@ def scrub(
     lengths = [source.time for source in sources]
     if len(set(lengths)) != 1:
         raise ValueError(f"videos must be one or more clips of one length, got lengths {lengths}")
-    if len(titles) != len(sources):
-        raise ValueError(
-            f"titles must be one per video, got {len(titles)} for {len(sources)}: {list(titles)}"
-        )
     if captions is not None and len(captions) != lengths[0]:
         raise ValueError(f"captions must be one per frame, got {len(captions)} for {lengths[0]} frames")
     rates = [float(source.fps) for source in sources if not isinstance(source, Panel)]
