@@ -55,7 +55,7 @@ _BOUNDS = {field.name: field for field in bitstream.HEADER_FIELDS}
 
 def source(name: str) -> None:
     """Refuses what is neither a known clip nor an existing path; content is checked on reading."""
-    if catalog.check_name(name):
+    if catalog.path_of(name) or name.startswith("clip:"):
         return
     path = Path(name)
     try:

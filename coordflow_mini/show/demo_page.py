@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,17 +60,14 @@ def demo_page_html(
     rendering: adds color and alpha of each layer.
     """
     shown = panels(original, decoded, rendering)
-    film = _film(shown, original, decoded)
+    film = _film(original, decoded)
     points = sorted([result.point, *result.references], key=lambda point: -point.psnr_db)
     return render(
         "demo_page.html.j2",
         result=result,
         verdict=verdict(result),
         film=film,
-        panels=[
-            {"title": panel.title, "uri": to_data_uri(sheet)}
-            for panel, sheet in zip(shown, film.sheets, strict=True)
-        ],
+        panels=[{"title": panel.title, "uri": to_data_uri(_sheet(panel, film))} for panel in shown],
         points=points,
         best=_best(points, result.point),
         tolerance=round(100 * (SAME_RATE - 1)),
@@ -121,9 +118,8 @@ def _best(points: Sequence[RatePoint], ours: RatePoint) -> set[tuple[RatePoint, 
 
 @dataclass(frozen=True)
 class _Film:
-    """Sprite sheets of all panels, and what the player needs to know about them."""
+    """What the player needs to know about the sprite sheets, one per panel."""
 
-    sheets: tuple[bytes, ...]  # JPEG, one per panel
     psnr_db: tuple[float, ...]  # of each frame
     fps: float
     width: int  # of one picture [pixels]
@@ -180,13 +176,12 @@ class _Film:
         return " ".join(f"{1000 * i / last:.1f},{y:.1f}" for i, y in enumerate(heights))
 
 
-def _film(shown: Sequence[Panel], original: Video, decoded: Video) -> _Film:
-    """The panels as sprite sheets, about as wide as high."""
+def _film(original: Video, decoded: Video) -> _Film:
+    """The layout of sheets that are about as wide as high."""
     columns = max(1, round(math.sqrt(original.time * original.height / original.width)))
     quality = tuple(map(float, frame_psnr_db(original.frames, decoded.frames)))
     size = original.width, original.height, min(columns, original.time)
-    film = _Film((), quality, float(original.fps), *size)
-    return replace(film, sheets=tuple(_sheet(panel, film) for panel in shown))
+    return _Film(quality, float(original.fps), *size)
 
 
 def _sheet(panel: Panel, film: _Film) -> bytes:

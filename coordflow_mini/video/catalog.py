@@ -20,7 +20,6 @@ __all__ = [
     "Source",
     "builtin",
     "bunny_path",
-    "check_name",
     "data_folder",
     "downloadable",
     "find",
@@ -214,11 +213,6 @@ def path_of(name: str) -> Path | None:
         return bunny_path()
     source = named(name)
     return find(source) if source else None
-
-
-def check_name(name: str) -> bool:
-    """True for the name of a clip, False for a path.  Raises VideoError for a clip that is not here."""
-    return path_of(name) is not None or name.startswith("clip:")
 
 
 def layout(name: str, raw: RawFormat | None = None, matrix: str | None = None) -> RawFormat | None:

@@ -82,25 +82,20 @@ def check_output(path: str | Path) -> Path:
         raise VideoError(f"cannot write {kind} files; use .mp4, .y4m, .npy or a folder")
     try:
         target = destination(Path(path))
-        _check_free(target, kind, path)
+        folder = next(parent for parent in target.parents if parent.exists())
+        if kind and target.is_dir():
+            raise VideoError(f"{path} is a folder; give the name of a file in it")
+        if kind and not target.parent.is_dir():
+            raise VideoError(f"{path} cannot be written: there is no folder {target.parent}")
+        if not kind and target.is_file():
+            raise VideoError(f"{path} is a file; give a new folder, or a name ending in .mp4, .y4m or .npy")
+        if not kind and target.is_dir() and not all(_FRAME.fullmatch(name) for name in os.listdir(target)):
+            raise VideoError(f"{path} holds other things than frames; give a new folder")
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise VideoError(f"{path} cannot be written: {folder} is no folder that you may write to")
     except OSError as error:
         raise VideoError(f"{path} cannot be written: {reason(error)}") from error
     return target
-
-
-def _check_free(target: Path, kind: str, path: str | Path) -> None:
-    if kind:
-        if target.is_dir():
-            raise VideoError(f"{path} is a folder; give the name of a file in it")
-        if not target.parent.is_dir():
-            raise VideoError(f"{path} cannot be written: there is no folder {target.parent}")
-    elif target.is_file():
-        raise VideoError(f"{path} is a file; give a new folder, or a name ending in .mp4, .y4m or .npy")
-    elif target.is_dir() and any(not _FRAME.fullmatch(entry.name) for entry in target.iterdir()):
-        raise VideoError(f"{path} holds other things than frames; give a new folder")
-    folder = next(parent for parent in target.parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise VideoError(f"{path} cannot be written: {folder} is no folder that you may write to")
 
 
 def _checked(frames: Iterable[Frames]) -> Iterator[Frames]:
