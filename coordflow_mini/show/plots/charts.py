@@ -57,7 +57,18 @@ def rate_quality(
     axes = figure.subplots()
     strokes = _strokes(found)
     for text, curve in found.items():
-        _draw_curve(axes, curve, quality, looks[curve[0].codec], strokes[text], front=curve[0].codec == ours)
+        (color, marker), measured = looks[curve[0].codec], curve[0].measured
+        axes.plot(
+            [point.bpp for point in curve],
+            [getattr(point, quality) for point in curve],
+            linestyle=strokes[text],
+            color=color,
+            marker=marker,
+            markerfacecolor=color if measured else "none",
+            markersize=None if measured else 4.5,
+            linewidth=None if measured else 1.1,
+            zorder=4 if curve[0].codec == ours else 3,
+        )
     label, _, _, least = _QUALITY[quality]
     values = [getattr(point, quality) for point in shown]
     pad = max(0.08 * (max(values) - min(values)), least / 2)
@@ -86,23 +97,6 @@ def _strokes(found: Mapping[str, Sequence[RatePoint]]) -> dict[str, Any]:
         strokes[name] = _DASHES[seen[curve[0].codec] % len(_DASHES)] if curve[0].measured else "--"
         seen[curve[0].codec] += curve[0].measured
     return strokes
-
-
-def _draw_curve(
-    axes: Axes, curve: Sequence[RatePoint], quality: str, look: tuple[str, str], stroke: Any, *, front: bool
-) -> None:
-    (color, marker), measured = look, curve[0].measured
-    axes.plot(
-        [point.bpp for point in curve],
-        [getattr(point, quality) for point in curve],
-        linestyle=stroke,
-        color=color,
-        marker=marker,
-        markerfacecolor=color if measured else "none",
-        markersize=None if measured else 4.5,
-        linewidth=None if measured else 1.1,
-        zorder=4 if front else 3,
-    )
 
 
 def _rate_axis(axes: Axes, rates: Sequence[float]) -> None:
