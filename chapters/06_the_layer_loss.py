@@ -424,11 +424,8 @@ every = frame_times(time)
 
 def fitted(gamma, on_step=None, **how):
     """A model fitted to the flower scene, its rendering, and the fit's history."""
-    how = {
-        "steps": STEPS,
-        "batch": 2048,
-        "seed": here.seed + 1,
-    } | how  # seed 0 is unlucky on some processors
+    seed = here.seed + 1  # from seed 0, rounding decides: some processors end at 34 dB
+    how = {"steps": STEPS, "batch": 2048, "seed": seed} | how
     config = FitConfig(gamma=gamma, **how)
     result = fit(video, MODEL, config, device=here.device, on_step=on_step)
     rendering = render(result.model.cpu(), every, height, width)
