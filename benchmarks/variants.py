@@ -145,7 +145,7 @@ class ImportantDraws(Draws):
         """Move the blocks that were drawn towards their error in this batch."""
         if self.settings.importance != "error":
             return
-        row, column = batch.place // self.width, batch.place % self.width
+        row, column = batch.indices // self.width, batch.indices % self.width
         blocks = self.rows * self.columns
         index = (row // _BLOCK) * self.columns + column // _BLOCK + batch.frames[:, None] * blocks
         flat = index.flatten()

@@ -20,7 +20,7 @@ from torch import Tensor
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.loss import LossTerms
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.muon import cosine, make_optimizer
+from coordflow_mini.muon import cosine
 from coordflow_mini.quantize import LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.sampling import Pixels, Sampler
 from coordflow_mini.train import Around, FitResult, Progress, Training, run
@@ -196,13 +196,12 @@ class Tuning(Training):
     cure = "use a fine-tuning learning rate below {:g}, for example {:g}"
 
     def __init__(self, fitted: FitResult, sampler: Sampler, control: RateControl):
-        super().__init__(sampler, fitted.model, fitted.config)
+        super().__init__(sampler, fitted.model, fitted.config, control.config.learning_rate)
         self.control, self.quantizer, self.codec = control, control.quantizer, control.config
-        self.rate, self.steps = self.codec.learning_rate, self.codec.steps
+        self.steps = self.codec.steps
         self.last = self.steps + self.codec.rounds * _ROUND
-        weights = make_optimizer(fitted.config.optimizer, fitted.model.parameters(), self.rate)
-        steps = torch.optim.Adam(self.quantizer.log2_steps.parameters(), self.codec.step_learning_rate)
-        self.optimizers = [weights, steps]
+        steps = self.quantizer.log2_steps.parameters()
+        self.optimizers.append(torch.optim.Adam(steps, self.codec.step_learning_rate))
         self.running = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
         self.limit = max(_LIMIT, 2 * self.running)  # a fit may end worse
 

@@ -50,10 +50,9 @@ class Training:
     every = 50  # steps between two reports
     cure = "use a learning rate below {:g}, for example {:g}, another seed, or less width"
 
-    def __init__(self, sampler: Sampler, model: CoordFlow, config: FitConfig):
-        self.sampler, self.model, self.config = sampler, model, config
-        self.rate = learning_rate(config, model.config)
-        self.optimizers = [make_optimizer(config.optimizer, model.parameters(), self.rate)]
+    def __init__(self, sampler: Sampler, model: CoordFlow, config: FitConfig, rate: float):
+        self.sampler, self.model, self.config, self.rate = sampler, model, config, rate
+        self.optimizers = [make_optimizer(config.optimizer, model.parameters(), rate)]
         self.step, self.steps, self.last = 0, config.steps, config.steps
         self.seconds, self.lowered = 0.0, 0  # lowered: times that the rate was divided by 10
         self.limit = 0.0  # mean squared error of a model that has diverged; 0 before the first step
@@ -202,7 +201,8 @@ def fit(
     for start in range(config.starts):
         sampler = Sampler(video, config, device, weights=weights, frames=frames)
         generator = torch.Generator().manual_seed(config.seed + 1000 * start)
-        training = Training(sampler, CoordFlow(model, generator).to(device), config)
+        network = CoordFlow(model, generator).to(device)
+        training = Training(sampler, network, config, learning_rate(config, model))
         runs.append(training)
         if config.starts > 1:
             training.stage = f"start {start + 1} of {config.starts}"

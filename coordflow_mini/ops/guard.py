@@ -43,7 +43,8 @@ def guarded(training: Training, reports: Iterator[Progress]) -> Iterator[Progres
     good, retried = training.state(), False
     try:
         for progress in reports:
-            fault = distributed.first(_fault(training))
+            state = training.state()
+            fault = distributed.first(_fault(training, state))
             if fault:
                 lowered = training.lowered + retried
                 training.restore(good)
@@ -58,22 +59,23 @@ def guarded(training: Training, reports: Iterator[Progress]) -> Iterator[Progres
                     _log.warning("%s; back to step %d, %s", where, training.step, how)
                 retried = True
             else:
-                good, retried = training.state(), False
+                good, retried = state, False
                 yield progress
     except KeyboardInterrupt:
-        if _fault(training):
+        if _fault(training, training.state()):
             training.restore(good)
         raise
 
 
-def _fault(training: Training) -> str:
+def _fault(training: Training, state: dict[str, Any]) -> str:
     """Description of a divergence; empty if there is none."""
     error = training.error()
     if not math.isfinite(error):
         return "the squared error is not finite"
     if error > training.limit:
         return f"the squared error rose above {training.limit:.2g}"
-    return "" if is_finite(training.state()) else "not all weights are finite"
+    numbers = {name: value for name, value in state.items() if name != "history"}  # which grows for ever
+    return "" if is_finite(numbers) else "not all weights are finite"
 
 
 def is_finite(value: Any) -> bool:

@@ -336,10 +336,10 @@ def test_commands_refuse_in_one_line(command, tmp_path):
         (["upscale", "FILE", "OUT.npy", "--scale", "1"], "would take"),
         (["interpolate", "FILE", "OUT.npy"], "would take"),
         (["stabilize", "FILE", "OUT.npy", "--layer", "0"], "would take"),
-        (["evaluate", "clip:cutout", "FILE"], "held at once"),
+        (["evaluate", "clip:cutout", "FILE"], "allowed in memory"),
         (["decode", "FILE", "OUT.npy", "--scale", "2"], "--scale 2 of 8192x8192 pixels is too large"),
-        (["decode", "LONG", "OUT.npy", "--fps-scale", "1000"], "makes 1,048,576,000 frames"),
-        (["interpolate", "LONG", "OUT.npy", "--factor", "2"], "makes 2,097,152 frames"),
+        (["decode", "LONG", "OUT.npy", "--fps-scale", "1000"], "into 1,048,576,000"),
+        (["interpolate", "LONG", "OUT.npy", "--factor", "2"], "into 2,097,152"),
     ],
 )
 def test_commands_refuse_what_does_not_fit_in_memory(words, reason, tmp_path):
