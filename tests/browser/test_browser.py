@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from web import clip, rendering, run
 
 from coordflow_mini.show.demo_page import write_demo_page
+from tests.web import clip, rendering, run
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "runs" / "browser"

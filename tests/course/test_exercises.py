@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exercises import WRONG_ANSWERS, WrongAnswer
+
+from tests.exercises import WRONG_ANSWERS, WrongAnswer
 
 pytest.importorskip("jupytext", reason="the chapters' sources are read with Jupytext")
 
@@ -19,7 +20,7 @@ from coordflow_mini.course.author.chapter import chapter_sources, read_lesson
 from coordflow_mini.course.exercises.checking import examine
 
 for module in sorted(Path(__file__).parents[1].glob("exercises/chapter_*.py")):
-    importlib.import_module(f"exercises.{module.stem}")
+    importlib.import_module(f"tests.exercises.{module.stem}")
 
 LESSONS = {lesson.number: lesson for lesson in map(read_lesson, chapter_sources())}
 EXERCISES = exercises.load()

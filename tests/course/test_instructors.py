@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from exercises import WRONG_ANSWERS
 from typer.testing import CliRunner
+
+from tests.exercises import WRONG_ANSWERS
 
 pytest.importorskip("jupytext", reason="the chapters' sources are read with Jupytext")
 
@@ -31,7 +32,7 @@ CARD = (ROOT / "docs" / "symbols.md").read_text(encoding="utf-8")
 COMMANDS = r"(?:make|coordflow|python -m) [^`\n]+"
 
 for module in sorted(Path(__file__).parents[1].glob("exercises/chapter_*.py")):
-    importlib.import_module(f"exercises.{module.stem}")
+    importlib.import_module(f"tests.exercises.{module.stem}")
 
 MISTAKES: dict[str, set[str]] = {}
 for wrong in WRONG_ANSWERS:

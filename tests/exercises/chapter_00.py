@@ -2,7 +2,7 @@
 import numpy as np
 import torch
 
-from exercises import wrong, wrong_value
+from tests.exercises import wrong, wrong_value
 
 
 @wrong(says="bytes, not bits")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from coordflow_mini.measure import metrics
-from exercises import wrong, wrong_value
+from tests.exercises import wrong, wrong_value
 
 
 @wrong(says="8-bit numbers wrap around")

@@ -5,7 +5,7 @@ import torch
 
 from coordflow_mini.course.lesson import plain
 from coordflow_mini.course.lesson.plain import pixel_to_point as to_point
-from exercises import wrong, wrong_value
+from tests.exercises import wrong, wrong_value
 
 
 @wrong(says="x and y swapped")

@@ -6,7 +6,7 @@ import torch
 from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid
 from coordflow_mini.course.lesson import warping
-from exercises import wrong, wrong_value
+from tests.exercises import wrong, wrong_value
 
 
 @wrong(says="transpose")

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from coordflow_mini import similarity
-from exercises import wrong, wrong_value
+from tests.exercises import wrong, wrong_value
 
 
 @wrong(says="log 1 = 0")

@@ -1,7 +1,7 @@
 # ruff: noqa: F811
 import torch
 
-from exercises import wrong
+from tests.exercises import wrong
 
 
 @wrong(says="not weighted")

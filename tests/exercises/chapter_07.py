@@ -3,7 +3,7 @@ import torch
 
 from coordflow_mini import similarity
 from coordflow_mini.coords import frame_times, pixel_grid
-from exercises import wrong
+from tests.exercises import wrong
 
 
 @wrong(says="includes the hole")

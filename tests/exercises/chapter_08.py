@@ -6,7 +6,7 @@ import numpy as np
 
 from coordflow_mini.course.lesson.ladder import STEP_BITS, TABLE_BITS, grid_step
 from coordflow_mini.course.lesson.ladder import entropy as right_entropy
-from exercises import wrong
+from tests.exercises import wrong
 
 
 def shares(integers):

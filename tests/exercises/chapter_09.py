@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from exercises import wrong, wrong_value
+from tests.exercises import wrong, wrong_value
 
 
 @wrong(says="three times, once per channel")

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from web import Page, clip, point, rendering, run
 
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.show import demo_page
 from coordflow_mini.show.demo_page import demo_page_html, verdict, write_demo_page
+from tests.web import Page, clip, point, rendering, run
 
 HOSTILE = "<script>alert('1')</script>\"'& $x^{"
 

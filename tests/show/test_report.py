@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
-from web import Page
 
 from coordflow_mini.cli import app
 from coordflow_mini.measure.anchors import ANCHORS, FRAMES, PIXELS
@@ -19,6 +18,7 @@ from coordflow_mini.measure.curves import OURS
 from coordflow_mini.measure.results import Experiment, FailedJob, RatePoint
 from coordflow_mini.show import figure
 from coordflow_mini.show.report import _figure, report_html, summarize, verdict, write_report
+from tests.web import Page
 
 HOSTILE = "<script>alert('1')</script>\"'& $x^{"
 

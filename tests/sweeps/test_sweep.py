@@ -531,7 +531,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, start):
     said = [process.communicate(timeout=100) for process in again]
     assert [process.returncode for process in again] == [0, 0], said
     assert set(ends(tmp_path).values()) == {1}
-    assert any("done already" in output[1] for output in said)
+    assert any("already done" in output[1] for output in said)
 
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, start):
