@@ -203,7 +203,7 @@ def coded(folder: Path, job: Job) -> bytes:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*checkpoint*") if path.is_file()]
+    return list(folder.rglob("video.checkpoint*"))  # no temporary files, which begin with a dot
 
 
 def test_a_job_that_is_killed_goes_on_exactly_where_it_was(tmp_path, one_thread, seen):
