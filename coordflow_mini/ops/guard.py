@@ -74,7 +74,7 @@ def _fault(training: Training, state: dict[str, Any]) -> str:
         return "the squared error is not finite"
     if error > training.limit:
         return f"the squared error rose above {training.limit:.2g}"
-    numbers = {name: value for name, value in state.items() if name != "history"}  # which grows for ever
+    numbers = {name: value for name, value in state.items() if name != "history"}  # only grows
     return "" if is_finite(numbers) else "not all weights are finite"
 
 

@@ -1,4 +1,4 @@
-"""Training as users run it: `train.fit` and `finetune.finetune` wrapped in all that may happen on the way.
+"""Training as users run it: `train.fit` and `finetune.finetune` with their wrappers.
 
 From the inside out: several processes and compiling (set up before the first step), the guard against
 divergence, checkpoints, listeners.  The guard comes before checkpoints, so that these hold good states only.
