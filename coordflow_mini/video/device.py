@@ -2,10 +2,13 @@
 
 Frames that are RGB in memory become a uint8 tensor [time, height, width, 3]; raw YUV on disk becomes a
 `YuvClip`.  `clip_on` makes either one, `colors_at` reads either one, and only the pixels that are asked for
-become floats.
+become floats.  A clip that would crowd a GPU stays on the host, and `moved` brings its pixels over.
 """
 
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +17,9 @@ from torch import Tensor
 
 from coordflow_mini.video.raw import Frames, YuvFrames
 
-__all__ = ["Clip", "YuvClip", "clip_on", "colors_at"]
+__all__ = ["Clip", "YuvClip", "arriving", "clip_on", "colors_at", "moved", "uploaded"]
+
+_SHARE = 0.5  # of a GPU's free memory that a clip may take; training needs the rest
 
 
 class YuvClip(NamedTuple):
@@ -41,11 +46,45 @@ Clip = Tensor | YuvClip
 
 
 def clip_on(frames: Frames | YuvFrames, device: torch.device | str) -> Clip:
-    """The frames on a device; on a CPU, without a copy."""
+    """The frames on a device, or on the CPU if they would take more than half of a GPU's free memory.
+
+    On a CPU, without a copy.  Within a block of `uploaded`, what that has made.
+    """
+    device = torch.device(device)
+    for known, place, clip in _uploads.get():
+        if known is frames and place == device:
+            return clip
+    device = _place(frames, device)
     if isinstance(frames, YuvFrames):
-        return _mapped(frames) if torch.device(device).type == "cpu" else _copied(frames, device)
+        return _mapped(frames) if device.type == "cpu" else _copied(frames, device)
     own = frames if frames.flags.writeable else frames.copy()  # PyTorch warns about read-only arrays
     return torch.from_numpy(own).to(device)
+
+
+_uploads: ContextVar[tuple[tuple[Frames | YuvFrames, torch.device, Clip], ...]] = ContextVar(
+    "uploads", default=()
+)
+
+
+@contextmanager
+def uploaded(frames: Frames | YuvFrames, device: torch.device | str) -> Iterator[None]:
+    """Within the block, `clip_on` gives one clip to all that ask for these frames on this device."""
+    upload = (frames, torch.device(device), clip_on(frames, device))
+    token = _uploads.set((*_uploads.get(), upload))
+    try:
+        yield
+    finally:
+        _uploads.reset(token)
+
+
+def _place(frames: Frames | YuvFrames, device: torch.device) -> torch.device:
+    """The device, or the CPU if the frames would crowd it."""
+    if device.type != "cuda":
+        return device
+    size = len(frames) * frames.raw.frame_bytes if isinstance(frames, YuvFrames) else frames.nbytes
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by PyTorch
+    return device if size <= _SHARE * free else torch.device("cpu")
 
 
 def _mapped(frames: YuvFrames) -> YuvClip:
@@ -68,6 +107,40 @@ def _copied(frames: YuvFrames, device: torch.device | str) -> YuvClip:
 def _clip(frames: YuvFrames, data: Tensor, first: int, stride: int) -> YuvClip:
     tables = torch.from_numpy(frames.tables).to(data.device)
     return YuvClip(data, tables, frames.shape, frames.raw.subsampling, first, stride)
+
+
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on a device; to a GPU through pinned memory, which lets the host go on at once."""
+    if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def arriving(made: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors on the CPU; those of a GPU are copied while it computes the next ones.
+
+    PyTorch hands out the same pinned memory again and again: that of two items.
+    """
+    due: tuple[list[Tensor], torch.Event] | None = None
+    for tensors in made:
+        if tensors[0].device.type == "cpu":
+            yield tensors
+            continue
+        copies = [torch.empty(t.shape, dtype=t.dtype, pin_memory=True) for t in tensors]
+        for copy, tensor in zip(copies, tensors, strict=True):
+            copy.copy_(tensor, non_blocking=True)
+        done = torch.Event(tensors[0].device)
+        done.record()
+        if due:
+            yield _arrived(*due)
+        due = copies, done
+    if due:
+        yield _arrived(*due)
+
+
+def _arrived(copies: list[Tensor], done: torch.Event) -> tuple[Tensor, ...]:
+    done.synchronize()
+    return tuple(copy.clone() for copy in copies)  # pinned memory is short
 
 
 def colors_at(clip: Clip, frames: Tensor, indices: Tensor) -> Tensor:
