@@ -17,6 +17,7 @@ from torch import Tensor
 
 from coordflow_mini.coords import pixel_grid, scaled_size
 from coordflow_mini.model import Blend, CoordFlow
+from coordflow_mini.video.device import arriving
 
 __all__ = ["Rendering", "bands", "pictures", "render", "render_frames", "still", "to_uint8"]
 
@@ -48,12 +49,9 @@ def render(
     rgb = torch.empty(*shape, 3, dtype=torch.uint8)
     layer_rgb = torch.empty(layers, *shape, 3, dtype=torch.uint8)
     alpha = torch.empty(layers, *shape)
-    for number in range(len(times)):
-        for rows, blend in _blends(model, times[number], height, width, scale, dtype):
-            size = rows.stop - rows.start, shape[2]
-            rgb[number, rows] = to_uint8(blend.rgb[0]).view(*size, 3)
-            layer_rgb[:, number, rows] = to_uint8(blend.layer_rgb[:, 0]).view(layers, *size, 3)
-            alpha[:, number, rows] = blend.alpha[:, 0].view(layers, *size)
+    shown = render_frames(model, times, height, width, scale=scale, dtype=dtype)
+    for number, one in enumerate(shown):
+        rgb[number], layer_rgb[:, number], alpha[:, number] = one.rgb[0], one.layer_rgb[:, 0], one.alpha[:, 0]
     return Rendering(rgb, layer_rgb, alpha)
 
 
@@ -66,9 +64,22 @@ def render_frames(
     scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Rendering]:
-    """A `Rendering` of each time, made when it is asked for."""
-    for number in range(len(times)):  # not `in times`, which makes a tensor of each beforehand
-        yield render(model, times[number : number + 1], height, width, scale=scale, dtype=dtype)
+    """A `Rendering` of each time, made when it is asked for, see `pictures`."""
+
+    def drawn(time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        layers, size, device = model.config.layers, scaled_size(height, width, scale), time.device
+        rgb = torch.empty(1, *size, 3, dtype=torch.uint8, device=device)
+        layer_rgb = torch.empty(layers, 1, *size, 3, dtype=torch.uint8, device=device)
+        alpha = torch.empty(layers, 1, *size, device=device)
+        for rows, blend in _blends(model, time, height, width, scale, dtype):
+            rgb[0, rows] = to_uint8(blend.rgb[0]).view(-1, size[1], 3)
+            layer_rgb[:, 0, rows] = to_uint8(blend.layer_rgb[:, 0]).view(layers, -1, size[1], 3)
+            alpha[:, 0, rows] = blend.alpha[:, 0].view(layers, -1, size[1])
+        return rgb, layer_rgb, alpha
+
+    times = times.to(model.color.space.device)
+    numbers = range(len(times))  # not `in times`, which makes a tensor of each beforehand
+    yield from (Rendering(*parts) for parts in arriving(drawn(times[number]) for number in numbers))
 
 
 def pictures(
@@ -83,25 +94,30 @@ def pictures(
 ) -> Iterator[Tensor]:
     """A picture of each time, uint8 [height, width, 3] on the CPU, made when it is asked for.
 
+    A GPU begins with the next one before it hands out this one.
     layer: show this layer alone instead of the blend.
     """
-    size = scaled_size(height, width, scale)
-    for number in range(len(times)):
-        picture = torch.empty(*size, 3, dtype=torch.uint8)
-        for rows, blend in _blends(model, times[number], height, width, scale, dtype):
+
+    def drawn(time: Tensor) -> tuple[Tensor]:
+        size = scaled_size(height, width, scale)
+        picture = torch.empty(*size, 3, dtype=torch.uint8, device=time.device)
+        for rows, blend in _blends(model, time, height, width, scale, dtype):
             rgb = blend.rgb if layer is None else blend.layer_rgb[layer]
             picture[rows] = to_uint8(rgb[0]).view(-1, size[1], 3)
-        yield picture
+        return (picture,)
+
+    times = times.to(model.color.space.device)
+    shown = arriving(drawn(times[number]) for number in range(len(times)))
+    yield from (picture for (picture,) in shown)
 
 
 def _blends(
     model: CoordFlow, time: Tensor, height: int, width: int, scale: float, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Blend]]:
     """Bands of rows of one frame, each with its `still`."""
-    device = model.color.space.device
     for rows in bands(model, height, width, scale):
-        points = pixel_grid(height, width, scale=scale, band=rows, device=device)
-        yield rows, still(model, points, time.to(device), dtype)
+        points = pixel_grid(height, width, scale=scale, band=rows, device=time.device)
+        yield rows, still(model, points, time, dtype)
 
 
 _BAND = 1 << 22  # pixels of all layers that are floats at once: some 250 MB
