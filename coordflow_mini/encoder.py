@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +26,11 @@ from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.ops.run import OnStep, finetune
 from coordflow_mini.ops.run import fit as fit_video
 from coordflow_mini.quantize import QuantizedTensor
-from coordflow_mini.render import render_frames
+from coordflow_mini.render import pictures
 from coordflow_mini.sampling import default_model
 from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.device import uploaded
 
 __all__ = [
     "EncodeError",
@@ -324,23 +326,23 @@ def encode_segment(
     began, frames, codec = time.perf_counter(), plan.segments[index], recipe.codec
     header = header_of(video, plan.model, recipe.fit)  # before training: it may refuse the recipe
     clip, on_step = cut(video, frames), _named(on_step, plan, index)
-    fitted = fit_video(clip, plan.model, recipe.fit, device=device, on_step=on_step, checkpoint=checkpoint)
-    before = checkpoint.before if checkpoint else 0.0
-    if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume
-        _give_up_several(plan)
-        part = fitted.history[-1].step / recipe.fit.steps if fitted.history else 0
-        codec = replace(codec, steps=max(1, min(codec.steps, _BRIEF, round(part * codec.steps))))
-        checkpoint = None
-    unquantized = _psnr_db(fitted.model, clip)
     target = plan.share(index, plan.target_bytes)
     start = plan.share(index, len(bitstream.header_bytes(header)))
 
     def file_size(tensors: list[QuantizedTensor]) -> int:
         return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
 
-    tuned = finetune(
-        fitted, clip, codec, target, file_size, device=device, on_step=on_step, checkpoint=checkpoint
-    )
+    with uploaded(clip.frames, device):
+        how: Any = {"device": device, "on_step": on_step, "checkpoint": checkpoint}
+        fitted = fit_video(clip, plan.model, recipe.fit, **how)
+        before = checkpoint.before if checkpoint else 0.0
+        if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume
+            _give_up_several(plan)
+            part = fitted.history[-1].step / recipe.fit.steps if fitted.history else 0
+            codec = replace(codec, steps=max(1, min(codec.steps, _BRIEF, round(part * codec.steps))))
+            how["checkpoint"] = None
+        unquantized = _psnr_db(fitted.model, clip)
+        tuned = finetune(fitted, clip, codec, target, file_size, **how)
     if tuned.interrupted:
         _give_up_several(plan)
     elif (size := file_size(tuned.tensors)) > target:
@@ -440,9 +442,9 @@ def _psnr_db(model: CoordFlow, video: Video) -> float:
     """PSNR of the model's 8-bit pictures of `checked_frames` [dB]."""
     chosen = checked_frames(video)
     times = frame_times(video.time, at=torch.tensor(chosen))
-    renderings = render_frames(model, times, video.height, video.width)
-    pairs = zip(renderings, chosen, strict=True)
-    return sum(psnr_db(video.frames[[frame]], rendering.rgb) for rendering, frame in pairs) / len(chosen)
+    shown = pictures(model, times, video.height, video.width)
+    pairs = zip(shown, chosen, strict=True)
+    return sum(psnr_db(video.frames[[frame]], picture[None]) for picture, frame in pairs) / len(chosen)
 
 
 def _verified(section: bytes, header: Header, tensors: list[QuantizedTensor]) -> CoordFlow:

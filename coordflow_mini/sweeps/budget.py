@@ -11,9 +11,10 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.encoder import checked_frames, cut
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.run import finetune, fit
-from coordflow_mini.render import render
+from coordflow_mini.render import pictures
 from coordflow_mini.train import FitResult
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.device import uploaded
 
 __all__ = ["Pace", "pace", "steps_within"]
 
@@ -62,19 +63,20 @@ def pace(
     enough: float = 1.0,
     device: torch.device | str = "cpu",
 ) -> Pace:
-    """Measured over runs of at most 64 steps or `enough` seconds.
+    """Measured over runs of at most 64 steps or `enough` seconds, once the clip is on the device.
 
     Steps are timed uncompiled, unless `fit.compile` is set: compiling takes longer than all of them.  A long
     fit is compiled, and so faster than this says.  Raises KeyboardInterrupt.
     """
     codec = recipe.codec
     config = replace(recipe.fit, compile=False) if recipe.fit.compile is None else recipe.fit
-    fitted = _fit(video, model, config, 2, device)  # the first steps are slow
-    return Pace(
-        _seconds_per_step(lambda steps: _fit(video, model, config, steps, device), enough),
-        _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), enough),
-        2 * _render_seconds(fitted, video),
-    )
+    with uploaded(video.frames, device):
+        fitted = _fit(video, model, config, 2, device)  # the first steps are slow
+        return Pace(
+            _seconds_per_step(lambda steps: _fit(video, model, config, steps, device), enough),
+            _seconds_per_step(lambda steps: _tune(fitted, video, codec, steps, device), enough),
+            2 * _render_seconds(fitted, video),
+        )
 
 
 def _seconds_per_step(train: Callable[[int], object], enough: float) -> float:
@@ -112,6 +114,6 @@ def _render_seconds(fitted: FitResult, video: Video) -> float:
     seconds = []
     for time_of_frame in frame_times(video.time)[:1].repeat(2):
         began = time.perf_counter()
-        render(fitted.model, time_of_frame[None], video.height, video.width)
+        list(pictures(fitted.model, time_of_frame[None], video.height, video.width))
         seconds.append(time.perf_counter() - began)
     return len(checked_frames(video)) * min(seconds)

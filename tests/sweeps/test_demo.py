@@ -12,7 +12,7 @@ from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RunResult
 from coordflow_mini.ops.console import Console
 from coordflow_mini.sweeps import budget, demo
-from coordflow_mini.video import catalog
+from coordflow_mini.video import catalog, device
 from coordflow_mini.video.raw import VideoError
 from coordflow_mini.video.read import load
 
@@ -126,3 +126,15 @@ def test_minutes_become_steps(one_thread):
     recipes = [replace(SMALL.recipe, minutes=seconds / 60) for seconds in (2, 60)]
     brief, long = (budget.steps_within(recipe, original, model).fit.steps for recipe in recipes)
     assert 1 <= brief < long
+
+
+def test_the_clip_is_brought_to_the_device_once_for_all_that_is_timed(one_thread, monkeypatch):
+    """Fitting and fine-tuning are timed many times, and share it; so do the stages of an encode."""
+    original = load(SMALL.clip, SMALL.selection)
+    plan, brought, bring = encoder.plan(original, SMALL.recipe), [], device._place
+    monkeypatch.setattr(device, "_place", lambda *clip: brought.append(clip) or bring(*clip))
+    budget.pace(original, plan.model, SMALL.recipe, enough=0)
+    assert len(brought) == 1
+    few = SMALL.recipe.with_steps(4)
+    encoder.encode_segment(original, plan, 0, replace(few, fit=replace(few.fit, starts=2, start_steps=2)))
+    assert len(brought) == 2
