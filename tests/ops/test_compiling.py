@@ -11,6 +11,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from coordflow_mini.config import FitConfig
+from coordflow_mini.ops import compiling
 from coordflow_mini.ops.compiling import compiled, keep_memory, worth_compiling
 from coordflow_mini.ops.interrupts import undisturbed
 from coordflow_mini.ops.run import fit
@@ -104,6 +105,56 @@ def test_only_long_training_is_compiled():
     assert not worth_compiling(FitConfig(), 25_000, steps=3000, graphs=2)
     assert worth_compiling(FitConfig(compile=True), 1, steps=1)
     assert not worth_compiling(FitConfig(compile=False), 10**6, steps=10**6)
+    for weights in (1, 10**7):  # a GPU waits for launches, of which any model has as many
+        assert not worth_compiling(FitConfig(), weights, steps=15_000, device="cuda")
+        assert worth_compiling(FitConfig(), weights, steps=20_000, device="cuda")
+        assert not worth_compiling(FitConfig(), weights, steps=30_000, graphs=2, device="cuda")
+
+
+def test_a_full_gpu_is_not_taken_for_a_missing_compiler(monkeypatch):
+    """The error comes through, and the function is not run again in the memory that is left."""
+    ran = []
+
+    def full(function, **_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch, "compile", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        compiled(lambda: ran.append(1), None)()
+    assert not ran
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_products_are_rounded_only_while_a_gpu_trains(newer, monkeypatch):
+    """TF32 factors and full sums between two reports; at reports, and after an error, all is as it was."""
+    products, names = torch.backends.cuda.matmul, compiling._SUMS
+
+    def state() -> tuple:
+        factors = products.fp32_precision if hasattr(products, "fp32_precision") else products.allow_tf32
+        return (factors, *(getattr(products, name) for name in names))
+
+    def reports():
+        seen.append(state())
+        yield "progress"
+        seen.append(state())
+        raise KeyboardInterrupt
+
+    if newer and not hasattr(products, "fp32_precision"):
+        pytest.skip("this PyTorch has no newer switch")
+    monkeypatch.setattr(compiling, "_device", lambda training: torch.device("cuda"))
+    torch.set_float32_matmul_precision("highest")
+    if newer:
+        products.fp32_precision = "tf32"
+    before, seen = state(), []
+    passed = compiling.on_tensor_cores(None, reports())
+    try:
+        assert next(passed) == "progress" and state() == before
+        with pytest.raises(KeyboardInterrupt):
+            next(passed)
+        assert state() == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [("tf32" if hasattr(products, "fp32_precision") else True, False, False)] * 2
 
 
 def test_ctrl_c_in_compiled_code_is_heard_after_it():
