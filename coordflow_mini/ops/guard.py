@@ -16,7 +16,7 @@ from torch import Tensor
 from coordflow_mini.ops import distributed
 from coordflow_mini.train import Progress, Training
 
-__all__ = ["DivergenceError", "guarded", "is_finite", "warned"]
+__all__ = ["DivergenceError", "Guard", "is_finite", "warned"]
 
 _LOWERED = 3  # times that the learning rate is lowered before training is given up
 _USUAL = {"muon": 0.08, "adam": 0.02}  # learning rates up to which no model was seen stuck at a single color
@@ -35,36 +35,45 @@ class DivergenceError(RuntimeError):
         self.reached: Any = None
 
 
-def guarded(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
+class Guard:
     """Passes on good reports only; a bad one leads back to the last good one.  Raises DivergenceError.
 
-    Ctrl-C, too, leaves the training in a good state.
+    Ctrl-C, too, leaves the training in a good state.  good: the last good state.
     """
-    good, retried = training.state(), False
-    try:
-        for progress in reports:
-            state = training.state()
-            fault = distributed.first(_fault(training, state))
-            if fault:
-                lowered = training.lowered + retried
-                training.restore(good)
-                training.lowered = min(lowered, _LOWERED)
-                where = f"{progress.stage} diverged at step {progress.step:,} of {progress.steps:,} ({fault})"
-                rate = training.rate * 0.1**training.lowered
-                if lowered > _LOWERED:
-                    cure = training.cure.format(training.rate, training.rate / 10)
-                    raise DivergenceError(f"{where}, even at a learning rate of {rate:g}", cure)
-                if distributed.rank() == 0:
-                    how = f"with a learning rate of {rate:g}" if retried else "once more"
-                    _log.warning("%s; back to step %d, %s", where, training.step, how)
-                retried = True
-            else:
-                good, retried = state, False
-                yield progress
-    except KeyboardInterrupt:
-        if _fault(training, training.state()):
-            training.restore(good)
-        raise
+
+    def __init__(self) -> None:
+        self.good: dict[str, Any] = {}
+
+    def __call__(self, training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
+        """The good ones of the reports."""
+        self.good, retried = training.state(), False
+        try:
+            for progress in reports:
+                state = training.state()
+                fault = distributed.first(_fault(training, state))
+                if fault:
+                    self._go_back(training, progress, fault, retried)
+                    retried = True
+                else:
+                    self.good, retried = state, False
+                    yield progress
+        except KeyboardInterrupt:
+            if _fault(training, training.state()):
+                training.restore(self.good)
+            raise
+
+    def _go_back(self, training: Training, progress: Progress, fault: str, retried: bool) -> None:
+        lowered = training.lowered + retried
+        training.restore(self.good)
+        training.lowered = min(lowered, _LOWERED)
+        where = f"{progress.stage} diverged at step {progress.step:,} of {progress.steps:,} ({fault})"
+        rate = training.rate * 0.1**training.lowered
+        if lowered > _LOWERED:
+            cure = training.cure.format(training.rate, training.rate / 10)
+            raise DivergenceError(f"{where}, even at a learning rate of {rate:g}", cure)
+        if distributed.rank() == 0:
+            how = f"with a learning rate of {rate:g}" if retried else "once more"
+            _log.warning("%s; back to step %d, %s", where, training.step, how)
 
 
 def _fault(training: Training, state: dict[str, Any]) -> str:
@@ -79,14 +88,26 @@ def _fault(training: Training, state: dict[str, Any]) -> str:
 
 
 def is_finite(value: Any) -> bool:
-    """True if all floating-point numbers of a state are finite, in tensors, lists and dicts."""
-    if isinstance(value, Tensor):
-        return not value.is_floating_point() or bool(torch.isfinite(value).all())
-    if isinstance(value, dict):
-        return all(map(is_finite, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+    """True if all floating-point numbers of a state are finite, in tensors, lists and dicts.
+
+    A GPU is waited for once: for sums in float64, which are finite if all their terms are.
+    """
+    leaves = list(_leaves(value))
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    sums: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        sums.setdefault(tensor.device, []).append(tensor.sum(dtype=torch.float64))
+    return all(math.isfinite(leaf) for leaf in leaves if isinstance(leaf, float)) and all(
+        bool(torch.stack(some).isfinite().all()) for some in sums.values()
+    )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def warned(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:

@@ -19,11 +19,12 @@ from coordflow_mini.finetune import FileSize, FineTuned, Tuning
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
-from coordflow_mini.ops.compiling import compiling, keep_memory
-from coordflow_mini.ops.guard import DivergenceError, guarded, is_finite, warned
+from coordflow_mini.ops.compiling import compiling, keep_memory, on_tensor_cores
+from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite, warned
 from coordflow_mini.sampling import Weights, default_model, pixel_terms
 from coordflow_mini.train import Around, FitResult, Progress, Training, best
 from coordflow_mini.video.clip import Video
+from coordflow_mini.video.device import uploaded
 
 __all__ = ["LiveProgress", "OnStep", "finetune", "fit"]
 
@@ -66,18 +67,13 @@ def fit(
     frames = None if frames is None else list(frames)
     subject = _subject(video, model, config, weights, frames) if checkpoint else {}
     runs: list[Training] = []
-    around = [_into(runs), compiling(config.steps), guarded, distributed.together, warned]
+    around = _around("fit", runs, compiling(config.steps), checkpoint, subject, on_step)
     keep_memory()
     try:
-        return train.fit(
-            video,
-            model,
-            config,
-            weights=weights,
-            frames=frames,
-            device=device,
-            around=[*around, *_outside("fit", checkpoint, subject, on_step)],
-        )
+        with uploaded(video.frames, device):  # for all starts
+            return train.fit(
+                video, model, config, weights=weights, frames=frames, device=device, around=around
+            )
     except KeyboardInterrupt:
         if not runs or distributed.world_size() > 1:
             raise  # there is nothing to keep yet, or the other processes do not know of it
@@ -114,8 +110,7 @@ def finetune(
         raise ValueError("the model to be fine-tuned has weights that are not finite; fit it again")
     subject = {**asdict(config), "target_bytes": target_bytes}
     runs: list[Training] = []
-    around = [_into(runs), compiling(config.steps, _GRAPHS), guarded, distributed.together]
-    around += _outside("fine-tune", checkpoint, subject, on_step)
+    around = _around("fine-tune", runs, compiling(config.steps, _GRAPHS), checkpoint, subject, on_step)
     try:
         return tuning.finetune(fitted, video, config, target_bytes, file_size, device=device, around=around)
     except KeyboardInterrupt:
@@ -139,16 +134,24 @@ def _into(runs: list[Training]) -> Around:
     return wrap
 
 
-def _outside(
-    stage: str, checkpoint: Checkpoint | None, subject: Mapping[str, Any], on_step: OnStep | None
+def _around(
+    stage: str,
+    runs: list[Training],
+    compiled: Around,
+    checkpoint: Checkpoint | None,
+    subject: Mapping[str, Any],
+    on_step: OnStep | None,
 ) -> list[Around]:
-    """The outer wrappers: checkpoints, then the listener."""
-    wrappers = [_resuming(checkpoint, stage, subject)] if checkpoint else []
-    return [*wrappers, _listening(on_step)] if on_step else wrappers
+    """All wrappers, the innermost first."""
+    guard = Guard()
+    around: list[Around] = [_into(runs), compiled, on_tensor_cores, guard, distributed.together]
+    around += [warned] if stage == "fit" else []
+    around += [_resuming(checkpoint, stage, subject, guard)] if checkpoint else []
+    return [*around, _listening(on_step)] if on_step else around
 
 
-def _resuming(checkpoint: Checkpoint, stage: str, subject: Mapping[str, Any]) -> Around:
-    """Resumes the stage from a checkpoint, and keeps its good states there."""
+def _resuming(checkpoint: Checkpoint, stage: str, subject: Mapping[str, Any], guard: Guard) -> Around:
+    """Resumes the stage from a checkpoint, and keeps its good states there: the copies that the guard has."""
 
     def wrap(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
         if training.step == 0 and (state := checkpoint.restored(stage, subject)):
@@ -158,7 +161,8 @@ def _resuming(checkpoint: Checkpoint, stage: str, subject: Mapping[str, Any]) ->
             training.stage = stage
         for progress in reports:
             if training.stage == stage and distributed.rank() == 0:
-                checkpoint.reached(stage, subject, training.state())
+                together = distributed.world_size() > 1  # the others may have changed the figures
+                checkpoint.reached(stage, subject, training.state() if together else guard.good)
             yield progress
 
     return wrap

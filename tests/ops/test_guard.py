@@ -397,6 +397,16 @@ def test_ctrl_c_while_fine_tuning_leaves_integers(spoiled, fitted, clip, short_c
     assert coded_size(result.tensors) == pytest.approx(4 * fitted.model.parameter_count / 8, rel=0.1)
 
 
+def test_a_report_copies_the_state_once(tmp_path, clip, small_model, short_fit, monkeypatch):
+    """The guard's copy is the checkpoint's."""
+    copies, state = [], Training.state
+    monkeypatch.setattr(Training, "state", lambda training: copies.append(state(training)) or copies[-1])
+    checkpoint = Checkpoint(tmp_path / "clip.checkpoint")
+    fit(clip, small_model, short_fit, checkpoint=checkpoint)
+    assert [copy["step"] for copy in copies] == [0, 50, 100]
+    assert checkpoint._known()["fit"]["model"] is copies[-1]["model"]
+
+
 # --- single parts ---------------------------------------------------------------------------------
 
 
@@ -412,6 +422,8 @@ def test_ctrl_c_while_fine_tuning_leaves_integers(spoiled, fitted, clip, short_c
         (torch.tensor([[3.0], [-INF]]), False),
         (torch.tensor(-INF), False),
         (torch.full((3,), 3e38), True),
+        (torch.tensor([INF, -INF]), False),
+        (torch.full((9,), 6e4).half(), True),
     ],
     ids=str,
 )
