@@ -11,6 +11,8 @@ Without torchrun, every function here does nothing and costs nothing.
 
 import os
 import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,20 +45,53 @@ def joined(device: str) -> Iterator[None]:
     """Connects with the other processes of the job for the duration of the block.
 
     When one of them dies, torchrun sends SIGTERM to the others, which then raise PeerLostError, too.
-    device: "cpu" or "cuda"; on GPUs, each process uses the one of its own number.
+    device: "cpu" or "cuda"; on GPUs, each process uses the one of its own number.  What is not on a GPU, such
+    as decisions and messages, always goes by gloo, which notices at once that a process is gone.
     """
     if not started():
         yield
         return
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
+        os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")  # end what hangs, not the process
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        yield
+        with _at_sigterm(_end_nccl if device == "cuda" else None):
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)
         dist.destroy_process_group()
+
+
+@contextmanager
+def _at_sigterm(act: Callable[[], None] | None) -> Iterator[None]:
+    """Acts at SIGTERM in a thread of its own, since no handler runs while the main thread waits for a GPU."""
+    if act is None:
+        yield
+        return
+    hears, is_told = socket.socketpair()
+    is_told.setblocking(False)
+
+    def listen() -> None:
+        with hears:
+            while number := hears.recv(1):
+                if number[0] == signal.SIGTERM:
+                    act()
+
+    threading.Thread(target=listen, daemon=True).start()
+    before = signal.set_wakeup_fd(is_told.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        is_told.close()  # ends the thread
+
+
+def _end_nccl() -> None:
+    """End what waits on GPUs for a process that is gone; gloo stays."""
+    group: Any = dist.group.WORLD
+    group._get_backend(torch.device("cuda")).abort()
 
 
 def rank() -> int:
@@ -88,7 +123,7 @@ def together(training: Training, reports: Iterator[Progress]) -> Iterator[Progre
         for progress in reports:
             for parameter in _parameters(*training.optimizers):
                 _all(dist.broadcast, parameter.data, src=0)
-            total = torch.tensor([progress.psnr_db], dtype=torch.float64, device=_device())
+            total = torch.tensor([progress.psnr_db], dtype=torch.float64)
             _all(dist.all_reduce, total)
             training.history[-1] = replace(progress, psnr_db=total.item() / world_size())
             yield training.history[-1]
@@ -115,7 +150,7 @@ def agreed(value: int) -> int:
     """The value of the first process, for decisions that depend on a clock."""
     if not _connected():
         return value
-    said = torch.tensor([value], dtype=torch.int64, device=_device())
+    said = torch.tensor([value], dtype=torch.int64)
     _all(dist.broadcast, said, src=0)
     return int(said)
 
@@ -128,21 +163,19 @@ def first(text: str) -> str:
     if not _connected():
         return text
     letters = text.encode("ascii", "replace")[:_LONGEST_TEXT]
-    rows = torch.zeros(world_size(), _LONGEST_TEXT, dtype=torch.uint8, device=_device())
+    rows = torch.zeros(world_size(), _LONGEST_TEXT, dtype=torch.uint8)
     rows[rank(), : len(letters)] = torch.tensor(list(letters), dtype=torch.uint8)
     _all(dist.all_reduce, rows)
     texts = (bytes(row.tolist()).rstrip(b"\0").decode("ascii") for row in rows)
     return next(filter(None, texts), "")
 
 
-def _device() -> str:
-    return "cuda" if dist.get_backend() == "nccl" else "cpu"
-
-
 def _all(operation: Callable[..., Any], tensor: Tensor, **arguments: int) -> None:
     """A collective operation.  Raises PeerLostError if a process does not answer."""
     try:
         operation(tensor, **arguments)
+    except torch.cuda.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise _lost() from error
 

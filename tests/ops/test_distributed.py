@@ -1,9 +1,11 @@
 """Several processes on one fit: the same result as one process with the whole batch."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -130,6 +132,19 @@ def test_alone_nothing_happens():
     with distributed.joined("cpu"):
         assert distributed.agreed(7) == 7 and distributed.first("x") == "x"
         assert (distributed.rank(), distributed.world_size()) == (0, 1)
+
+
+def test_a_thread_hears_sigterm_while_the_main_one_waits():
+    """No handler of Python runs while C computes, or waits for a GPU; the thread acts meanwhile."""
+    told: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("the main thread"))
+    try:
+        with distributed._at_sigterm(lambda: told.append("a thread")):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000)  # a second or more
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == ["a thread", "the main thread"]
 
 
 def test_shares_are_equal_and_cover_the_batch():
