@@ -9,6 +9,7 @@ Shared by the commands: `options`, `checks`, `output`, and `application` by thos
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ from coordflow_mini.course.teacher import command as course
 __all__ = ["app", "main"]
 
 _INTERRUPTED = 130  # the exit code
+_GPU_FULL = re.compile(r"CUDA out of memory.+allocate ([\d.]+ \w+).+of which ([\d.]+ \w+) is free", re.DOTALL)
 
 
 class _Group(TyperGroup):
@@ -97,6 +99,12 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """The error in words, without errno, and with a cure where there is one."""
+    if found := _GPU_FULL.search(str(error)):
+        asked, free = found.groups()
+        return (
+            f"the GPU's memory is full: {asked} were asked for, {free} are free; end other programs that use "
+            f"it, choose a smaller --width or --size, or --device cpu"
+        )
     if isinstance(error, MemoryError) or _out_of_memory(error):
         return f"not enough memory ({str(error)[-120:]}); try fewer --frames or a smaller --size"
     if isinstance(error, OSError) and error.strerror:

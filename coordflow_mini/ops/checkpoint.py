@@ -103,6 +103,8 @@ class Checkpoint:
         """Turns errors while a state is being loaded into CheckpointError."""
         try:
             yield
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{self.path} cannot be resumed here: its {stage} is of another device or version "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coordflow_mini import bitstream, decoder, encoder
@@ -279,10 +280,20 @@ def test_debug_shows_where(tmp_path):
     assert result.stderr.splitlines()[-1].startswith("error:")
 
 
+def _gpu_full(
+    where: str = "GPU 0 has a total capacity of 14.75 GiB of which 11.06 MiB is free. Including non-PyTorch "
+    "memory, this process has 14.73 GiB memory in use.",
+) -> Exception:
+    return torch.cuda.OutOfMemoryError(f"CUDA out of memory. Tried to allocate 2.50 GiB. {where}")
+
+
 def test_scarce_memory_and_a_full_disk_are_no_tracebacks(source, tmp_path, monkeypatch):
     for error, words in (
         (MemoryError("cannot allocate 9 GiB"), "not enough memory"),
         (OSError(28, "No space left on device", "x.cfv"), "x.cfv: No space left on device"),
+        (_gpu_full(), "memory is full: 2.50 GiB were asked for, 11.06 MiB are free"),
+        (_gpu_full(), "choose a smaller --width"),
+        (_gpu_full("it is all gone"), "not enough memory"),
     ):
 
         def fail(*_: object, error: Exception = error) -> None:

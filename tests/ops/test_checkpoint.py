@@ -474,3 +474,8 @@ def test_a_state_of_another_device_is_one_line(path, clip, small_model, short_fi
     state["generator"] = state["generator"][:16]
     with pytest.raises(CheckpointError, match=r"another device or version .+ remove it"):
         fit(clip, small_model, short_fit, checkpoint=checkpoint)
+
+
+def test_a_full_gpu_is_not_taken_for_a_checkpoint_of_another_version(tmp_path):
+    with pytest.raises(torch.cuda.OutOfMemoryError), Checkpoint(tmp_path / "x").restoring("fit"):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
