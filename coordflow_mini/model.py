@@ -27,6 +27,7 @@ __all__ = [
     "fourier_features",
     "octave_frequencies",
     "parameter_shapes",
+    "phases",
     "sine",
     "spiral_frequencies",
     "training_dtype",
@@ -67,8 +68,19 @@ def fourier_features(values: Tensor, frequencies: Tensor) -> Tensor:
 
     values: [..., inputs].  frequencies: [inputs, count], radians per unit of the input.
     """
-    phase = values @ frequencies
+    phase = phases(values, frequencies)
     return torch.cat([torch.sin(phase), torch.cos(phase)], dim=-1)
+
+
+def phases(values: Tensor, frequencies: Tensor) -> Tensor:
+    """values @ frequencies by multiplying and adding, which no GPU rounds to TF32's 10 bits.
+
+    At 1080p, coordinates of 10 bits would cost all that is above 34 dB.
+    """
+    total = values[..., :1] * frequencies[0]
+    for column in range(1, len(frequencies)):
+        total = torch.addcmul(total, values[..., column : column + 1], frequencies[column])
+    return total
 
 
 def _time_features(times: Tensor, frequencies: Tensor) -> Tensor:
@@ -81,12 +93,48 @@ def _time_features(times: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def training_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32."""
+    """bfloat16 where the hardware multiplies it natively, else float16 on a GPU, else float32."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.bfloat16 if native else torch.float16
+    native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+_HALF_SCALE = 1024.0  # of gradients in float16, which would lose those of single pixels, 1e-7 and less
+
+
+class _Narrow(torch.autograd.Function):
+    """To float16; the gradient comes back scaled up, and is scaled down in float32."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return values.half()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return gradient.float() / _HALF_SCALE
+
+
+class _Widen(torch.autograd.Function):
+    """From float16 to float32; the gradient goes in scaled up."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return values.float()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return (gradient * _HALF_SCALE).half()
+
+
+def _to(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Values in another dtype, with gradients that float16 can hold."""
+    if values.dtype == dtype or torch.float16 not in (values.dtype, dtype):
+        return values.to(dtype)
+    conversion = _Narrow if dtype == torch.float16 else _Widen
+    result: Tensor = conversion.apply(values)  # type: ignore[no-untyped-call]
+    return result
 
 
 def sine(values: Tensor, dtype: torch.dtype) -> Tensor:
@@ -95,7 +143,7 @@ def sine(values: Tensor, dtype: torch.dtype) -> Tensor:
     Values and derivatives are off by less than 5e-5, where bfloat16 itself rounds by up to 2e-3.
     """
     if dtype != torch.bfloat16 or not torch.compiler.is_compiling():
-        return torch.sin(values).to(dtype)
+        return _to(torch.sin(values), dtype)
     result: Tensor = _PolynomialSine.apply(values)  # type: ignore[no-untyped-call]
     return result
 
@@ -156,8 +204,9 @@ class FlowNetwork(nn.Module):
 
     def transforms(self, times: Tensor) -> Tensor:
         """Similarities, frame -> canonical, [layers, times, 4]; see `similarity`."""
-        hidden = torch.tanh(_time_features(times, self.frequencies) @ self.weight_in + self.bias_in)
-        return hidden @ self.weight_out + self.bias_out
+        features = _time_features(times.to(self.frequencies.device), self.frequencies)
+        hidden = torch.tanh(_exact_product(features, self.weight_in) + self.bias_in)
+        return _exact_product(hidden, self.weight_out) + self.bias_out
 
     def forward(self, points: Tensor, times: Tensor) -> Tensor:
         """Canonical coordinates of frame points, [layers, times, pixels, 2].
@@ -165,6 +214,11 @@ class FlowNetwork(nn.Module):
         points: [times or 1, pixels, 2], see `coords`.  times: [times].
         """
         return similarity.apply(self.transforms(times)[:, :, None], points)
+
+
+def _exact_product(rows: Tensor, matrices: Tensor) -> Tensor:
+    """rows @ matrices as a sum of products, for the few rows of times; see `phases`."""
+    return (rows[..., None] * matrices[:, None]).sum(dim=-2)
 
 
 def _uniform(
@@ -216,19 +270,20 @@ class ColorNetwork(nn.Module):
 
     def time_share(self, times: Tensor) -> Tensor:
         """The part of the first hidden layer that depends on time alone, [layers, times, 1, width]."""
-        return (_time_features(times, self.time) @ self.time_weight + self.biases[0])[:, :, None]
+        features = _time_features(times.to(self.time.device), self.time)
+        return (_exact_product(features, self.time_weight) + self.biases[0])[:, :, None]
 
     def from_share(self, points: Tensor, share: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """`forward` after `time_share`, which pieces of one frame have in common."""
         layers, frames, pixels, _ = points.shape
-        phase = points.reshape(layers, frames * pixels, 2) @ self.space
+        phase = phases(points.reshape(layers, frames * pixels, 2), self.space)
         features = torch.cat([sine(phase, dtype), _shifted_sine(phase, math.pi / 2, dtype)], dim=-1)
-        hidden = torch.bmm(features, self.weights[0].to(dtype)).view(layers, frames, pixels, -1)
-        hidden = _shifted_sine(hidden, share.to(dtype), dtype).flatten(1, 2)
+        hidden = torch.bmm(features, _to(self.weights[0], dtype)).view(layers, frames, pixels, -1)
+        hidden = _shifted_sine(hidden, _to(share, dtype), dtype).flatten(1, 2)
         for weight, bias in zip(list(self.weights)[1:-1], list(self.biases)[1:-1], strict=True):
-            hidden = _shifted_sine(torch.bmm(hidden, weight.to(dtype)), bias.to(dtype), dtype)
-        output = torch.bmm(hidden, self.weights[-1].to(dtype)) + self.biases[-1].to(dtype)
-        output = output.float().view(layers, frames, pixels, 4)
+            hidden = _shifted_sine(torch.bmm(hidden, _to(weight, dtype)), _to(bias, dtype), dtype)
+        output = torch.bmm(hidden, _to(self.weights[-1], dtype)) + _to(self.biases[-1], dtype)
+        output = _to(output, torch.float32).view(layers, frames, pixels, 4)
         return output[..., :3] + 0.5, output[..., 3]  # a fresh network shows middle gray
 
 
@@ -277,6 +332,11 @@ class CoordFlow(nn.Module):
         )
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where points must be."""
+        return self.color.space.device
+
+    @property
     def parameter_count(self) -> int:
         """Number of weights, which is what a file stores."""
         return sum(parameter.numel() for parameter in self.parameters())
@@ -284,7 +344,7 @@ class CoordFlow(nn.Module):
     def transforms(self, times: Tensor) -> Tensor:
         """Motion of every layer, frame -> canonical, [layers, times, 4]; see `similarity`."""
         if self.flow is None:
-            return torch.zeros(self.config.layers, len(times), 4, device=times.device)
+            return torch.zeros(self.config.layers, len(times), 4, device=self.device)
         return self.flow.transforms(times)
 
     def canonical(self, points: Tensor, times: Tensor) -> Tensor:
@@ -380,7 +440,7 @@ class Sine(nn.Module):
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """A linear layer with weight [in, out] and bias [1, out]."""
-    linear = nn.Linear(*weight.shape)
+    linear = nn.Linear(weight.shape[0], weight.shape[1], device=weight.device)
     with torch.no_grad():
         linear.weight.copy_(weight.T)
         linear.bias.copy_(bias[0])
