@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
+from coordflow_mini.draws import key_of
 from coordflow_mini.measure.evaluate import hardware
 from coordflow_mini.ops.run import fit
 from coordflow_mini.sampling import random_pixels
@@ -69,12 +70,12 @@ def child(path: str) -> None:
         return status()["RssFile"] - others
 
     clip = load(path, raw=RAW)
-    data, source = clip_on(clip.frames, "cpu"), torch.Generator().manual_seed(0)
-    one = random_pixels(data, 8192, source, torch.arange(clip.time))
+    data = clip_on(clip.frames, "cpu")
+    one = random_pixels(data, 8192, key_of(0, 0), torch.arange(clip.time))
     one_batch = mapped()
     most = 0.0
-    for _ in range(200):
-        random_pixels(data, 8192, source, torch.arange(clip.time))
+    for step in range(200):
+        random_pixels(data, 8192, key_of(1, step), torch.arange(clip.time))
         most = max(most, status()["RssAnon"])
     drawn = most - before
     fit(clip, ModelConfig(width=8), FitConfig(steps=5, starts=1, compile=False))
@@ -86,21 +87,20 @@ def child(path: str) -> None:
     print(f"pages of the file in memory: {one_batch:,.0f} MiB after a batch, {mapped():,.0f} at the end")
 
 
-def seconds(clip: Clip, batch: int, source: torch.Generator) -> float:
+def seconds(clip: Clip, batch: int, step: int) -> float:
     """Time of one batch [s]."""
     began = time.perf_counter()
-    random_pixels(clip, batch, source, torch.arange(clip.shape[0]))
+    random_pixels(clip, batch, key_of(0, step), torch.arange(clip.shape[0]))
     return time.perf_counter() - began
 
 
 def timed(path: Path) -> None:
     """Batches from the file and from RGB in memory, in turns."""
-    source = torch.Generator().manual_seed(0)
     few = load(path, Selection(0, RGB_FRAMES), RAW)
     mapped, rgb = clip_on(few.frames, "cpu"), clip_on(np.asarray(few.frames), "cpu")
     everything = clip_on(load(path, raw=RAW).frames, "cpu")
     for batch in (8192, 65536):
-        runs = [[seconds(clip, batch, source) for clip in (rgb, mapped, everything)] for _ in range(TURNS)]
+        runs = [[seconds(clip, batch, turn) for clip in (rgb, mapped, everything)] for turn in range(TURNS)]
         first, second, third = (1000 * statistics.median(times) for times in zip(*runs[5:], strict=True))
         print(
             f"a batch of {batch}: {first:.2f} ms of RGB, {second:.2f} ms of the same frames of the file "

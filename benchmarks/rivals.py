@@ -148,6 +148,7 @@ class Training:
             warm = min(1.0, (self.step + 1) / max(1, round(_WARM_UP * self.steps)))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.rate * warm * trapezoid(self.step / self.steps)
+            self.sampler.aim(self.step)
             terms = self.sampler.terms(self.model, self.sampler.pixels())
             self.optimizer.zero_grad(set_to_none=True)
             terms.total.backward()

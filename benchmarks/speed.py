@@ -10,6 +10,7 @@ of 1,024, in bfloat16 for training where the library uses it, in float32 for dec
 """
 
 import argparse
+import itertools
 import json
 import resource
 import statistics
@@ -111,7 +112,10 @@ def train(video: Video, model: ModelConfig, name: str, rounds: int) -> Ratio:
     sampler.pixel_terms = compiled(pixel_terms, model)
     optimizer = make_optimizer(config.optimizer, network.parameters(), 1e-3)
 
+    steps = itertools.count()
+
     def step() -> None:
+        sampler.aim(next(steps))
         optimizer.zero_grad(set_to_none=True)
         sampler.terms(network, sampler.pixels()).total.backward()
         optimizer.step()

@@ -5,6 +5,7 @@ field. All phases are shares of the run, so that a variant with slower steps has
 """
 
 import importlib
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_points
+from coordflow_mini.draws import key_of
 from coordflow_mini.loss import loss_terms
 from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.muon import cosine, make_optimizer, trapezoid
@@ -82,7 +84,7 @@ class Draws:
     def __init__(self, video: Video, seed: int):
         self.clip = torch.from_numpy(video.frames.copy())
         self.times = frame_times(video.time)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator, self.steps, self.seed = torch.Generator().manual_seed(seed), itertools.count(), seed
 
     def frames(self, reach: float) -> Tensor:
         """As many frames as there are, all with |t| up to `reach`."""
@@ -91,11 +93,12 @@ class Draws:
         away = self.times.abs()
         near = torch.nonzero(away <= max(reach, float(away.min())))[:, 0]
         first = torch.randint(len(near), (1,), generator=self.generator)
-        return near[(torch.arange(len(self.times)) + first) % len(near)]  # as `Sampler.pixels` does
+        return near[(torch.arange(len(self.times)) + first) % len(near)]
 
     def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
         """A batch and what each pixel counts."""
-        return random_pixels(self.clip, count, self.generator, self.frames(reach)), None
+        key = key_of(self.seed, next(self.steps))
+        return random_pixels(self.clip, count, key, self.frames(reach)), None
 
     def learn(self, batch: PixelBatch, error: Tensor) -> None:
         """Take note of the error [frames, pixels] of a batch."""

@@ -31,6 +31,7 @@ from coordflow_mini.coords import frame_times, pixel_grid, pixel_points
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, plain
 from coordflow_mini.course.lesson.watching import watch
+from coordflow_mini.draws import key_of
 from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import (
@@ -257,8 +258,7 @@ def sample_pixels(clip, index):
 # must have the same points and colors.
 
 # %%
-generator = torch.Generator().manual_seed(0)
-batch = random_pixels(clip, BATCH, generator, torch.arange(time))
+batch = random_pixels(clip, BATCH, key_of(seed=0, step=0), torch.arange(time))
 index_in_clip = batch.indices + batch.frames[:, None] * height * width  # [frames, pixels]
 rows = sample_pixels(clip, index_in_clip.flatten())  # [frames * pixels, 6]
 assert torch.allclose(rows[:, :2], batch.points.flatten(0, 1), atol=1e-6)

@@ -34,6 +34,7 @@ from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.course.lesson.watching import watch
+from coordflow_mini.draws import key_of
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import (
     CoordFlow,
@@ -653,9 +654,9 @@ def train(layer, steps=300):
     layer.sees_time = 0.0
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    generator, errors = torch.Generator().manual_seed(here.seed), []
-    for _ in range(steps):
-        batch = random_pixels(short_clip, BATCH, generator, every_frame)
+    errors = []
+    for step in range(steps):
+        batch = random_pixels(short_clip, BATCH, key_of(here.seed, step), every_frame)
         frame = every_frame.repeat_interleave(batch.points.shape[1])  # of every pixel
         color = layer(batch.points.flatten(0, 1), frame, short_times)
         error = (color - batch.color.flatten(0, 1)).square().mean()

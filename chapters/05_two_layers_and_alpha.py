@@ -26,6 +26,7 @@ from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
 from coordflow_mini.course.lesson.watching import watch
+from coordflow_mini.draws import key_of
 from coordflow_mini.measure import results
 from coordflow_mini.measure.metrics import match_layers, psnr_db
 from coordflow_mini.model import Blend, CoordFlow
@@ -786,10 +787,9 @@ def train(model, steps=300):
     falling = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (1 - step / steps) / 0.3)
     )
-    generator = torch.Generator().manual_seed(here.seed)
     for step in range(steps):
         near = torch.arange(time)[times.abs() <= max(0.05, 2 * step / steps)]
-        batch = random_pixels(frames, 4096, generator, near)
+        batch = random_pixels(frames, 4096, key_of(here.seed, step), near)
         error = (model(batch.points, times[batch.frames]).rgb - batch.color).square().mean()
         optimizer.zero_grad()
         error.backward()

@@ -467,7 +467,7 @@ assert (honest == 0).all() and (w.grad == 3).all()
 # %%
 quantizer = Quantizer(fitted.model)
 for (name, weight), log2_step in zip(
-    fitted.model.named_parameters(), quantizer.log2_steps, strict=True
+    fitted.model.named_parameters(), quantizer.log2_steps.T, strict=True
 ):
     sizes = [step(nearest_index(2**number)) for number in log2_step.tolist()]
     sizes = torch.tensor(sizes)[:, None, None]  # one for each layer

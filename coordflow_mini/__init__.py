@@ -14,10 +14,10 @@
     cf.scrub([video, decoded])  # in a notebook
 
 The paper and its codec stand here, in the order in which a video travels: `config`; `coords`,
-`similarity`, `model`, `render`; `loss`, `sampling`, `muon`, `train`; `quantize`, `finetune`, `entropy`,
-`bitstream`; `encoder`, `decoder`.  Everything else has a folder: `applications` use a fitted model,
-`video` reads and writes, `fetch` downloads, `ops` keeps long training alive, `measure` and `show` look at
-results, `sweeps` encodes many clips, `cli` is the command `coordflow`, `course` teaches.
+`similarity`, `model`, `render`; `loss`, `draws`, `sampling`, `muon`, `train`; `quantize`, `finetune`,
+`entropy`, `bitstream`; `encoder`, `decoder`.  Everything else has a folder: `applications` use a fitted
+model, `video` reads and writes, `fetch` downloads, `ops` keeps long training alive, `measure` and `show`
+look at results, `sweeps` encodes many clips, `cli` is the command `coordflow`, `course` teaches.
 """
 
 from coordflow_mini.ops.lazy import lazily, publish

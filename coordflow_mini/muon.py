@@ -11,16 +11,18 @@ import copy
 import math
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.model import training_dtype
 
 __all__ = [
     "Muon",
+    "adjustable",
     "cosine",
     "learning_rate",
     "make_optimizer",
@@ -42,14 +44,14 @@ def orthogonalized(matrices: Tensor, iterations: int = 5) -> Tensor:
 
     Newton-Schulz iteration, which needs matrix products only.  After five iterations, singular values above
     1/500 of the matrix's norm lie between 0.68 and 1.21, smaller ones below.  Large matrices are multiplied
-    in bfloat16 where the hardware does so natively; the directions hardly change.
+    in the training dtype, usually bfloat16; the directions hardly change.
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = (matrices.mT if tall else matrices).reshape(-1, *sorted(matrices.shape[-2:]))
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
     if min(matrices.shape[-2:]) >= _LARGE and matrices.dtype == torch.float32:
         x = x.to(training_dtype(x.device))
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
     for _ in range(iterations):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -83,41 +85,40 @@ class Muon(torch.optim.Optimizer):
             elif moving:
                 self._adam(moving, group["lr"], group["momentum"])
 
-    def _muon(self, parameters: list[nn.Parameter], rate: float, momentum: float) -> None:
+    def _muon(self, parameters: list[nn.Parameter], rate: float | Tensor, momentum: float) -> None:
         for shape, alike in groupby(parameters, key=lambda parameter: parameter.shape):
             same = list(alike)  # consecutive matrices of one shape are orthogonalized together
             gradients = [_gradient(parameter) for parameter in same]
             means = [self._kept(parameter, "mean") for parameter in same]
             torch._foreach_lerp_(means, gradients, 1 - momentum)
             directions = orthogonalized(torch.stack(torch._foreach_lerp(gradients, means, momentum)))
-            size = 0.2 * rate * math.sqrt(max(shape[1:]))
-            torch._foreach_add_(tuple(same), tuple(directions), alpha=-size)
+            changes = directions * (-0.2 * math.sqrt(max(shape[1:])) * rate)
+            torch._foreach_add_(tuple(same), changes.unbind())
 
-    def _adam(self, parameters: list[nn.Parameter], rate: float, momentum: float) -> None:
-        gradients = [_gradient(parameter) for parameter in parameters]
-        means = [self._kept(parameter, "mean") for parameter in parameters]
-        squares = [self._kept(parameter, "square") for parameter in parameters]
-        steps = [self._counted(parameter) for parameter in parameters]
-        torch._foreach_lerp_(means, gradients, 1 - momentum)
-        torch._foreach_mul_(squares, 0.99)
-        torch._foreach_addcmul_(squares, gradients, gradients, 0.01)
-        scales = torch._foreach_div(squares, [1 - 0.99**step for step in steps])
-        torch._foreach_sqrt_(scales)
-        torch._foreach_add_(scales, 1e-8)
-        rates = [-_ADAM_SHARE * rate / (1 - momentum**step) for step in steps]
-        torch._foreach_addcdiv_(tuple(parameters), tuple(means), scales, rates)
+    def _adam(self, parameters: list[nn.Parameter], rate: float | Tensor, momentum: float) -> None:
+        adam(
+            cast(list[Tensor], parameters),
+            [_gradient(parameter) for parameter in parameters],
+            [self._kept(parameter, "mean") for parameter in parameters],
+            [self._kept(parameter, "square") for parameter in parameters],
+            [],
+            [self._kept(parameter, "count") for parameter in parameters],
+            fused=True,
+            amsgrad=False,
+            beta1=momentum,
+            beta2=0.99,
+            lr=_ADAM_SHARE * rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def _kept(self, parameter: nn.Parameter, name: str) -> Tensor:
         state = self.state[parameter]
         if name not in state:
-            state[name] = torch.zeros_like(parameter)
+            state[name] = parameter.new_zeros(() if name == "count" else parameter.shape)
         kept: Tensor = state[name]
         return kept
-
-    def _counted(self, parameter: nn.Parameter) -> int:
-        count: int = self.state[parameter].get("step", 0) + 1
-        self.state[parameter]["step"] = count
-        return count
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
@@ -148,12 +149,28 @@ def cosine(part: float) -> float:
 
 
 def make_optimizer(name: str, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    """The optimizer that `FitConfig.optimizer` names.  Raises ValueError for other names."""
+    """The optimizer that `FitConfig.optimizer` names, its learning rates on the parameters' device.
+
+    Raises ValueError for other names.
+    """
     if name == "muon":
-        return Muon(parameters, rate)
-    if name == "adam":
-        return torch.optim.Adam(parameters, rate, betas=(0.9, 0.99), fused=True)
-    raise ValueError(f"optimizer must be muon or adam, got {name!r}")
+        optimizer: torch.optim.Optimizer = Muon(parameters, rate)
+    elif name == "adam":
+        optimizer = torch.optim.Adam(parameters, rate, betas=(0.9, 0.99), fused=True)
+    else:
+        raise ValueError(f"optimizer must be muon or adam, got {name!r}")
+    return adjustable(optimizer)
+
+
+def adjustable(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer with learning rates on its parameters' device, changed in place and read there.
+
+    Its step can then be captured as a CUDA graph.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+        group["capturable"] = True
+    return optimizer
 
 
 def memory(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
@@ -178,9 +195,8 @@ def restore(optimizer: torch.optim.Optimizer, memory: dict[str, dict[str, Any]])
 
 
 def _fits(optimizer: torch.optim.Optimizer, parameter: Tensor, kept: dict[str, Any]) -> bool:
-    count, *means = kept.get("step", 0), *(value for name, value in kept.items() if name != "step")
-    alike = all(isinstance(mean, Tensor) and mean.shape == parameter.shape for mean in means)
-    if isinstance(optimizer, Muon):
-        return alike and kept.keys() <= {"mean", "square", "step"} and type(count) is int and count >= 0
-    counted = isinstance(count, Tensor) and count.shape == () and bool(count >= 0)
-    return alike and counted and kept.keys() == {"exp_avg", "exp_avg_sq", "step"}
+    names = {"mean", "square", "count"} if isinstance(optimizer, Muon) else {"exp_avg", "exp_avg_sq", "step"}
+    shapes = {name: () if name in ("count", "step") else parameter.shape for name in kept}
+    alike = all(isinstance(value, Tensor) and value.shape == shapes[name] for name, value in kept.items())
+    complete = kept.keys() <= names if isinstance(optimizer, Muon) else kept.keys() == names
+    return alike and complete and all(bool((kept[name] >= 0).all()) for name in kept if shapes[name] == ())

@@ -1,6 +1,7 @@
 """Batches of pixels: random pixels and patches of a clip, and a model's loss on them."""
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,14 @@ from torch import Tensor, nn
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_points
+from coordflow_mini.draws import below, key_of, random_bits
 from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
 from coordflow_mini.model import training_dtype
 from coordflow_mini.video.clip import Video
-from coordflow_mini.video.device import Clip, clip_on, colors_at
+from coordflow_mini.video.device import Clip, clip_on, colors_at, moved
 
 __all__ = [
+    "GatheredClip",
     "PatchBatch",
     "PixelBatch",
     "Pixels",
@@ -30,6 +33,7 @@ __all__ = [
 
 Weights = Tensor | NDArray[Any]  # [time, height, width], how much each pixel counts
 _MOST_FRAMES = 128  # a batch of 8192 then still holds 64 pixels of each
+_PATCHES = 0x9A7C4E5  # turns a step's key into that of its patches
 
 
 class Pixels(NamedTuple):
@@ -37,6 +41,13 @@ class Pixels(NamedTuple):
 
     frames: Tensor  # [frames] int64, the frame of each row
     indices: Tensor  # [frames, pixels] int64, pixel in the frame in reading order
+
+
+class GatheredClip(NamedTuple):
+    """The colors of one batch of a clip, which itself is too large for the device."""
+
+    color: Tensor  # [frames, pixels, 3] in [0, 1]
+    shape: Sequence[int]  # of the clip
 
 
 class PixelBatch(NamedTuple):
@@ -48,32 +59,36 @@ class PixelBatch(NamedTuple):
     color: Tensor  # [frames, pixels, 3] in [0, 1]
 
 
-def random_indices(clip: Clip, count: int, generator: torch.Generator, frames: Tensor) -> Pixels:
-    """About `count` random pixels, equally many of each frame, on the clip's device.
+def random_indices(
+    clip: Clip, count: int, key: int | Tensor, frames: Tensor, near: int | Tensor | None = None
+) -> Pixels:
+    """About `count` random pixels, equally many of each frame, on the device of `frames`.
 
     With rows of equal length, everything that depends on time alone is computed once per frame and
     broadcast; equal shares also make the gradient less noisy than independent draws.  Of more than 128
-    frames, a random subset is used.  frames: [n] int64, the frames to draw from.
+    frames, one is drawn from each of 128 equal parts.
+    key: see `draws`.  frames: [n] int64, the frames to draw from; if `near` is given, the first so many.
     """
     _, height, width, _ = clip.shape
-    if len(frames) > _MOST_FRAMES:
-        order = torch.randperm(len(frames), generator=generator, device=clip.device)
-        frames = frames[order[:_MOST_FRAMES]]
-    shape = (len(frames), max(1, count // len(frames)))
-    return Pixels(frames, torch.randint(height * width, shape, generator=generator, device=clip.device))
+    rows = min(len(frames), _MOST_FRAMES)
+    bits = random_bits(key, (rows, 1 + max(1, count // rows)), frames.device)
+    part = (torch.arange(rows, device=frames.device) << 32) + bits[:, 0]
+    position = torch.div(part * (len(frames) if near is None else near) >> 32, rows, rounding_mode="floor")
+    return Pixels(frames[position], below(bits[:, 1:], height * width))
 
 
-def _batch(clip: Clip, pixels: Pixels) -> PixelBatch:
+def _batch(clip: Clip | GatheredClip, pixels: Pixels) -> PixelBatch:
     _, height, width, _ = clip.shape
     frames, indices = pixels
     row = torch.div(indices, width, rounding_mode="floor")
     points = pixel_points((indices - row * width).float(), row.float(), height, width)
-    return PixelBatch(points, frames, indices, colors_at(clip, frames[:, None], indices))
+    color = clip.color if isinstance(clip, GatheredClip) else colors_at(clip, frames[:, None], indices)
+    return PixelBatch(points, frames, indices, color)
 
 
-def random_pixels(clip: Clip, count: int, generator: torch.Generator, frames: Tensor) -> PixelBatch:
+def random_pixels(clip: Clip, count: int, key: int | Tensor, frames: Tensor) -> PixelBatch:
     """About `count` random pixels with points and colors; arguments as of `random_indices`."""
-    return _batch(clip, random_indices(clip, count, generator, frames))
+    return _batch(clip, random_indices(clip, count, key, frames))
 
 
 class PatchBatch(NamedTuple):
@@ -87,18 +102,15 @@ class PatchBatch(NamedTuple):
 
 
 def random_patches(
-    clip: Clip, generator: torch.Generator, frames: Tensor, *, count: int = 4, side: int = 48
+    clip: Clip, key: int | Tensor, frames: Tensor, *, count: int = 4, side: int = 48
 ) -> PatchBatch:
     """`count` patches of side x side pixels (cropped to the clip's size), each from a random frame."""
     _, clip_height, clip_width, _ = clip.shape
-    device, height, width = clip.device, min(side, clip_height), min(side, clip_width)
-
-    def draw(limit: int) -> Tensor:
-        return torch.randint(limit, (count, 1, 1), generator=generator, device=device)
-
-    frame = frames[draw(len(frames))[:, 0, 0]]
-    rows = draw(clip_height - height + 1) + torch.arange(height, device=device)[:, None]
-    columns = draw(clip_width - width + 1) + torch.arange(width, device=device)
+    device, height, width = frames.device, min(side, clip_height), min(side, clip_width)
+    which, row, column = random_bits(key, (3, count, 1, 1), device)
+    frame = frames[below(which, len(frames))[:, 0, 0]]
+    rows = below(row, clip_height - height + 1) + torch.arange(height, device=device)[:, None]
+    columns = below(column, clip_width - width + 1) + torch.arange(width, device=device)
     rows, columns = torch.broadcast_tensors(rows, columns)
     points = pixel_points(columns.float(), rows.float(), clip_height, clip_width).flatten(1, 2)
     color = colors_at(clip, frame[:, None], (rows * clip_width + columns).flatten(1, 2))
@@ -111,6 +123,7 @@ class Sampler:
     weights: [time, height, width], how much each pixel counts.  frames: indices of the frames to learn from.
     share: (number, count); of `count` processes that draw the same batch, each keeps its own part.
     pixel_terms: the function of that name, or a compiled one.
+    A clip that does not fit the device stays on the host, where the same pixels are drawn once more.
     """
 
     def __init__(
@@ -122,42 +135,70 @@ class Sampler:
         weights: Weights | None = None,
         frames: Iterable[int] | None = None,
     ):
-        self.video, self.config = video, config
+        self.video, self.config, self.device = video, config, device
         self.clip = clip_on(video.frames, device)
         self.times = frame_times(video.time).to(device)
-        self.frames = _checked_frames(frames, video).to(device)
+        chosen = _checked_frames(frames, video)
+        distances = frame_times(video.time)[chosen].abs()
+        order = torch.sort(distances, stable=True)
+        self._order, self._distances = chosen[order.indices], order.values.tolist()
+        self.frames = self._order.to(device)  # from the middle of the clip outwards
         self.weights = None if weights is None else _checked_weights(weights, video).to(device)
         if weights is not None and config.ms_ssim:
             raise ValueError("ms_ssim looks at neighborhoods and ignores weights; leave one of them out")
-        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.key, self.near = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
         self.dtype = training_dtype(device)
         self.share = (0, 1)
         self.pixel_terms = pixel_terms
+        self.aim(0)
 
-    def pixels(self, reach: float = 1.0) -> Pixels:
-        """The next random pixels, from frames with |t| up to `reach`; the shape never changes."""
-        frames = self.frames
-        if reach < 1:
-            away = self.times[frames].abs()
-            near = frames[away <= max(reach, float(away.min()))]
-            first = torch.randint(len(near), (1,), generator=self.generator, device=near.device)
-            turn = torch.arange(len(frames), device=near.device) + first
-            frames = near[turn % len(near)]  # in turn, so that none is seen more often
-        frames, indices = random_indices(self.clip, self.config.batch, self.generator, frames)
+    def aim(self, step: int, reach: float = 1.0) -> None:
+        """Choose the next batch: the one of this step, from frames with |t| up to `reach`."""
+        near = bisect_right(self._distances, max(reach, self._distances[0]))
+        self.drawn = key_of(self.config.seed, step), near
+        self.key.fill_(self.drawn[0])
+        self.near.fill_(near)
+
+    def pixels(self) -> Pixels:
+        """The pixels of the batch; their number never changes."""
+        return self._own(random_indices(self.clip, self.config.batch, self.key, self.frames, self.near))
+
+    def _own(self, pixels: Pixels) -> Pixels:
         number, count = self.share
-        part = indices.shape[1] // count
-        return Pixels(frames, indices[:, number * part : (number + 1) * part] if part else indices)
+        part = pixels.indices.shape[1] // count
+        own = slice(number * part, (number + 1) * part) if part else slice(None)
+        return Pixels(pixels.frames, pixels.indices[:, own])
 
     def terms(self, model: nn.Module, pixels: Pixels, dtype: torch.dtype | None = None) -> LossTerms:
         """Loss of a `CoordFlow`, or of a module that is called like one, on pixels of the clip."""
         dtype = dtype or self.dtype
-        terms = self.pixel_terms(model, self.clip, self.times, pixels, self.weights, self.config, dtype)
+        clip = self.clip if self._resident else self._gathered()
+        terms = self.pixel_terms(model, clip, self.times, pixels, self.weights, self.config, dtype)
         if not self.config.ms_ssim:
             return terms
-        patch = random_patches(self.clip, self.generator, self.frames)
+        patch = self._patches()
         blend = model(patch.points, self.times[patch.frames], dtype)
         structure = structure_loss(blend, patch.color, patch.height, patch.width)
         return LossTerms(terms.total + self.config.ms_ssim * structure, terms.squared, terms.layer)
+
+    @property
+    def _resident(self) -> bool:
+        """False for a clip that stays on the host."""
+        return self.clip.device.type == self.device.type
+
+    def _gathered(self) -> GatheredClip:
+        """The colors of the batch, from a clip on the host."""
+        key, near = self.drawn
+        frames, indices = self._own(random_indices(self.clip, self.config.batch, key, self._order, near))
+        color = colors_at(self.clip, frames[:, None], indices)
+        return GatheredClip(moved(color, self.device), self.clip.shape)
+
+    def _patches(self) -> PatchBatch:
+        if self._resident:
+            return random_patches(self.clip, self.key ^ _PATCHES, self.frames)
+        patch = random_patches(self.clip, self.drawn[0] ^ _PATCHES, self._order)
+        points, frames, color = (moved(part, self.device) for part in patch[:3])
+        return PatchBatch(points, frames, color, patch.height, patch.width)
 
     def spread(self) -> float:
         """Mean squared error of the best single color, estimated from up to 16 frames."""
@@ -167,7 +208,7 @@ class Sampler:
 
 def pixel_terms(
     model: nn.Module,
-    clip: Clip,
+    clip: Clip | GatheredClip,
     times: Tensor,
     pixels: Pixels,
     weights: Tensor | None,

@@ -21,7 +21,7 @@ from coordflow_mini.muon import learning_rate, make_optimizer, memory, restore, 
 from coordflow_mini.sampling import Pixels, Sampler, Weights, default_model
 from coordflow_mini.video.clip import Video
 
-__all__ = ["Around", "FitResult", "Progress", "Training", "best", "descend", "fit", "run"]
+__all__ = ["Around", "FitResult", "Progress", "Training", "advance", "best", "descend", "fit", "run"]
 
 _GRAY = 0.25  # the largest mean squared error of a gray picture
 
@@ -59,17 +59,14 @@ class Training:
         self.errors: list[Tensor] = []  # of the steps since the last report
         self.history: list[Progress] = []
 
-    def set_rates(self) -> None:
-        """Anneal all rates at the end; warm up those of wide weights, the colors."""
+    def aim(self) -> None:
+        """Choose the next batch, from the middle frames outwards, and its learning rates."""
+        grow = max(1, min(self.config.grow, self.config.steps // 2))
+        self.sampler.aim(self.step, 1.0 if self.model.flow is None else (self.step + 1) / grow)
         rate = self.rate * 0.1**self.lowered * trapezoid(self.step / self.config.steps)
         warm = min(1.0, (self.step + 20) / min(self.config.warm_up, max(1, self.config.steps // 3)))
         for group in self.optimizers[0].param_groups:
-            group["lr"] = rate * (warm if group.get("wide", True) else 1.0)
-
-    def reach(self) -> float:
-        """Largest |t| of the frames to learn from now: motion is followed from the middle outwards."""
-        grow = max(1, min(self.config.grow, self.config.steps // 2))
-        return 1.0 if self.model.flow is None else (self.step + 1) / grow
+            group["lr"].fill_(rate * (warm if group.get("wide", True) else 1.0))
 
     def loss(self, pixels: Pixels) -> LossTerms:
         """Loss to descend."""
@@ -84,7 +81,6 @@ class Training:
     def observe(self, squared: Tensor) -> None:
         """Take note of the mean squared error of a step."""
         self.errors.append(squared)
-        self.limit = self.limit or min(1.0, max(_GRAY, 2 * squared.item()))
 
     def reports(self, stop: int) -> Iterator[Progress]:
         """Train until step `stop` of the schedule; progress every 50 steps, and at the end."""
@@ -98,7 +94,9 @@ class Training:
     def error(self) -> float:
         """Mean squared error since the last report, or as last reported."""
         if self.errors:
-            return torch.stack(self.errors).mean().item()
+            errors = torch.stack(self.errors).tolist()
+            self.limit = self.limit or min(1.0, max(_GRAY, 2 * errors[0]))
+            return sum(errors) / len(errors)
         return 10 ** (-self.history[-1].psnr_db / 10) if self.history else 0.0
 
     def report(self) -> Progress:
@@ -111,6 +109,7 @@ class Training:
     def finish(self) -> None:
         """Report what came after the last report; before the first one, the error of a batch."""
         if not self.errors and not self.history:
+            self.sampler.aim(self.step)
             self.errors = [self.sampler.terms(self.model, self.sampler.pixels()).squared]
         if self.errors:
             self.report()
@@ -123,7 +122,6 @@ class Training:
             "lowered": self.lowered,
             "limit": self.limit,
             "history": [list(vars(progress).values()) for progress in self.history],
-            "generator": self.sampler.generator.get_state(),
             "model": copy.deepcopy(self.model.state_dict()),
             "optimizers": {str(i): memory(optimizer) for i, optimizer in enumerate(self.optimizers)},
         }
@@ -136,7 +134,6 @@ class Training:
             raise ValueError("its steps are not in order")
         self.step, self.seconds, self.errors = state["step"], float(state["seconds"]), []
         self.lowered, self.limit = int(state["lowered"]), float(state["limit"])
-        self.sampler.generator.set_state(state["generator"])
         self.model.load_state_dict(state["model"])
         for i, optimizer in enumerate(self.optimizers):
             restore(optimizer, state["optimizers"][str(i)])
@@ -149,17 +146,22 @@ Around = Callable[[Training, Iterator[Progress]], Iterator[Progress]]
 def descend(training: Training, stop: int) -> Iterator[Tensor]:
     """Train until step `stop`; the mean squared error of each step's batch."""
     while training.step < stop:
-        training.set_rates()
-        pixels = training.sampler.pixels(training.reach())
-        terms = training.loss(pixels)
-        for optimizer in training.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()
-        training.freeze()
-        for optimizer in training.optimizers:
-            optimizer.step()
+        training.aim()
+        squared = advance(training)
         training.step += 1
-        yield terms.squared
+        yield squared
+
+
+def advance(training: Training) -> Tensor:
+    """One step on the device, which nothing waits for; the mean squared error of its batch."""
+    pixels = training.sampler.pixels()
+    terms = training.loss(pixels)
+    terms.total.backward()
+    training.freeze()
+    for optimizer in training.optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return terms.squared
 
 
 def run(training: Training, reports: Iterator[Progress], around: Sequence[Around] = ()) -> None:
@@ -196,12 +198,10 @@ def fit(
     is usual for k-means: which layer follows which motion is decided early.  Taught in chapters 02, 04 to 06.
     """
     model, config, device = model or default_model(video), config or FitConfig(), torch.device(device)
-    frames = None if frames is None else list(frames)
+    sampler = Sampler(video, config, device, weights=weights, frames=frames)
     runs: list[Training] = []
     for start in range(config.starts):
-        sampler = Sampler(video, config, device, weights=weights, frames=frames)
-        generator = torch.Generator().manual_seed(config.seed + 1000 * start)
-        network = CoordFlow(model, generator).to(device)
+        network = CoordFlow(model, torch.Generator().manual_seed(config.seed + 1000 * start)).to(device)
         training = Training(sampler, network, config, learning_rate(config, model))
         runs.append(training)
         if config.starts > 1:

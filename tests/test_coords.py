@@ -1,9 +1,12 @@
 """The coordinate convention, and batches of random pixels."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points, point_pixels
+from coordflow_mini.draws import key_of
 from coordflow_mini.sampling import random_patches, random_pixels
 
 SHAPES = [(64, 96), (96, 64), (5, 5), (1, 1), (7, 1), (1, 7), (23, 31)]  # height, width
@@ -131,7 +134,7 @@ def test_times_between_frames():
 def test_random_pixels_are_the_clips(height, width):
     """Colors are the clip's at (frame, place), and points are the pixels' points."""
     clip = random_clip(4, height, width)
-    batch = random_pixels(clip, 400, generator(3), torch.arange(4))
+    batch = random_pixels(clip, 400, key_of(0, 3), torch.arange(4))
     rows, columns = batch.indices // width, batch.indices % width
     expected = clip[batch.frames[:, None], rows, columns].float() / 255
     assert torch.equal(batch.color, expected)
@@ -141,7 +144,7 @@ def test_random_pixels_are_the_clips(height, width):
 def test_random_pixels_cover_every_pixel_alike():
     """Each pixel of each frame is drawn equally often: χ² within five sigma of its mean."""
     clip, count = random_clip(3, 6, 9), 3 * 54 * 200
-    batch = random_pixels(clip, count, generator(), torch.arange(3))
+    batch = random_pixels(clip, count, key_of(0, 0), torch.arange(3))
     cells = 3 * 54
     drawn = torch.bincount((batch.frames[:, None] * 54 + batch.indices).flatten(), minlength=cells)
     chi_squared = ((drawn - count / cells) ** 2 / (count / cells)).sum()
@@ -154,36 +157,38 @@ def test_random_pixels_cover_every_pixel_alike():
 )
 def test_every_frame_gives_an_equal_share(count, frames, share):
     """A batch has one row per frame, of count // frames pixels but at least one."""
-    batch = random_pixels(random_clip(frames, 4, 5), count, generator(), torch.arange(frames))
+    batch = random_pixels(random_clip(frames, 4, 5), count, key_of(0, 0), torch.arange(frames))
     assert batch.frames.tolist() == list(range(frames))
     assert batch.indices.shape == (frames, share) and batch.points.shape == (frames, share, 2)
 
 
 def test_pixels_come_from_the_chosen_frames_only():
     """frames: the rows are these frames, in this order."""
-    batch = random_pixels(random_clip(8, 4, 5), 60, generator(), torch.tensor([5, 1, 2]))
+    batch = random_pixels(random_clip(8, 4, 5), 60, key_of(0, 0), torch.tensor([5, 1, 2]))
     assert batch.frames.tolist() == [5, 1, 2]
 
 
-def test_many_frames_are_drawn_in_turn():
-    """Of very many frames a batch takes a subset without repeats, and in time all of them."""
+def test_many_frames_are_drawn_evenly():
+    """Of very many frames a batch takes one of each of 128 equal parts, and in time all of them."""
     clip, wanted = random_clip(300, 1, 2), torch.arange(10, 300)
-    source, seen = generator(), set()
-    for _ in range(30):
-        frames = random_pixels(clip, 8192, source, wanted).frames.tolist()
-        assert len(set(frames)) == len(frames) < 290 and set(frames) <= set(range(10, 300))
+    seen = set()
+    for step in range(60):
+        frames = random_pixels(clip, 8192, key_of(0, step), wanted).frames.tolist()
+        assert len(frames) == 128 and all(a <= b for a, b in pairwise(frames))
+        parts = [(frame - 10) * 128 / 290 for frame in frames]
+        assert all(row - 1 < part < row + 1 for row, part in enumerate(parts))
         seen |= set(frames)
     assert seen == set(range(10, 300))
 
 
-def test_the_generator_decides_alone():
-    """The same seed draws the same batch, the next draw and another seed do not."""
+def test_seed_and_step_decide_alone():
+    """The same seed and step draw the same batch, the next step and another seed do not."""
     clip, frames = random_clip(3, 8, 8), torch.arange(3)
-    source = generator(5)
-    first, second = (random_pixels(clip, 96, source, frames) for _ in range(2))
-    assert torch.equal(first.indices, random_pixels(clip, 96, generator(5), frames).indices)
-    assert not torch.equal(first.indices, second.indices)
-    assert not torch.equal(first.indices, random_pixels(clip, 96, generator(6), frames).indices)
+    first, same, later, other = (
+        random_pixels(clip, 96, key_of(*of), frames).indices for of in ((5, 0), (5, 0), (5, 1), (6, 0))
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, later) and not torch.equal(first, other)
 
 
 # --- random patches -------------------------------------------------------------------------------
@@ -193,7 +198,7 @@ def test_the_generator_decides_alone():
 def test_patches_are_cut_out_of_the_clip(height, width):
     """A patch is a whole rectangle of one frame, its colors are the clip's at its points."""
     clip = random_clip(6, height, width)
-    patch = random_patches(clip, generator(), torch.tensor([4, 1]), count=9, side=8)
+    patch = random_patches(clip, key_of(0, 0), torch.tensor([4, 1]), count=9, side=8)
     assert (patch.height, patch.width) == (min(8, height), min(8, width))
     assert set(patch.frames.tolist()) <= {1, 4}
     columns, rows = point_pixels(patch.points, height, width)
@@ -207,7 +212,7 @@ def test_patches_are_cut_out_of_the_clip(height, width):
 def test_patches_reach_every_place():
     """Patches start at every place at which they fit, first and last included."""
     clip = random_clip(2, 5, 6)
-    patch = random_patches(clip, generator(), torch.arange(2), count=600, side=4)
+    patch = random_patches(clip, key_of(0, 0), torch.arange(2), count=600, side=4)
     columns, rows = point_pixels(patch.points[:, 0], 5, 6)
     starts = {(round(c), round(r)) for c, r in zip(columns.tolist(), rows.tolist(), strict=True)}
     assert starts == {(c, r) for c in range(3) for r in range(2)}

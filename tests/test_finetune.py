@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from coordflow_mini.config import CodecConfig
 from coordflow_mini.finetune import Quantizer, quantize_model, rate_bits
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.ops.run import finetune, fit
-from coordflow_mini.quantize import QuantizedTensor, step
+from coordflow_mini.quantize import LARGEST, QuantizedTensor, step
 from coordflow_mini.sampling import Sampler
 from coordflow_mini.train import FitResult, Progress
 
@@ -42,8 +43,7 @@ def quantizer(fitted) -> Quantizer:
     made = make_quantizer(fitted.model)
     source = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for log2_step in made.log2_steps:
-            log2_step += torch.rand(log2_step.shape, generator=source)
+        made.log2_steps += torch.rand(made.log2_steps.shape, generator=source)
     return made
 
 
@@ -84,15 +84,15 @@ def test_gradients_pass_straight_through(quantizer):
     rounded = quantizer.rounded()
     sum((towards[name] * tensor).sum() for name, tensor in rounded.items()).backward()
     triples = zip(
-        quantizer.model.named_parameters(), quantizer.log2_steps, quantizer.step_indices(), strict=True
+        quantizer.model.named_parameters(), quantizer.log2_steps.grad.T, quantizer.step_indices(), strict=True
     )
-    for (name, parameter), log2_step, indices in triples:
+    for (name, parameter), gradient, indices in triples:
         torch.testing.assert_close(parameter.grad, towards[name], atol=1e-5, rtol=1e-5)
-        assert log2_step.shape == (quantizer.model.config.layers,)
+        assert gradient.shape == (quantizer.model.config.layers,)
         sizes = torch.tensor([step(index) for index in indices], dtype=torch.float64)[:, None, None]
         scaled = parameter.detach().double() / sizes
         expected = (towards[name] * (scaled.round() - scaled) * sizes).flatten(1).sum(1) * np.log(2)
-        torch.testing.assert_close(log2_step.grad.double(), expected, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(gradient.double(), expected, atol=1e-4, rtol=1e-3)
 
 
 def test_the_quantizer_is_the_model_with_rounded_weights(quantizer, clip):
@@ -156,15 +156,40 @@ def test_constant_tensors_have_a_finite_rate():
 
 def test_spending_moves_the_rate_by_about_as_much(quantizer):
     """spend(b) makes the integers cost about b bits more, negative b less; all steps move alike."""
-    before, steps = 8 * coded_size(quantizer.quantized()), [log2.clone() for log2 in quantizer.log2_steps]
+    before, steps = 8 * coded_size(quantizer.quantized()), quantizer.log2_steps.detach().clone()
     for share in (1.0, -2.0):
         bits = share * quantizer.model.parameter_count
         start = 8 * coded_size(quantizer.quantized())
         quantizer.spend(bits)
         assert 8 * coded_size(quantizer.quantized()) - start == pytest.approx(bits, rel=0.3)
-    moved = torch.cat([new - old for new, old in zip(quantizer.log2_steps, steps, strict=True)])
+    moved = quantizer.log2_steps.detach() - steps
     torch.testing.assert_close(moved, torch.ones_like(moved), atol=1e-5, rtol=0)
     assert 8 * coded_size(quantizer.quantized()) < before
+
+
+def test_the_rate_of_a_model_is_that_of_its_tensors(quantizer):
+    """bits() and its gradients are those of `rate_bits`, tensor by tensor."""
+    quantizer.bits().backward()
+    tensors = list(zip(quantizer.model.parameters(), quantizer.log2_steps.detach().T, strict=True))
+    total = sum(rate_bits(weights.detach(), steps).sum() for weights, steps in tensors)
+    torch.testing.assert_close(quantizer.bits().detach(), total)
+    for (weights, steps), gradient in zip(tensors, quantizer.log2_steps.grad.T, strict=True):
+        twin, log2_step = weights.detach().clone().requires_grad_(), steps.clone().requires_grad_()
+        rate_bits(twin, log2_step).sum().backward()
+        torch.testing.assert_close(weights.grad, twin.grad, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(gradient, log2_step.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_weights_too_large_for_the_format_are_seen(quantizer):
+    """fits_format() agrees with the integers themselves, just below and just above the limit."""
+    with torch.no_grad():
+        (weight,) = (p.view(-1)[:1] for p in [next(quantizer.model.parameters())])
+        size = step(quantizer.step_indices()[0][0])
+        for ratio, fits in ((0.999, True), (1.001, False), (math.nan, False)):
+            weight.fill_(ratio * LARGEST * size)
+            assert quantizer.fits_format() is fits
+            with nullcontext() if fits else pytest.raises(ValueError, match="finite"):
+                quantizer.quantized()
 
 
 # --- the whole ------------------------------------------------------------------------------------

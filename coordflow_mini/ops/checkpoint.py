@@ -36,7 +36,7 @@ __all__ = ["Checkpoint", "CheckpointError", "State", "figure", "from_bytes", "to
 
 State = dict[str, Any]  # of tensors, numbers, strings, lists without tensors, and states
 
-_MAGIC = b"\x89CFK\x04"  # the last byte is the version
+_MAGIC = b"\x89CFK\x05"  # the last byte is the version
 _LARGEST = 1 << 32  # bytes of a file that is read
 _MOST_JSON = 1 << 22  # bytes
 _PLAIN = (bool, int, float, str, type(None))

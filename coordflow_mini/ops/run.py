@@ -96,14 +96,15 @@ def finetune(
     target_bytes: int,
     file_size: FileSize,
     *,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> FineTuned:
     """Continue a fit with quantized weights until their file has at most `target_bytes`.
 
     file_size: bytes of the whole file with these tensors; the rate is held by it, and no estimate of ours
-    decides.  The fit's model is trained in place.  Ctrl-C, divergence, on_step and checkpoint: as in `fit`.
+    decides.  The fit's model is trained in place; device: where to move it first.  Ctrl-C, divergence,
+    on_step and checkpoint: as in `fit`.
     Raises ValueError if the fit is not finite, `DivergenceError`, `CheckpointError`.  Taught in chapter 08.
     """
     if not is_finite(fitted.model.state_dict()):

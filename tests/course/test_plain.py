@@ -5,13 +5,14 @@ import torch
 
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.course.lesson import plain
+from coordflow_mini.draws import key_of
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.sampling import random_pixels
 
 
 def test_sampled_pixels_are_those_of_the_library():
     clip = (torch.arange(5 * 6 * 10 * 3) * 37 % 251).to(torch.uint8).view(5, 6, 10, 3)
-    batch = random_pixels(clip, 40, torch.Generator().manual_seed(1), torch.arange(5))
+    batch = random_pixels(clip, 40, key_of(1, 0), torch.arange(5))
     rows = plain.sample_pixels(clip, (batch.indices + batch.frames[:, None] * 60).flatten())
     assert torch.allclose(rows[:, :2], batch.points.flatten(0, 1), atol=1e-6)
     assert torch.allclose(rows[:, 3:], batch.color.flatten(0, 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 RANKS = """config ops.lazy ops.text ops.interrupts ops.files
-< coords < similarity < video fetch measure.metrics measure.results
+< coords draws < similarity < video fetch measure.metrics measure.results
 < model < render < loss < sampling < muon < train
 < quantize < entropy < finetune < bitstream < ops < decoder < encoder applications
 < measure < show < sweeps < cli course __init__ __main__"""

@@ -20,12 +20,12 @@ def lines(paths) -> int:
 
 def test_the_root_holds_the_paper_and_its_codec():
     root = list(PACKAGE.glob("*.py"))
-    assert len(root) <= 18
-    assert lines(root) <= 4000
+    assert len(root) <= 20
+    assert lines(root) <= 4900
 
 
 def test_the_package_stays_small():
-    assert lines(path for path in PACKAGE.rglob("*.py") if "course" not in path.parts) <= 15_000
+    assert lines(path for path in PACKAGE.rglob("*.py") if "course" not in path.parts) <= 15_400
 
 
 def test_the_training_loop_knows_nothing_of_what_wraps_it():

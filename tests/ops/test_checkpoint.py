@@ -183,10 +183,8 @@ CHANGES = {
     "no model": (("model",), {}),
     "a model of text": (("model",), "model"),
     "weights of another shape": (("model", "color.time_weight"), torch.zeros(1)),
-    "a generator of nothing": (("generator",), torch.zeros(0, dtype=torch.uint8)),
-    "a generator of another type": (("generator",), torch.zeros(5056)),
     "no optimizer": (("optimizers",), {}),
-    "a count below zero": (("optimizers", "0", "1"), {"step": -5}),
+    "a count below zero": (("optimizers", "0", "1"), {"count": torch.tensor(-5.0)}),
     "a memory of another shape": (("optimizers", "0", "0"), {"mean": torch.zeros(7)}),
     "memories of unknown weights": (("optimizers", "0", "99"), {"mean": torch.zeros(7)}),
     "a history of numbers": (("history",), [1, 2]),
@@ -231,7 +229,7 @@ def test_the_command_says_it_in_one_line(data, source, tmp_path):
     assert "--restart" in result.stderr and kept.read_bytes() == data and not out.exists()
 
 
-@pytest.mark.parametrize("version", [b"\x01", b"\x02", b"\x03", b"\x05"])
+@pytest.mark.parametrize("version", [b"\x01", b"\x02", b"\x03", b"\x06"])
 def test_a_checkpoint_of_another_version_is_named_as_such(version, path):
     """It can be finished, with that version."""
     Checkpoint(path, every=0).reached("fit", SUBJECT, {"step": 1})
@@ -464,16 +462,6 @@ def test_seconds_of_earlier_processes_count(path):
     second = Checkpoint(path)
     second.restored("fit", SUBJECT)
     assert 100 <= second.before < 110
-
-
-def test_a_state_of_another_device_is_one_line(path, clip, small_model, short_fit):
-    """A GPU's random generator has another state than a CPU's."""
-    fit(clip, small_model, short_fit, checkpoint=Checkpoint(path))
-    checkpoint = Checkpoint(path)
-    state = checkpoint._known()["fit"]
-    state["generator"] = state["generator"][:16]
-    with pytest.raises(CheckpointError, match=r"another device or version .+ remove it"):
-        fit(clip, small_model, short_fit, checkpoint=checkpoint)
 
 
 def test_a_full_gpu_is_not_taken_for_a_checkpoint_of_another_version(tmp_path):

@@ -67,12 +67,12 @@ FIT_FAULTS: dict[str, Callable[[Training], None]] = {
 TUNE_FAULTS: dict[str, Callable[[Tuning], None]] = {
     "a weight": lambda tuning: next(tuning.quantizer.model.parameters()).data.view(-1)[:1].fill_(NAN),
     "momentum": lambda tuning: in_optimizer(tuning.optimizers[0], "mean", NAN),
-    "a quantization step": lambda tuning: tuning.quantizer.log2_steps[0].data[:1].fill_(NAN),
-    "an endless step": lambda tuning: tuning.quantizer.log2_steps[1].data[:1].fill_(INF),
-    "a vanished step": lambda tuning: tuning.quantizer.log2_steps[1].data[:1].fill_(-INF),
+    "a quantization step": lambda tuning: tuning.quantizer.log2_steps.data[0, :1].fill_(NAN),
+    "an endless step": lambda tuning: tuning.quantizer.log2_steps.data[0, 1:2].fill_(INF),
+    "a vanished step": lambda tuning: tuning.quantizer.log2_steps.data[0, 1:2].fill_(-INF),
     "the steps' optimizer": lambda tuning: in_optimizer(tuning.optimizers[1], "exp_avg", NAN),
     "the price of a bit": lambda tuning: setattr(tuning.control, "surcharge", NAN),
-    "the error": lambda tuning: setattr(tuning, "running", NAN),
+    "the error": lambda tuning: tuning.running.fill_(NAN),
     "integers out of bounds": lambda tuning: next(tuning.quantizer.model.parameters()).data.fill_(1e9),
 }
 
