@@ -572,7 +572,6 @@ def loaded() -> None:
     import py7zr  # noqa: F401
     import requests  # noqa: F401
     import torch
-    import torchmetrics  # noqa: F401
 
     torch.set_num_threads(1)
     from coordflow_mini import cli, finetune  # noqa: F401

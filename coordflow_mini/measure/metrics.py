@@ -1,7 +1,7 @@
 """Quality and rate: PSNR, MS-SSIM, bits per pixel, overlap of masks, BD-rate.
 
-Clips are uint8 [time, height, width, 3], NumPy arrays or tensors.  Quality is measured frame by frame on the
-8-bit frames that a viewer gets, then averaged over frames.
+Clips are uint8 [time, height, width, 3], NumPy arrays, or tensors, which are compared on their device.
+Quality is measured frame by frame on the 8-bit frames that a viewer gets, then averaged over frames.
 """
 
 import math
@@ -17,7 +17,7 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     import bjontegaard
     import torch
-    from torchmetrics.functional import image
+    from torch.nn import functional
 
 __all__ = [
     "PSNR_CAP",
@@ -62,12 +62,19 @@ def psnr_db(reference: Any, decoded: Any) -> float:
 
 def frame_psnr_db(reference: Any, decoded: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """PSNR of every frame [dB], float64 [time]; see `psnr_db`."""
-    values = []
-    for a, b in _frame_pairs(reference, decoded):
-        difference = a.astype(np.int16) - b  # uint8 would wrap around
-        error = float(np.square(difference, dtype=np.int32).mean())
-        values.append(min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error else PSNR_CAP)
-    return np.array(values)
+    errors = [_squared_error(a, b) for a, b in _frame_pairs(reference, decoded)]
+    return np.array(
+        [min(PSNR_CAP, 10 * math.log10(255**2 / error)) if error else PSNR_CAP for error in errors]
+    )
+
+
+def _squared_error(a: Any, b: Any) -> float:
+    """Mean squared difference of two frames; the same number for arrays and tensors, whose sums are exact."""
+    if hasattr(a, "detach") and hasattr(b, "detach"):
+        total = (a.short() - b.short()).int().square().sum(dtype=torch.int64)  # uint8 would wrap around
+        return int(total) / a.numel()
+    difference = as_numpy(a).astype(np.int16) - as_numpy(b)
+    return float(np.square(difference, dtype=np.int32).mean())
 
 
 def ms_ssim(reference: Any, decoded: Any) -> float:
@@ -75,14 +82,16 @@ def ms_ssim(reference: Any, decoded: Any) -> float:
 
     R, G and B count equally.  Frames below 176x176 pixels get fewer than the usual five scales (see
     `ssim_scales`), so values of small and large clips cannot be compared.  NaN below 11x11 pixels.
-    Wang, Simoncelli, Bovik, "Multi-scale structural similarity", 2003; computed by torchmetrics.
+    Wang, Simoncelli, Bovik, "Multi-scale structural similarity", 2003; the values are those of torchmetrics.
     Raises ValueError unless both clips are uint8 of one shape.
     """
     pairs = _frame_pairs(reference, decoded)
     scales = ssim_scales(*reference.shape[1:3])
+    device = getattr(decoded, "device", "cpu")
 
     def batch(frame: Any) -> "torch.Tensor":
-        return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
+        frame = frame if hasattr(frame, "detach") else torch.from_numpy(np.ascontiguousarray(frame))
+        return frame.to(device).permute(2, 0, 1)[None].float()
 
     with torch.no_grad():
         values = [float(_multiscale(batch(b), batch(a), scales, 255.0)) for a, b in pairs if scales]
@@ -93,11 +102,45 @@ def _multiscale(
     decoded: "torch.Tensor", reference: "torch.Tensor", scales: int, peak: float
 ) -> "torch.Tensor":
     """MS-SSIM of pictures [n, 3, height, width] over the finest `scales` scales, differentiable."""
-    total = sum(_BETAS) / sum(_BETAS[:scales])
-    betas = tuple(total * beta for beta in _BETAS[:scales])
-    return image.multiscale_structural_similarity_index_measure(
-        decoded, reference, data_range=peak, betas=betas, normalize="relu"
-    )
+    pair, result = (decoded.contiguous(), reference.contiguous()), decoded.new_ones(len(decoded))
+    for scale, beta in enumerate(_BETAS[:scales]):
+        similar = _similarity(*pair, peak, coarsest=scale == scales - 1)
+        result = result * similar.relu() ** (beta * sum(_BETAS) / sum(_BETAS[:scales]))
+        pair = functional.avg_pool2d(pair[0], 2), functional.avg_pool2d(pair[1], 2)
+    return result.mean()
+
+
+def _similarity(
+    decoded: "torch.Tensor", reference: "torch.Tensor", peak: float, *, coarsest: bool
+) -> "torch.Tensor":
+    """Mean similarity of contrast and structure, and at the coarsest scale of luminance, [n].
+
+    Without PyTorch's reflection padding, whose gradient adds in any order on a GPU, and contiguous, since
+    cuDNN would round channels that come last to TF32.
+    """
+    a, b = (_mirrored(decoded), _mirrored(reference)) if coarsest else (decoded, reference)
+    distance = torch.arange(-(_WINDOW // 2), _WINDOW // 2 + 1, device=a.device)
+    bell = torch.exp(-((distance / 1.5) ** 2) / 2)
+    bell = bell / bell.sum()
+    window = (bell[:, None] * bell).expand(3, 1, -1, -1)
+    means = functional.conv2d(torch.cat([a, b, a * a, b * b, a * b]), window, groups=3)
+    a, b, aa, bb, ab = means.chunk(5)
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    variances = (aa - a * a).clamp(min=0) + (bb - b * b).clamp(min=0)
+    upper, lower = 2 * (ab - a * b) + c2, variances + c2
+    if coarsest:
+        upper, lower = (2 * (a * b) + c1) * upper, (a * a + b * b + c1) * lower
+    return (upper / lower).flatten(1).mean(1)
+
+
+def _mirrored(pictures: "torch.Tensor") -> "torch.Tensor":
+    """Pictures with half a window more at each side, where they are reflected."""
+    half = _WINDOW // 2
+    for axis in (-1, -2):
+        first = pictures.narrow(axis, 1, half).flip(axis)
+        last = pictures.narrow(axis, pictures.shape[axis] - 1 - half, half).flip(axis)
+        pictures = torch.cat([first, pictures, last], axis)
+    return pictures
 
 
 def ms_ssim_loss(decoded: "torch.Tensor", reference: "torch.Tensor") -> "torch.Tensor":
@@ -275,7 +318,7 @@ def as_numpy(value: Any) -> np.ndarray[Any, Any]:
 
 
 def _frame_pairs(reference: Any, decoded: Any) -> Iterator[tuple[Any, Any]]:
-    """Pairs of frames as NumPy arrays; types and shapes are checked at the call."""
+    """Pairs of frames; types and shapes are checked at the call."""
     for clip in (reference, decoded):
         kind, shape = str(getattr(clip, "dtype", type(clip).__name__)), tuple(getattr(clip, "shape", ()))
         if kind.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3 or not shape[0]:
@@ -287,4 +330,4 @@ def _frame_pairs(reference: Any, decoded: Any) -> Iterator[tuple[Any, Any]]:
         raise ValueError(
             f"both clips must have one shape, got {tuple(reference.shape)} and {tuple(decoded.shape)}"
         )
-    return ((as_numpy(a), as_numpy(b)) for a, b in zip(reference, decoded, strict=True))
+    return zip(reference, decoded, strict=True)

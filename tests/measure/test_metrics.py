@@ -41,6 +41,9 @@ def test_identical_frames_count_as_the_cap_and_nothing_exceeds_it():
 
 def test_tensors_and_arrays_give_the_same():
     decoded = blurred(NOISE, 0.2)
+    assert metrics.psnr_db(torch.from_numpy(NOISE), torch.from_numpy(decoded)) == metrics.psnr_db(
+        NOISE, decoded
+    )
     assert metrics.psnr_db(torch.from_numpy(NOISE), decoded) == metrics.psnr_db(NOISE, decoded)
     assert metrics.ms_ssim(torch.from_numpy(NOISE), torch.from_numpy(decoded)) == metrics.ms_ssim(
         NOISE, decoded
@@ -68,15 +71,25 @@ def test_ms_ssim_orders_and_tops_out_at_one():
     assert 1 > metrics.ms_ssim(NOISE, good) > metrics.ms_ssim(NOISE, bad) > 0
 
 
-def test_ms_ssim_of_large_frames_is_the_usual_one_with_five_scales():
+@pytest.mark.parametrize(
+    ("height", "width", "scales"), [(11, 30, 1), (40, 23, 2), (48, 99, 3), (176, 192, 5)]
+)
+def test_ms_ssim_is_that_of_torchmetrics(height, width, scales):
+    """To the bit; its gradient too, but for rounding."""
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as usual
 
-    clip = np.random.default_rng(1).integers(0, 256, (2, 176, 192, 3), np.uint8)
+    clip = np.random.default_rng(1).integers(0, 256, (2, height, width, 3), np.uint8)
     decoded = blurred(clip, 0.4)
     a, b = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() for frames in (clip, decoded))
-    expected = sum(float(usual(b[i : i + 1], a[i : i + 1], data_range=255.0)) for i in range(2)) / 2
-    assert metrics.ssim_scales(176, 192) == 5
-    assert metrics.ms_ssim(clip, decoded) == pytest.approx(expected, abs=1e-6)
+    total = sum(metrics._BETAS) / sum(metrics._BETAS[:scales])
+    how = {"betas": tuple(total * beta for beta in metrics._BETAS[:scales]), "normalize": "relu"}
+    expected = [float(usual(b[[i]], a[[i]], data_range=255.0, **how)) for i in range(2)]
+    assert metrics.ssim_scales(height, width) == scales
+    assert metrics.ms_ssim(clip, decoded) == np.mean(expected)
+    b = (b / 255).requires_grad_()
+    ours, theirs = metrics.ms_ssim_loss(b, a / 255), 1 - usual(b, a / 255, data_range=1.0, **how)
+    gradients = [torch.autograd.grad(loss, b)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("side", [1, 10, 11, 21, 22, 43, 44, 98, 99, 175, 176])
