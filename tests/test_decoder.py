@@ -14,6 +14,7 @@ from coordflow_mini.decoder import (
     decode,
     decode_frames,
     decode_renderings,
+    fast_dtype,
     read_model,
     tensor_shapes,
 )
@@ -175,12 +176,18 @@ def test_decoding_twice_gives_the_same(encoded):
     torch.set_rng_state(state)
 
 
-def test_bfloat16_is_roughly_the_same(encoded):
-    """The faster, less exact decode shows the same picture to within a few gray levels on average."""
-    (exact,), (fast,) = (
-        decode_frames(encoded.data, [2], dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
-    )
-    assert np.abs(exact.astype(int) - fast).mean() < 4
+@pytest.mark.parametrize(("dtype", "levels"), [(torch.bfloat16, 8), (torch.float16, 1)])
+def test_half_precision_is_roughly_the_same(encoded, dtype, levels):
+    """Less exact decodes show the same picture to within a few gray levels, float16 to within one."""
+    (exact,), (fast,) = (decode_frames(encoded.data, [2], dtype=kind) for kind in (torch.float32, dtype))
+    assert 0 < np.abs(exact.astype(int) - fast).max() <= levels
+
+
+def test_the_fastest_dtype_is_one_that_the_device_multiplies(monkeypatch):
+    assert fast_dtype("cuda") == torch.float16
+    for has_units, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has=has_units: has, raising=False)
+        assert fast_dtype("cpu") == dtype
 
 
 def test_a_fresh_process_needs_the_bytes_alone(encoded, tmp_path):

@@ -34,7 +34,7 @@ def decode(
     scale: Annotated[float, typer.Option(metavar="S", help="Factor for width and height.")] = 1.0,
     fps_scale: Annotated[float, typer.Option(metavar="S", help="Factor for the frame rate.")] = 1.0,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Compute in bfloat16, and print how much that costs in dB.")
+        bool, typer.Option("--fast", help="Compute in half precision where that is faster; print the loss.")
     ] = False,
     quiet: Quiet = False,
     computing: Computing,
@@ -61,7 +61,8 @@ def decode(
     else:
         checks.video_output(output, source)
 
-    device, dtype = computing.start(), torch.bfloat16 if fast else torch.float32
+    device = computing.start()
+    dtype = decoder.fast_dtype(device) if fast else torch.float32
     line, console = timeline.timeline(chosen, header.fps, fps_scale), Console(quiet=quiet)
     wanted: Any = {"frames": line.positions, "scale": scale, "device": device, "dtype": dtype}
     if (work := scale**2 * evaluate.frame_work(coded.data) / 1e12) >= 1:  # the first frame takes a while
@@ -76,5 +77,5 @@ def decode(
     if not quiet:
         say(f"{output}: {len(line.positions)} frames, {float(line.fps):g} fps")
         if fast:
-            loss = evaluate.bfloat16_psnr_db(coded.data, line.positions, device=device)
-            say(f"--fast: {loss:.1f} dB from the exact frames")
+            loss = evaluate.psnr_db_in(dtype, coded.data, line.positions, device=device)
+            say(f"--fast: {str(dtype).removeprefix('torch.')}, {loss:.1f} dB from the exact frames")

@@ -29,14 +29,15 @@ with lazily():  # `coordflow info` needs no PyTorch
     import torch
 
     from coordflow_mini import applications, decoder, model
+    from coordflow_mini.video import device as places
 
 __all__ = [
     "Evaluation",
-    "bfloat16_psnr_db",
     "describe",
     "evaluate",
     "frame_work",
     "hardware",
+    "psnr_db_in",
     "rate_point",
     "versions",
     "weight_count",
@@ -90,7 +91,7 @@ def evaluate(
     raw: RawFormat | None = None,
     device: "torch.device | str" = "cpu",
 ) -> Evaluation:
-    """Quality and rate of a .cfv file, measured against the video it was made from.
+    """Quality and rate of a .cfv file, measured against the video it was made from; time to decode it.
 
     source: exactly the frames that were encoded, or a file or `clip:` name, of which those frames are read.
     encoded: the file's bytes, or its path.  raw: layout of a raw YUV source; its matrix is the file's.
@@ -103,15 +104,16 @@ def evaluate(
     shape = (header.time, header.height, header.width)
     if video.frames.shape[:3] != shape:
         raise ValueError(f"the file holds (time, height, width) = {shape}, got {video}")
-    psnr_db, ms_ssim, tops, seconds = [], [], [], 0.0
-    began = time.perf_counter()
-    for frame, rendering in zip(video.frames, decoder.decode_renderings(data, device=device), strict=True):
-        seconds += time.perf_counter() - began
-        psnr_db.append(metrics.psnr_db(frame[None], rendering.rgb))
-        ms_ssim.append(metrics.ms_ssim(frame[None], rendering.rgb))
-        if mask is not None:
-            tops.append(applications.masks(rendering))
+    psnr_db, ms_ssim, seconds = [], [], 0.0
+    decoded = decoder.decode_frames(data, device=device)
+    for frame in video.frames:
         began = time.perf_counter()
+        picture = next(decoded)
+        places.finish(device)  # a GPU has begun with the next one
+        seconds += time.perf_counter() - began
+        pair = [places.moved(torch.from_numpy(np.array(one))[None], device) for one in (frame, picture)]
+        psnr_db.append(metrics.psnr_db(*pair))
+        ms_ssim.append(metrics.ms_ssim(*pair))
     point = rate_point(
         data,
         video.name,
@@ -121,7 +123,8 @@ def evaluate(
     )
     iou = None
     if mask is not None:
-        iou = _mask_iou(np.concatenate(tops, axis=1), mask, bitstream.segments(data))
+        tops = map(applications.masks, decoder.decode_renderings(data, device=device))
+        iou = _mask_iou(np.concatenate(list(tops), axis=1), mask, bitstream.segments(data))
     return Evaluation(point, shape, weight_count(data), iou)
 
 
@@ -246,14 +249,14 @@ def frame_work(data: bytes) -> int:
     return header.height * header.width * model.weight_count(header.model)
 
 
-def bfloat16_psnr_db(
-    data: bytes, positions: Sequence[float], *, device: "torch.device | str" = "cpu"
+def psnr_db_in(
+    dtype: "torch.dtype", data: bytes, positions: Sequence[float], *, device: "torch.device | str" = "cpu"
 ) -> float:
-    """PSNR of frames computed in bfloat16 against float32 [dB], at up to three of the positions."""
+    """PSNR of frames computed in a dtype against float32 [dB], at up to three of the positions."""
     some = positions[:: -(-len(positions) // 3)]
     exact, fast = (
-        np.stack(list(decoder.decode_frames(data, some, device=device, dtype=dtype)))
-        for dtype in (torch.float32, torch.bfloat16)
+        np.stack(list(decoder.decode_frames(data, some, device=device, dtype=kind)))
+        for kind in (torch.float32, dtype)
     )
     return metrics.psnr_db(exact, fast)
 
@@ -281,6 +284,6 @@ def _processor() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that results depend on."""
-    names = ("torch", "numpy", "av", "constriction", "torchmetrics")
+    names = ("torch", "numpy", "av", "constriction")
     ours = {"coordflow-mini": __version__, "python": platform.python_version()}
     return ours | {name: metadata.version(name) for name in names}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from coordflow_mini.video.raw import Frames, YuvFrames
 
-__all__ = ["Clip", "YuvClip", "arriving", "clip_on", "colors_at", "moved", "uploaded"]
+__all__ = ["Clip", "YuvClip", "arriving", "clip_on", "colors_at", "finish", "moved", "uploaded"]
 
 _SHARE = 0.5  # of a GPU's free memory that a clip may take; training needs the rest
 
@@ -114,6 +114,12 @@ def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
     if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def finish(device: torch.device | str) -> None:
+    """Wait for all that was begun on a device."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def arriving(made: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:

@@ -122,7 +122,9 @@ def test_alpha_maps_of_all_layers_make_one_whole(coded, tmp_path):
 
 
 def test_fast_says_what_it_costs(coded, tmp_path):
-    assert re.search(r"--fast: \d+\.\d dB", good("decode", coded, tmp_path / "x.npy", "--fast").stdout)
+    assert re.search(
+        r"--fast: b?float\d+, \d+\.\d dB", good("decode", coded, tmp_path / "x.npy", "--fast").stdout
+    )
 
 
 # --- looking ------------------------------------------------------------------------------------------
