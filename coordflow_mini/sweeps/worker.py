@@ -12,7 +12,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -171,17 +171,43 @@ def _outcome(task: Task, say: Say) -> Outcome:
     if isinstance(job.coder, Reference):
         result = _measure_reference(job, job.coder, video, say)
     else:
-        ours = _Encode(task, job.coder, video, say)
-        if task.segment:
-            ours.make_section(task.segment)
-            return Outcome(task.name, "done")
-        if missing := ours.missing():
-            return Outcome(task.name, "cut", missing=missing)
-        result = ours.measure()
+        with _own_device(task) as device:
+            ours = _Encode(task, job.coder, video, say, device)
+            if task.segment:
+                ours.make_section(task.segment)
+                return Outcome(task.name, "done")
+            if missing := ours.missing():
+                return Outcome(task.name, "cut", missing=missing)
+            result = ours.measure()
     machine = {"hardware": evaluate.hardware(), "versions": evaluate.versions()}
     write_object(task.place / jobs.MACHINE, machine)
     write_object(task.place / jobs.RESULT, result.to_json())
     return Outcome(task.name, "done", point=_point(result))
+
+
+@contextlib.contextmanager
+def _own_device(task: Task) -> "Iterator[torch.device]":
+    """The task's device; of several GPUs, one that no other worker of the sweep on this machine uses.
+
+    With more workers than GPUs, some share one.
+    """
+    device = compiling.device_named(task.device)
+    if device.type != "cuda" or (count := torch.cuda.device_count()) < 2:
+        yield device
+        return
+    locks = [FileLock(task.folder.parent / f"{platform.node()}.gpu{number}.lock") for number in range(count)]
+    number = next((number for number, lock in enumerate(locks) if _taken(lock)), os.getpid() % count)
+    torch.cuda.set_device(number)
+    try:
+        yield torch.device("cuda", number)
+    finally:
+        locks[number].release()
+
+
+def _taken(lock: FileLock) -> bool:
+    with contextlib.suppress(Timeout):
+        lock.acquire(timeout=0)
+    return lock.is_locked
 
 
 def _measure_reference(job: Job, coder: Reference, video: "videos.Video", say: Say) -> RatePoint:
@@ -201,9 +227,8 @@ def _measure_reference(job: Job, coder: Reference, video: "videos.Video", say: S
 class _Encode:
     """CoordFlow on a clip."""
 
-    def __init__(self, task: Task, recipe: Recipe, video: "videos.Video", say: Say):
-        self.task, self.video, self.say = task, video, say
-        self.device = compiling.device_named(task.device)
+    def __init__(self, task: Task, recipe: Recipe, video: "videos.Video", say: Say, device: "torch.device"):
+        self.task, self.video, self.say, self.device = task, video, say, device
         self.file = task.folder / jobs.CODED
         recipe = encoder.adapted(replace(recipe, bpp=task.job.bpp), video)
         self.plan = encoder.plan(video, recipe)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from coordflow_mini import bitstream, decoder, encoder
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
@@ -330,6 +331,23 @@ def test_two_sweeps_at_once_make_each_segment_once(tmp_path, one_thread, seen):
         "segment 1 of 2, fit",
         "segment 2 of 2, fit",
     ]
+
+
+def test_workers_on_one_machine_take_a_gpu_each(tmp_path, monkeypatch):
+    """A third worker shares one of two GPUs; one that is given back is taken again."""
+    current: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    (job,) = planned(references=(), rates=(4.0,))
+    task = Task(job, tmp_path / "jobs" / job.name, "cuda")
+    task.folder.mkdir(parents=True)
+    with worker._own_device(task) as first:
+        with worker._own_device(task) as second, worker._own_device(task) as third:
+            assert (first.index, second.index) == (0, 1) and third.index in (0, 1)
+        with worker._own_device(task) as fourth:
+            assert fourth == second
+    assert current == [0, 1, third.index, 1]
 
 
 # --- failures -----------------------------------------------------------------------------------------
