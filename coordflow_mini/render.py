@@ -77,7 +77,7 @@ def render_frames(
             alpha[:, 0, rows] = blend.alpha[:, 0].view(layers, -1, size[1])
         return rgb, layer_rgb, alpha
 
-    times = times.to(model.color.space.device)
+    times = times.to(model.device)
     numbers = range(len(times))  # not `in times`, which makes a tensor of each beforehand
     yield from (Rendering(*parts) for parts in arriving(drawn(times[number]) for number in numbers))
 
@@ -106,7 +106,7 @@ def pictures(
             picture[rows] = to_uint8(rgb[0]).view(-1, size[1], 3)
         return (picture,)
 
-    times = times.to(model.color.space.device)
+    times = times.to(model.device)
     shown = arriving(drawn(times[number]) for number in range(len(times)))
     yield from (picture for (picture,) in shown)
 

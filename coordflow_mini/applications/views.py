@@ -180,7 +180,7 @@ def stabilize(
     `stabilizing`.  Nothing is resampled, and the edges show what the model knows from other frames.
     Raises ValueError if there is no such layer.
     """
-    device = model.color.space.device
+    device = model.device
     times = frame_times(like.time).to(device)
     seen = np.empty((like.time, like.height, like.width), bool)
     frames = np.empty((*seen.shape, 3), np.uint8)

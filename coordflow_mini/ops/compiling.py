@@ -55,7 +55,7 @@ def keep_memory() -> None:
 
 
 def worth_compiling(
-    config: FitConfig, weights: int, steps: int, graphs: int = 1, device: torch.device | str = "cpu"
+    config: FitConfig, weights: int, steps: int, graphs: int = 1, on_gpu: bool = False
 ) -> bool:
     """True if training is long enough to win back what compiling costs: ten seconds a graph, or more.
 
@@ -64,7 +64,7 @@ def worth_compiling(
     """
     if config.compile is not None:
         return config.compile
-    if torch.device(device).type == "cuda":
+    if on_gpu:
         return steps >= _WORTH_ON_GPU * graphs
     return weights * config.batch * steps >= _WORTH * graphs
 
@@ -73,19 +73,15 @@ def compiling(steps: int, graphs: int = 1) -> Around:
     """Compiles the loss of a training run of so many steps, if that is worth it."""
 
     def wrap(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
-        sampler, device = training.sampler, _device(training)
-        if worth_compiling(sampler.config, training.model.parameter_count, steps, graphs, device):
+        sampler, weights = training.sampler, training.model.parameter_count
+        if worth_compiling(sampler.config, weights, steps, graphs, sampler.device.type == "cuda"):
             same = replace(sampler.config, seed=0)  # no loss depends on the seed
             clip = (type(sampler.video.frames), sampler.video.frames.shape, str(sampler.clip.device))
-            use = (training.model.config, same, clip, str(device), sampler.weights is None)
+            use = (training.model.config, same, clip, str(sampler.device), sampler.weights is None)
             sampler.pixel_terms = compiled(pixel_terms, use)
         return reports
 
     return wrap
-
-
-def _device(training: Training) -> torch.device:
-    return next(training.model.parameters()).device
 
 
 def on_tensor_cores(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
@@ -94,7 +90,7 @@ def on_tensor_cores(training: Training, reports: Iterator[Progress]) -> Iterator
     Only hidden layers are products of matrices, coordinates are not.  Between reports everything is as
     before: what is rendered or decoded there is exact.
     """
-    if _device(training).type != "cuda":
+    if training.sampler.device.type != "cuda":
         yield from reports
         return
     while True:

@@ -24,7 +24,6 @@ from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite, warned
 from coordflow_mini.sampling import Weights, default_model, pixel_terms
 from coordflow_mini.train import Around, FitResult, Progress, Training, best
 from coordflow_mini.video.clip import Video
-from coordflow_mini.video.device import uploaded
 
 __all__ = ["LiveProgress", "OnStep", "finetune", "fit"]
 
@@ -70,10 +69,7 @@ def fit(
     around = _around("fit", runs, compiling(config.steps), checkpoint, subject, on_step)
     keep_memory()
     try:
-        with uploaded(video.frames, device):  # for all starts
-            return train.fit(
-                video, model, config, weights=weights, frames=frames, device=device, around=around
-            )
+        return train.fit(video, model, config, weights=weights, frames=frames, device=device, around=around)
     except KeyboardInterrupt:
         if not runs or distributed.world_size() > 1:
             raise  # there is nothing to keep yet, or the other processes do not know of it

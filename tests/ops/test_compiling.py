@@ -5,6 +5,7 @@ import math
 import shutil
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,9 +107,9 @@ def test_only_long_training_is_compiled():
     assert worth_compiling(FitConfig(compile=True), 1, steps=1)
     assert not worth_compiling(FitConfig(compile=False), 10**6, steps=10**6)
     for weights in (1, 10**7):  # a GPU waits for launches, of which any model has as many
-        assert not worth_compiling(FitConfig(), weights, steps=15_000, device="cuda")
-        assert worth_compiling(FitConfig(), weights, steps=20_000, device="cuda")
-        assert not worth_compiling(FitConfig(), weights, steps=30_000, graphs=2, device="cuda")
+        assert not worth_compiling(FitConfig(), weights, steps=15_000, on_gpu=True)
+        assert worth_compiling(FitConfig(), weights, steps=20_000, on_gpu=True)
+        assert not worth_compiling(FitConfig(), weights, steps=30_000, graphs=2, on_gpu=True)
 
 
 def test_a_full_gpu_is_not_taken_for_a_missing_compiler(monkeypatch):
@@ -125,7 +126,7 @@ def test_a_full_gpu_is_not_taken_for_a_missing_compiler(monkeypatch):
 
 
 @pytest.mark.parametrize("newer", [False, True])
-def test_products_are_rounded_only_while_a_gpu_trains(newer, monkeypatch):
+def test_products_are_rounded_only_while_a_gpu_trains(newer):
     """TF32 factors and full sums between two reports; at reports, and after an error, all is as it was."""
     products, names = torch.backends.cuda.matmul, compiling._SUMS
 
@@ -141,12 +142,12 @@ def test_products_are_rounded_only_while_a_gpu_trains(newer, monkeypatch):
 
     if newer and not hasattr(products, "fp32_precision"):
         pytest.skip("this PyTorch has no newer switch")
-    monkeypatch.setattr(compiling, "_device", lambda training: torch.device("cuda"))
+    training = SimpleNamespace(sampler=SimpleNamespace(device=torch.device("cuda")))
     torch.set_float32_matmul_precision("highest")
     if newer:
         products.fp32_precision = "tf32"
     before, seen = state(), []
-    passed = compiling.on_tensor_cores(None, reports())
+    passed = compiling.on_tensor_cores(training, reports())
     try:
         assert next(passed) == "progress" and state() == before
         with pytest.raises(KeyboardInterrupt):
