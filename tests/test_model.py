@@ -134,7 +134,14 @@ def test_a_model_says_what_it_is():
     assert "\n" not in repr(model) and str(model.parameter_count) in repr(model) and "3 layers" in repr(model)
 
 
-def test_the_dtype_of_training():
-    """Training runs in bfloat16 or float32, the same each time it is asked."""
-    dtype = training_dtype(torch.device("cpu"))
-    assert dtype in (torch.bfloat16, torch.float32) and dtype == training_dtype(torch.device("cpu"))
+@pytest.mark.parametrize(
+    ("avx512", "amx", "dtype"),
+    [(0, 0, torch.float32), (1, 0, torch.bfloat16), (0, 1, torch.bfloat16), (1, 1, torch.bfloat16)],
+)
+@pytest.mark.skipif(not hasattr(torch.cpu, "_is_amx_tile_supported"), reason="this PyTorch cannot tell")
+def test_the_dtype_of_training(avx512, amx, dtype, monkeypatch):
+    """bfloat16 on a processor that has instructions for it, and only there."""
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: bool(avx512))
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: bool(amx))
+    assert training_dtype(torch.device("cpu")) == dtype
