@@ -87,7 +87,8 @@ class _Graph:
 
     def replay(self) -> None:
         """Run what was recorded."""
-        loaded().pretend_replay(self.recorded)
+        if error := loaded().pretend_replay(self.recorded):
+            raise RuntimeError(error.decode())
 
     def reset(self) -> None:
         """Forget what was recorded."""

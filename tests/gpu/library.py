@@ -45,7 +45,7 @@ def loaded() -> ctypes.CDLL:
     """The library in this process."""
     assert "torch" not in sys.modules, "torch is imported already, and has looked for GPUs"
     card = ctypes.CDLL(str(library()))
-    card.pretend_counts.restype = ctypes.c_char_p
+    card.pretend_counts.restype = card.pretend_replay.restype = ctypes.c_char_p
     card.pretend_limit.argtypes = [ctypes.c_int64]
     card.pretend_capture.restype = ctypes.c_void_p
     card.pretend_replay.argtypes = card.pretend_forget.argtypes = [ctypes.c_void_p]

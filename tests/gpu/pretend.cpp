@@ -387,7 +387,7 @@ class Kernel {
       for (const auto& value : results) visit(value, [&](const Tensor& tensor) { old.push_back(tensor); });
       for (const auto& value : stack) visit(value, [&](const Tensor& tensor) { fresh.push_back(tensor); });
       for (size_t i = 0; i < old.size(); ++i)
-        if (old[i].data_ptr() != fresh[i].data_ptr()) old[i].copy_(fresh[i]);
+        if (old[i].defined() && old[i].data_ptr() != fresh[i].data_ptr()) old[i].copy_(fresh[i]);
     });
   }
 
@@ -504,6 +504,11 @@ TORCH_LIBRARY_IMPL(_, CUDA, m) { m.fallback(torch::CppFunction::makeFromBoxedFun
 TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   for (const auto* name : {"convolution", "convolution_backward"})  // made of kernels that a CPU build lacks
     m.impl(name, torch::CppFunction::makeFromBoxedFunction<&launch>());
+  for (const auto& name : c10::Dispatcher::singleton().getAllOpNames())  // one kernel for many tensors
+    if (name.name.rfind("aten::_foreach_", 0) == 0 && name.name != "aten::_foreach_copy_") {
+      const auto full = name.name.substr(6) + (name.overload_name.empty() ? "" : "." + name.overload_name);
+      m.impl(full.c_str(), torch::CppFunction::makeFromBoxedFunction<&launch>());
+    }
   m.impl("empty.memory_format", empty);
   m.impl("empty_strided", empty_strided);
   m.impl("resize_", resize_);
@@ -527,7 +532,6 @@ const char* pretend_counts() {  // a line for each: its number, a space, its nam
 }
 void pretend_witness(void (*witness)(const char*)) { card().witness = witness; }
 void pretend_refuse_syncs(int on) { card().refuses_syncs = on; }
-void pretend_wait() { wait("device", true); }
 void pretend_memory(int64_t* used_peak_total) {
   used_peak_total[0] = card().used, used_peak_total[1] = card().peak, used_peak_total[2] = card().total;
 }
@@ -535,10 +539,14 @@ void pretend_limit(int64_t total) { card().total = total, card().peak = card().u
 int pretend_capturing() { return card().capture != nullptr; }
 void* pretend_capture() { return card().capture = new Graph; }
 void pretend_captured() { card().capture = nullptr; }
-void pretend_replay(void* graph) {
+const char* pretend_replay(void* graph) try {  // what went wrong, if anything
   at::NoGradGuard no_grad;
   note("kernel graph", false);
   for (const auto& kernel : static_cast<Graph*>(graph)->kernels) kernel();
+  return nullptr;
+} catch (const std::exception& error) {
+  static std::string text;
+  return (text = error.what()).c_str();
 }
 void pretend_forget(void* graph) { delete static_cast<Graph*>(graph); }
 }

@@ -118,7 +118,7 @@ def test_a_file_keeps_to_its_rate(coded):
 
 
 def test_segments_are_encoded_and_decoded(clip, gpu):
-    brief = replace(RECIPE, segment_frames=4, codec=replace(CODEC, steps=5, rounds=0))
+    brief = replace(RECIPE, segment_frames=4, codec=replace(CODEC, steps=5, rounds=0, bits_per_weight=7))
     data = cf.encode(clip, brief, device=gpu)
     assert cf.decode(data, device=gpu).frames.shape == clip.frames.shape
 
