@@ -52,7 +52,7 @@ def clip_on(frames: Frames | YuvFrames, device: torch.device | str) -> Clip:
     """
     device = torch.device(device)
     for known, place, clip in _uploads.get():
-        if known is frames and place.type == device.type and device.index in (None, place.index):
+        if known is frames and device in (place, torch.device(place.type)):
             return clip
     device = _place(frames, device)
     if isinstance(frames, YuvFrames):
@@ -69,10 +69,8 @@ _uploads: ContextVar[tuple[tuple[Frames | YuvFrames, torch.device, Clip], ...]] 
 @contextmanager
 def uploaded(frames: Frames | YuvFrames, device: torch.device | str) -> Iterator[None]:
     """Within the block, `clip_on` gives one clip to all that ask for these frames on this device."""
-    device, clip = torch.device(device), clip_on(frames, device)
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", torch.cuda.current_device())  # as models and samplers name it
-    token = _uploads.set((*_uploads.get(), (frames, device, clip)))
+    place = torch.empty(0, device=device).device  # with its number, as models and samplers say it
+    token = _uploads.set((*_uploads.get(), (frames, place, clip_on(frames, device))))
     try:
         yield
     finally:
