@@ -12,9 +12,14 @@ from tests.gpu.library import loaded
 
 __all__ = ["CARDS", "be", "install", "limited"]
 
+_ALIKE = {"warp_size": 32, "regs_per_multiprocessor": 65536, "shared_memory_per_block": 49152}
+_HOPPER = {"max_threads_per_multi_processor": 2048, "shared_memory_per_block_optin": 232448}
+_TURING = {"max_threads_per_multi_processor": 1024, "shared_memory_per_block_optin": 65536}
 CARDS = {
-    "H200": SimpleNamespace(name="NVIDIA H200", major=9, minor=0, multi_processor_count=132),
-    "T4": SimpleNamespace(name="Tesla T4", major=7, minor=5, multi_processor_count=40),
+    "H200": SimpleNamespace(
+        name="NVIDIA H200", major=9, minor=0, multi_processor_count=132, **_ALIKE, **_HOPPER
+    ),
+    "T4": SimpleNamespace(name="Tesla T4", major=7, minor=5, multi_processor_count=40, **_ALIKE, **_TURING),
 }
 _MEMORY = 8 << 30  # bytes, of either
 _state = SimpleNamespace(card=CARDS["H200"], syncs="default")
@@ -150,7 +155,8 @@ def install() -> None:
         "max_memory_allocated": lambda device=None: _memory()[1],
         "reset_peak_memory_stats": lambda device=None: card.pretend_limit(_memory()[2]),
         "empty_cache": lambda: None,
-        "manual_seed": lambda seed: torch.Generator("cuda").manual_seed(seed) and None,
+        "default_generators": (torch.Generator("cuda"),),
+        "manual_seed": lambda seed: None,
         "manual_seed_all": lambda seed: None,
         "Stream": _Stream,
         "Event": _Event,
@@ -163,3 +169,5 @@ def install() -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
+        if hasattr(torch.cuda.random, name):
+            setattr(torch.cuda.random, name, answer)
