@@ -29,6 +29,7 @@ from coordflow_mini.cli import (
     evaluate,
     export,
     fetch,
+    gpu_check,
     info,
     inpaint,
     interpolate,
@@ -169,7 +170,7 @@ for _command in (
     *(segment.segment, inpaint.inpaint, upscale.upscale),
     *(interpolate.interpolate, stabilize.stabilize, denoise.denoise),
     *(clips.clips, fetch.fetch, export.export),
-    *(baseline.baseline, sweep.sweep, demo.demo, report.report),
+    *(baseline.baseline, sweep.sweep, demo.demo, report.report, gpu_check.gpu_check),
 ):
     app.command(cls=options.Command)(options.expand(_command))
 app.add_typer(course.app, name="course")

@@ -24,7 +24,15 @@ from coordflow_mini.train import Around, Progress, Training
 with lazily():
     from torch._inductor import config as inductor
 
-__all__ = ["compiled", "compiling", "device_named", "keep_memory", "on_tensor_cores", "worth_compiling"]
+__all__ = [
+    "compiled",
+    "compiling",
+    "device_named",
+    "keep_memory",
+    "on_tensor_cores",
+    "rounded_factors",
+    "worth_compiling",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _WORTH = 5e11  # weights x pixels: 2,500 steps of 8,192 pixels at width 64, 800 at width 128; LOG.md
@@ -94,7 +102,7 @@ def on_tensor_cores(training: Training, reports: Iterator[Progress]) -> Iterator
         yield from reports
         return
     while True:
-        with _rounded_factors():
+        with rounded_factors():
             progress = next(reports, None)
         if progress is None:
             return
@@ -105,7 +113,8 @@ _SUMS = ("allow_bf16_reduced_precision_reduction", "allow_fp16_reduced_precision
 
 
 @contextmanager
-def _rounded_factors() -> Iterator[None]:
+def rounded_factors() -> Iterator[None]:
+    """Within the block, float32 products round their factors to TF32, and no product rounds its sums."""
     products = torch.backends.cuda.matmul
     sums, factors = {name: getattr(products, name) for name in _SUMS}, None
     with suppress(RuntimeError):  # raised if PyTorch's newer switch is in use, which then stays as it is

@@ -18,7 +18,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 
 def test_help_names_every_command():
     text = good("--help").stdout
-    assert len(COMMANDS) == 18
+    assert len(COMMANDS) == 19
     assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in COMMANDS)
     assert not any(line.endswith("...") for line in text.splitlines()[1:]), "a summary is cut off"
     assert run().output.splitlines()[1:] == text.splitlines()[1:]
