@@ -221,7 +221,9 @@ view
 
 # %%
 shape = replace(default_model(clip), width=24)
-how = FitConfig(steps=600, batch=2048, seed=here.seed)  # also on a GPU: finer weights would lose more
+how = FitConfig(
+    steps=600, batch=2048, seed=here.seed
+)  # also on a GPU: finer weights would lose more
 fitted = fit(clip, shape, how, device=here.device, on_step=view)
 fitted.model.cpu()
 weights = fitted.model.parameter_count

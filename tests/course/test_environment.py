@@ -51,6 +51,36 @@ def test_a_large_scale_without_a_gpu_warns(monkeypatch, capsys):
     assert "without a GPU" in capsys.readouterr().out
 
 
+@pytest.fixture
+def card(monkeypatch):
+    """Pretends to have a GPU of this name and compute capability."""
+
+    def be(name, *capability):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: name)
+
+    return be
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "scale"),
+    [("Tesla T4", (7, 5), "cpu"), ("NVIDIA L4", (8, 9), "gpu"), ("NVIDIA H200", (9, 0), "gpu")],
+)
+def test_the_card_chooses_the_scale(name, capability, scale, card, capsys):
+    """All of them are used; a T4 for as many steps as a CPU."""
+    card(name, *capability)
+    here = course.setup(3)
+    assert (here.scale, here.device.type) == (scale, "cuda")
+    assert name in capsys.readouterr().out
+
+
+def test_a_scale_that_is_asked_for_counts_more_than_the_card(card, monkeypatch):
+    card("Tesla T4", 7, 5)
+    monkeypatch.setenv("COORDFLOW_SCALE", "gpu")
+    assert course.setup(3).scale == "gpu"
+
+
 def test_cpu_means_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("COORDFLOW_SCALE", "cpu")

@@ -15,6 +15,7 @@ from coordflow_mini.course.lesson.announce import announce
 __all__ = ["SCALES", "Environment", "setup"]
 
 SCALES = ("cpu", "gpu", "full")  # seconds on two CPU cores, minutes on one GPU, the paper's size
+_FAST = (8, 0)  # compute capability of GPUs that are worth more steps; Colab's T4 has 7.5
 T = TypeVar("T")
 
 
@@ -49,15 +50,17 @@ class Environment:
 def setup(chapter: int, seed: int = 0) -> Environment:
     """Seed all random generators, choose device and scale, and print the choices; safe to repeat.
 
-    The scale is "gpu" if CUDA is available and "cpu" otherwise, unless the environment variable
-    COORDFLOW_SCALE is set to cpu, gpu or full.  Apple's MPS is not used: its results differ.
+    A GPU is used if CUDA is available.  The scale is "gpu" on one of 2020 or later and "cpu" otherwise, also
+    on a T4, unless the environment variable COORDFLOW_SCALE is set to gpu or full, or to cpu, which also
+    chooses the CPU.  Apple's MPS is not used: its results differ.
     Raises ValueError for any other COORDFLOW_SCALE.
     """
     has_gpu = torch.cuda.is_available()
-    scale = os.environ.get("COORDFLOW_SCALE", "").strip().lower() or ("gpu" if has_gpu else "cpu")
-    if scale not in SCALES:
-        raise ValueError(f"COORDFLOW_SCALE must be cpu, gpu, full or unset, got {scale!r}")
-    device = torch.device("cuda" if has_gpu and scale != "cpu" else "cpu")
+    wanted = os.environ.get("COORDFLOW_SCALE", "").strip().lower()
+    if wanted not in ("", *SCALES):
+        raise ValueError(f"COORDFLOW_SCALE must be cpu, gpu, full or unset, got {wanted!r}")
+    scale = wanted or ("gpu" if has_gpu and torch.cuda.get_device_capability() >= _FAST else "cpu")
+    device = torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - learners' experiments may use the legacy interface
     torch.manual_seed(seed)
