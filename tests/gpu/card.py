@@ -12,7 +12,12 @@ from tests.gpu.library import loaded
 
 __all__ = ["CARDS", "be", "install", "limited"]
 
-_ALIKE = {"warp_size": 32, "regs_per_multiprocessor": 65536, "shared_memory_per_block": 49152}
+_ALIKE = {
+    "gcnArchName": "",
+    "warp_size": 32,
+    "regs_per_multiprocessor": 65536,
+    "shared_memory_per_block": 49152,
+}
 _HOPPER = {"max_threads_per_multi_processor": 2048, "shared_memory_per_block_optin": 232448}
 _TURING = {"max_threads_per_multi_processor": 1024, "shared_memory_per_block_optin": 65536}
 CARDS = {
