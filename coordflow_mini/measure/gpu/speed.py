@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch._C._autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import profile
 
 from coordflow_mini.config import PRESETS, FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
@@ -111,7 +111,7 @@ def _rate(card: Card, action: Callable[[], object]) -> float:
 
 def _launches(card: Card, training: Training) -> int:
     """Kernels and copies of a step, as the profiler counts them."""
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+    with profile() as profiled:
         _step(training)
         card.wait()
     return sum(event.device_type == DeviceType.CUDA for event in profiled.events() or [])
