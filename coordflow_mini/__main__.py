@@ -31,7 +31,7 @@ def _bare() -> int:
     try:
         device = "cpu" if "cpu" in sys.argv else "cuda"
         good = checks.report(device, "--quick" in sys.argv, lambda line: print(line, flush=True))  # noqa: T201
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:  # without PyTorch, nothing can be checked
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0 if good else 1

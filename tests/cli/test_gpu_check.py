@@ -88,23 +88,36 @@ def test_the_table_has_a_row_for_each_size(made, one_thread):
     assert name == "uvg-s" and float(fit.replace(",", "")) > 0 and compiled == "–"
 
 
-def test_a_machine_with_torch_alone_makes_what_it_can(tmp_path):
-    """The other wheels are missing, and are named."""
+def on_a_machine_with(names, folder):
+    """Runs the first checks where only these packages are installed."""
     installed = Path(importlib.util.find_spec("torch").origin).parents[1]
-    for name in TORCH:
+    for name in names:
         if (installed / name).exists():
-            (tmp_path / name).symlink_to(installed / name)
+            (folder / name).symlink_to(installed / name)
     code = """
 from coordflow_mini import __main__
-from coordflow_mini.measure.gpu import checks
-checks.CHECKS = {name: checks.CHECKS[name] for name in ("versions", "decoding", "numbers", "encoding")}
+try:
+    from coordflow_mini.measure.gpu import checks
+    checks.CHECKS = {name: checks.CHECKS[name] for name in ("versions", "decoding", "numbers", "encoding")}
+except ModuleNotFoundError:
+    pass
 __main__.main()
 """
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    paths = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     command = [sys.executable, "-S", "-c", code, "gpu-check", "--quick", "--device", "cpu"]
-    said = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+
+
+def test_a_machine_with_torch_alone_makes_what_it_can(tmp_path):
+    """The other wheels are missing, and are named."""
+    said = on_a_machine_with(TORCH, tmp_path)
     assert said.returncode == 0, said.stderr
     found = {one["check"]: one for one in map(json.loads, said.stdout.splitlines())}
     assert "constriction" in found["versions"]["figures"]["missing wheels"]
     assert found["numbers"]["verdict"] == "ok"
     assert found["decoding"]["verdict"] == found["encoding"]["verdict"] == "left out"
+
+
+def test_a_machine_without_torch_is_refused(tmp_path):
+    said = on_a_machine_with([], tmp_path)
+    assert said.returncode == 2 and "torch" in said.stderr and said.stderr.count("\n") == 1
