@@ -9,8 +9,6 @@ with lazily():
     from coordflow_mini import cli
     from coordflow_mini.measure.gpu import checks
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the command line; Ctrl-C is quiet even while it loads or exits."""

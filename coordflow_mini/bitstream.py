@@ -29,29 +29,6 @@ import numpy as np
 from coordflow_mini import config, entropy
 from coordflow_mini.quantize import FIRST_INDEX, LAST_INDEX, QuantizedTensor
 
-__all__ = [
-    "BitstreamError",
-    "Field",
-    "File",
-    "Header",
-    "QuantizedTensor",
-    "Section",
-    "Sizes",
-    "check_frame",
-    "check_work",
-    "header_bytes",
-    "index",
-    "parse",
-    "read",
-    "read_header",
-    "section_bytes",
-    "segment_bytes",
-    "segment_tensors",
-    "segments",
-    "sizes",
-    "write",
-]
-
 MAGIC = b"\x89CFV"  # not text, so a transfer that converts text is noticed at once
 VERSION = 1
 

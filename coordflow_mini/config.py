@@ -7,8 +7,6 @@ reasons beside them, except γ = 0.1 and the similarity motion, which are the pa
 import re
 from dataclasses import dataclass, field, replace
 
-__all__ = ["PRESETS", "CodecConfig", "FitConfig", "ModelConfig", "Recipe", "Selection"]
-
 
 @dataclass(frozen=True)
 class Selection:

@@ -11,15 +11,6 @@ All other code normalizes pixels through these functions.
 import torch
 from torch import Tensor
 
-__all__ = [
-    "frame_times",
-    "half_side",
-    "pixel_grid",
-    "pixel_points",
-    "point_pixels",
-    "scaled_size",
-]
-
 
 def half_side(height: int, width: int) -> float:
     """Length of one coordinate unit: half the larger side [pixels].

@@ -18,16 +18,6 @@ from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.render import Rendering, pictures, render_frames
 from coordflow_mini.video.clip import Video
 
-__all__ = [
-    "build_model",
-    "decode",
-    "decode_frames",
-    "decode_renderings",
-    "fast_dtype",
-    "read_model",
-    "tensor_shapes",
-]
-
 
 def tensor_shapes(header: Header) -> list[tuple[int, ...]]:
     """Shapes of a file's tensors: all layers of the first parameter, then of the next, and so on."""

@@ -13,8 +13,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["below", "hashed", "key_of", "random_bits"]
-
 Integers = TypeVar("Integers", int, Tensor)
 
 _MASK = 0xFFFFFFFF

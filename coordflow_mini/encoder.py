@@ -32,26 +32,6 @@ from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import uploaded
 
-__all__ = [
-    "EncodeError",
-    "EncodeResult",
-    "Plan",
-    "SegmentResult",
-    "adapted",
-    "assembled",
-    "checked_frames",
-    "compress",
-    "cut",
-    "cuts",
-    "default_bpp",
-    "encode",
-    "encode_segment",
-    "header_of",
-    "model_for",
-    "plan",
-    "target_bytes",
-]
-
 _WIDE = 128  # from here on, seven hidden units less are at most a tenth of the weights
 _BRIEF = 100  # steps of fine-tuning, at most, after Ctrl-C
 

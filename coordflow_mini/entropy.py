@@ -28,19 +28,6 @@ from numpy.typing import NDArray
 
 from coordflow_mini.ops.interrupts import undisturbed
 
-__all__ = [
-    "BELLS",
-    "LARGEST",
-    "CodedTensor",
-    "SymbolModel",
-    "best_model",
-    "decode",
-    "decode_coded",
-    "encode",
-    "frequencies",
-    "ideal_bits",
-]
-
 with undisturbed():  # the first call imports more of NumPy, where Ctrl-C would be a Rust panic
     constriction.stream.queue.RangeDecoder(np.zeros(1, np.uint32))
 

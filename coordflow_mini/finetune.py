@@ -25,17 +25,6 @@ from coordflow_mini.sampling import Pixels, Sampler
 from coordflow_mini.train import Around, FitResult, Progress, Training, run
 from coordflow_mini.video.clip import Video
 
-__all__ = [
-    "FileSize",
-    "FineTuned",
-    "Quantizer",
-    "RateControl",
-    "Tuning",
-    "finetune",
-    "quantize_model",
-    "rate_bits",
-]
-
 FileSize = Callable[[list[QuantizedTensor]], int]
 
 _GENTLE = 7  # bits per weight at the start: rounding that hardly hurts

@@ -9,8 +9,6 @@ from coordflow_mini.config import FitConfig
 from coordflow_mini.measure.metrics import ms_ssim_loss
 from coordflow_mini.model import Blend
 
-__all__ = ["LossTerms", "absolute_error", "layer_error", "loss_terms", "squared_error", "structure_loss"]
-
 
 @dataclass(frozen=True)
 class LossTerms:

@@ -18,24 +18,6 @@ from torch import Tensor, nn
 from coordflow_mini import similarity
 from coordflow_mini.config import ModelConfig
 
-__all__ = [
-    "Blend",
-    "ColorNetwork",
-    "CoordFlow",
-    "FlowNetwork",
-    "Layer",
-    "Sine",
-    "fourier_features",
-    "octave_frequencies",
-    "parameter_shapes",
-    "phases",
-    "sine",
-    "spiral_frequencies",
-    "training_dtype",
-    "weight_count",
-]
-
-
 # --- Fourier features -----------------------------------------------------------------------------
 
 # A coordinate network alone learns low frequencies first and fine texture hardly at all.  Given the sines

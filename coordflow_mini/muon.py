@@ -20,18 +20,6 @@ from torch.optim.adam import adam
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.model import training_dtype
 
-__all__ = [
-    "Muon",
-    "adjustable",
-    "cosine",
-    "learning_rate",
-    "make_optimizer",
-    "memory",
-    "orthogonalized",
-    "restore",
-    "trapezoid",
-]
-
 _ADAM_SHARE = 0.25  # Adam's learning rate as a fraction of Muon's
 _NARROW = 8  # matrices with a side of at most this go to Adam: too few directions to balance
 _LARGE = 128  # from this many rows and columns on, matrices are multiplied in the training dtype

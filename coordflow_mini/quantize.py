@@ -16,17 +16,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:  # integers are read without PyTorch
     from torch import Tensor
 
-__all__ = [
-    "FIRST_INDEX",
-    "LARGEST",
-    "LAST_INDEX",
-    "QuantizedTensor",
-    "dequantize",
-    "nearest_index",
-    "quantize",
-    "step",
-]
-
 FIRST_INDEX, LAST_INDEX = -160, 40  # steps 2^-20 to 2^5
 LARGEST = 2**20  # magnitude of integers; beyond it the step is far too small
 

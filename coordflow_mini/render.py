@@ -19,8 +19,6 @@ from coordflow_mini.coords import pixel_grid, scaled_size
 from coordflow_mini.model import Blend, CoordFlow
 from coordflow_mini.video.device import arriving
 
-__all__ = ["Rendering", "bands", "pictures", "render", "render_frames", "still", "to_uint8"]
-
 
 @dataclass(frozen=True, eq=False)
 class Rendering:

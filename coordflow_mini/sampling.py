@@ -17,20 +17,6 @@ from coordflow_mini.model import training_dtype
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import Clip, clip_on, colors_at, moved
 
-__all__ = [
-    "GatheredClip",
-    "PatchBatch",
-    "PixelBatch",
-    "Pixels",
-    "Sampler",
-    "Weights",
-    "default_model",
-    "pixel_terms",
-    "random_indices",
-    "random_patches",
-    "random_pixels",
-]
-
 Weights = Tensor | NDArray[Any]  # [time, height, width], how much each pixel counts
 _MOST_FRAMES = 128  # a batch of 8192 then still holds 64 pixels of each
 _PATCHES = 0x9A7C4E5  # turns a step's key into that of its patches

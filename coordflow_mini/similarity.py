@@ -8,8 +8,6 @@ The logarithm keeps the scale positive and makes "no change" the zero vector.
 import torch
 from torch import Tensor
 
-__all__ = ["apply", "compose", "from_matrix", "identity", "inverse", "matrix", "nearest"]
-
 
 def identity(*shape: int) -> Tensor:
     """The transform that leaves every point in place, zeros [*shape, 4]."""

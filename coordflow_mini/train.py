@@ -21,8 +21,6 @@ from coordflow_mini.muon import learning_rate, make_optimizer, memory, restore, 
 from coordflow_mini.sampling import Pixels, Sampler, Weights, default_model
 from coordflow_mini.video.clip import Video
 
-__all__ = ["Around", "FitResult", "Progress", "Training", "advance", "best", "descend", "fit", "run"]
-
 _GRAY = 0.25  # the largest mean squared error of a gray picture
 
 

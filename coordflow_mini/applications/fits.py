@@ -10,8 +10,6 @@ from coordflow_mini.ops.run import OnStep, fit
 from coordflow_mini.sampling import default_model
 from coordflow_mini.video.clip import Video
 
-__all__ = ["denoise", "inpaint"]
-
 
 def inpaint(
     video: Video,

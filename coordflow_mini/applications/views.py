@@ -18,24 +18,6 @@ from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import Frames
 from coordflow_mini.video.timeline import timeline
 
-__all__ = [
-    "Counted",
-    "Extent",
-    "Masks",
-    "Stabilized",
-    "background",
-    "grown",
-    "interpolate",
-    "layer_video",
-    "masks",
-    "segment",
-    "shown_by",
-    "silently",
-    "stabilize",
-    "stabilizing",
-    "upscale",
-]
-
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 T = TypeVar("T")
 

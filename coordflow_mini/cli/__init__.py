@@ -43,8 +43,6 @@ from coordflow_mini.cli import (
 from coordflow_mini.cli.output import say
 from coordflow_mini.course.teacher import command as course
 
-__all__ = ["app", "main"]
-
 _INTERRUPTED = 130  # the exit code
 _GPU_FULL = re.compile(r"CUDA out of memory.+allocate ([\d.]+ \w+).+of which ([\d.]+ \w+) is free", re.DOTALL)
 

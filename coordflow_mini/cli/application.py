@@ -25,8 +25,6 @@ with lazily():
     from coordflow_mini.sweeps import budget
     from coordflow_mini.video import clip, write
 
-__all__ = ["Application", "open_input"]
-
 
 def open_input(source: str, footage: Footage, fitting: Fitting) -> "clip.Video | checks.Coded":
     """The selected frames of a video, or a .cfv file of one segment, which takes no options about either."""

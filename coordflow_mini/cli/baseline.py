@@ -13,8 +13,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import baselines
 
-__all__ = ["baseline"]
-
 
 def baseline(
     source: Input,

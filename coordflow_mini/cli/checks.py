@@ -22,28 +22,6 @@ from coordflow_mini.video import catalog, clip, read, write
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import RawFormat
 
-__all__ = [
-    "Coded",
-    "coded_output",
-    "factor",
-    "folder",
-    "held",
-    "layer",
-    "mask",
-    "one_segment",
-    "rate",
-    "raw_format",
-    "read_coded",
-    "room",
-    "scale",
-    "selected",
-    "selection",
-    "source",
-    "storable",
-    "training",
-    "video_output",
-]
-
 # Bytes of a file name that leave room for the names of its checkpoints and their temporary files
 _LONGEST_NAME = 255 - len("..checkpoint.1234567.01234567.part")
 _LARGEST_FILE = 2**32  # bytes: nine minutes of 1080p at 60 fps (`bitstream.MOST_PIXELS`) and 0.5 bpp

@@ -8,8 +8,6 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     from coordflow_mini.video import catalog
 
-__all__ = ["clips"]
-
 _FIELDS = ("name", "description", "width", "height", "frames", "license", "attribution", "available")
 
 

@@ -17,8 +17,6 @@ with lazily():
     from coordflow_mini.measure import evaluate
     from coordflow_mini.video import timeline, write
 
-__all__ = ["decode"]
-
 
 def decode(
     source: Coded,

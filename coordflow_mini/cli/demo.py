@@ -15,8 +15,6 @@ with lazily():
     from coordflow_mini.sweeps import demo as demos
     from coordflow_mini.video import catalog
 
-__all__ = ["demo"]
-
 
 def demo(
     *,

@@ -15,8 +15,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import metrics
 
-__all__ = ["SmallFitting", "denoise"]
-
 
 @dataclass(frozen=True)
 class SmallFitting(Fitting):

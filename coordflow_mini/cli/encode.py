@@ -38,8 +38,6 @@ with lazily():
     from coordflow_mini.sweeps import budget
     from coordflow_mini.video import clip
 
-__all__ = ["Checkpoints", "Coding", "encode"]
-
 
 @dataclass(frozen=True)
 class Coding(Modeling):

@@ -8,8 +8,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import evaluate as measuring
 
-__all__ = ["evaluate"]
-
 
 def evaluate(
     source: Input, coded: Coded, computing: Computing, raw: Raw = None, as_json: Json = False

@@ -8,8 +8,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.video import scenes, write
 
-__all__ = ["export"]
-
 
 def export(source: Input, output: Folder, footage: Footage, quiet: Quiet = False) -> None:
     """Write the frames of a clip as PNGs, and their ground truth.

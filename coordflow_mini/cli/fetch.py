@@ -17,8 +17,6 @@ with lazily():
     from coordflow_mini import fetch as fetching
     from coordflow_mini.video import catalog
 
-__all__ = ["fetch"]
-
 
 def fetch(
     name: Annotated[

@@ -9,8 +9,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import evaluate
 
-__all__ = ["info"]
-
 
 def info(source: Coded, as_json: Json = False) -> None:
     """Show what is in a .cfv file and where its bytes go.

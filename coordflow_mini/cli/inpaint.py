@@ -17,8 +17,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.video import clip
 
-__all__ = ["Filling", "inpaint"]
-
 
 @dataclass(frozen=True)
 class Filling(Fitting):

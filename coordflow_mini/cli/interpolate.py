@@ -12,8 +12,6 @@ with lazily():
     from coordflow_mini import applications
     from coordflow_mini.cli import checks
 
-__all__ = ["interpolate"]
-
 
 def interpolate(
     source: InputOrCoded,

@@ -30,28 +30,6 @@ with lazily():
     from coordflow_mini.ops import compiling
     from coordflow_mini.video import clip, read
 
-__all__ = [
-    "Bpp",
-    "Coded",
-    "Command",
-    "Computing",
-    "Fitting",
-    "Folder",
-    "Footage",
-    "Frames",
-    "Input",
-    "InputOrCoded",
-    "Json",
-    "Messages",
-    "Modeling",
-    "Out",
-    "Quiet",
-    "Raw",
-    "Training",
-    "expand",
-    "recipe_for",
-]
-
 _SOURCES = "a clip listed by `coordflow clips`, a video file, a folder of PNGs, a .npy, or raw .yuv."
 Input = Annotated[str, typer.Argument(metavar="INPUT", help=f"The video: {_SOURCES}", show_default=False)]
 InputOrCoded = Annotated[

@@ -8,8 +8,6 @@ import typer
 from coordflow_mini.ops.console import table
 from coordflow_mini.ops.text import printable
 
-__all__ = ["count", "lengths", "print_figures", "print_json", "say"]
-
 
 def say(text: str, *, err: bool = False) -> None:
     """Print to stdout, or to stderr; control characters in file names are replaced."""

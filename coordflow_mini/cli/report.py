@@ -14,8 +14,6 @@ with lazily():
     from coordflow_mini.show import report as pages
     from coordflow_mini.sweeps import sweep
 
-__all__ = ["report"]
-
 
 def report(
     folder: Annotated[

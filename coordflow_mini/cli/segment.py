@@ -14,8 +14,6 @@ with lazily():
     from coordflow_mini.cli import checks
     from coordflow_mini.video import write
 
-__all__ = ["segment"]
-
 
 def segment(
     source: InputOrCoded,

@@ -21,8 +21,6 @@ with lazily():
     from coordflow_mini.sweeps import job as jobs
     from coordflow_mini.sweeps import sweep as sweeps
 
-__all__ = ["Workers", "sweep"]
-
 _PAUSE = 10.0  # seconds between two lines about running jobs, at least
 
 

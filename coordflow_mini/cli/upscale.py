@@ -13,8 +13,6 @@ with lazily():
     from coordflow_mini import applications
     from coordflow_mini.cli import checks
 
-__all__ = ["upscale"]
-
 
 def upscale(
     source: InputOrCoded,

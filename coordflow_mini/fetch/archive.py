@@ -12,8 +12,6 @@ from coordflow_mini.video.catalog import Source
 with lazily():  # belongs to the extra [fetch]
     import py7zr
 
-__all__ = ["unpack"]
-
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors that say nothing about the archive
 
 

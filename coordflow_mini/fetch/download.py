@@ -22,8 +22,6 @@ with lazily():  # belongs to the extra [fetch]
     import requests
     import urllib3
 
-__all__ = ["OnRetry", "Patience", "address", "download"]
-
 OnRetry = Callable[[str], None]  # why an attempt failed, and when the next one begins
 
 _CHUNK = 1 << 16  # bytes

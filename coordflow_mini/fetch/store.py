@@ -14,23 +14,6 @@ from coordflow_mini.ops.files import InUseError, lock_file, locked, replacing
 from coordflow_mini.video.catalog import Source
 from coordflow_mini.video.raw import RawFormat, VideoError
 
-__all__ = [
-    "SPARE",
-    "FetchError",
-    "Fetched",
-    "OnBytes",
-    "Place",
-    "Record",
-    "check_free",
-    "check_present",
-    "check_size",
-    "check_space",
-    "checksum",
-    "missing",
-    "read_record",
-    "write_record",
-]
-
 SPARE = 1 << 24  # bytes: allowed in an archive beside its clip, and left free on the disk
 _LARGEST_RECORD = 1 << 16  # characters
 

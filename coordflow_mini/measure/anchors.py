@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from coordflow_mini.measure.results import RatePoint, published
 
-__all__ = ["ANCHORS", "Anchor", "beside", "sequence", "whole_set"]
-
 
 @dataclass(frozen=True)
 class Anchor:

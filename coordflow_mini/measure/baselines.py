@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from coordflow_mini.video.clip import Video
     from coordflow_mini.video.raw import Frames
 
-__all__ = ["CODECS", "BaselineStream", "Codec", "available", "decode", "encode", "encode_at", "measure"]
-
 
 @dataclass(frozen=True)
 class Codec:

@@ -11,19 +11,6 @@ from statistics import mean  # exact: the mean of equal numbers is that number
 from coordflow_mini.measure import metrics
 from coordflow_mini.measure.results import RatePoint
 
-__all__ = [
-    "AVERAGE",
-    "OURS",
-    "Average",
-    "Comparison",
-    "average",
-    "by_clip",
-    "compare",
-    "curve_name",
-    "curves",
-    "shared_settings",
-]
-
 OURS = "CoordFlow"
 """The codec that is compared with all others."""
 

@@ -31,18 +31,6 @@ with lazily():  # `coordflow info` needs no PyTorch
     from coordflow_mini import applications, decoder, model
     from coordflow_mini.video import device as places
 
-__all__ = [
-    "Evaluation",
-    "describe",
-    "evaluate",
-    "frame_work",
-    "hardware",
-    "psnr_db_in",
-    "rate_point",
-    "versions",
-    "weight_count",
-]
-
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 

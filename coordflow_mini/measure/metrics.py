@@ -19,22 +19,6 @@ with lazily():
     import torch
     from torch.nn import functional
 
-__all__ = [
-    "PSNR_CAP",
-    "LayerMatch",
-    "as_numpy",
-    "bd_psnr",
-    "bd_rate",
-    "bits_per_pixel",
-    "frame_psnr_db",
-    "iou",
-    "match_layers",
-    "ms_ssim",
-    "ms_ssim_loss",
-    "psnr_db",
-    "ssim_scales",
-]
-
 PSNR_CAP = 100.0
 """PSNR of identical frames [dB]; infinity would swallow the mean over frames."""
 

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Experiment", "FailedJob", "RatePoint", "RunResult", "data_file", "published"]
-
 
 @dataclass(frozen=True)
 class RatePoint:

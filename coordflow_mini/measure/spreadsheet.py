@@ -14,8 +14,6 @@ from typing import Any
 from coordflow_mini.measure.curves import Comparison
 from coordflow_mini.measure.results import RatePoint
 
-__all__ = ["bd_rate_csv", "guarded", "points_csv"]
-
 
 def points_csv(points: Iterable[RatePoint]) -> str:
     """One row per point; the columns are its fields, and an unknown MS-SSIM is an empty cell."""

@@ -32,8 +32,6 @@ with lazily():  # a command looks for checkpoints before it loads PyTorch
     import torch
     from safetensors import torch as tensor_file
 
-__all__ = ["Checkpoint", "CheckpointError", "State", "figure", "from_bytes", "to_bytes"]
-
 State = dict[str, Any]  # of tensors, numbers, strings, lists without tensors, and states
 
 _MAGIC = b"\x89CFK\x05"  # the last byte is the version

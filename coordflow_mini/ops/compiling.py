@@ -24,16 +24,6 @@ from coordflow_mini.train import Around, Progress, Training
 with lazily():
     from torch._inductor import config as inductor
 
-__all__ = [
-    "compiled",
-    "compiling",
-    "device_named",
-    "keep_memory",
-    "on_tensor_cores",
-    "rounded_factors",
-    "worth_compiling",
-]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 _WORTH = 5e11  # weights x pixels: 2,500 steps of 8,192 pixels at width 64, 800 at width 128; LOG.md
 _WORTH_ON_GPU = 20_000  # steps, which wait for launches: 0.7 to 2.5 ms less each, against half a minute

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from coordflow_mini.ops.run import OnStep
     from coordflow_mini.train import Progress
 
-__all__ = ["Console", "duration", "table"]
-
 T = TypeVar("T")
 
 _PAUSE = 5.0  # seconds between two lines of progress in a log, at least

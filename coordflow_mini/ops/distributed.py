@@ -25,8 +25,6 @@ from torch import Tensor
 
 from coordflow_mini.train import Progress, Training
 
-__all__ = ["PeerLostError", "agreed", "first", "joined", "rank", "started", "together", "world_size"]
-
 _PATIENCE = timedelta(minutes=10)  # a first compilation may take that long
 _LONGEST_TEXT = 160  # bytes
 

@@ -20,8 +20,6 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     import filelock
 
-__all__ = ["InUseError", "destination", "lock_file", "locked", "replacing", "tidy"]
-
 _LONGEST_NAME = 255  # bytes, on all common file systems
 _OWNER = r"(?P<here>[0-9a-f]{1,8})-(?P<process>\d{1,9})-[0-9a-f]{6}"  # in names by `_beside`
 _TRIES = 100  # at moving a folder while other processes move theirs

@@ -16,8 +16,6 @@ from torch import Tensor
 from coordflow_mini.ops import distributed
 from coordflow_mini.train import Progress, Training
 
-__all__ = ["DivergenceError", "Guard", "is_finite", "warned"]
-
 _LOWERED = 3  # times that the learning rate is lowered before training is given up
 _USUAL = {"muon": 0.08, "adam": 0.02}  # learning rates up to which no model was seen stuck at a single color
 _log = logging.getLogger("coordflow_mini")

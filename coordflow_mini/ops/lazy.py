@@ -17,8 +17,6 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-__all__ = ["lazily", "publish"]
-
 
 class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:

@@ -25,8 +25,6 @@ from coordflow_mini.sampling import Weights, default_model, pixel_terms
 from coordflow_mini.train import Around, FitResult, Progress, Training, best
 from coordflow_mini.video.clip import Video
 
-__all__ = ["LiveProgress", "OnStep", "finetune", "fit"]
-
 _GRAPHS = 2  # that fine-tuning compiles: training in bfloat16, then in float32
 
 

@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["printable"]
-
 # Control characters except tab and line feed, surrogates (from file names that are not text), bidirectional
 # controls and invisible characters.  Joiners and non-joiners stay (Persian, emoji, hieroglyphs), as do format
 # characters with a glyph (Arabic numbers, end of ayah) and code points that Unicode may yet assign.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:  # a page needs no PyTorch
     from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
-__all__ = ["demo_page_html", "verdict", "write_demo_page"]
-
 JPEG_QUALITY = 84  # of the pictures; keeps the page of the demo below 6 MB
 SAME_RATE = 1.02  # other codecs compete with at most this times our bytes
 

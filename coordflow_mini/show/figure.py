@@ -23,24 +23,6 @@ from PIL import Image
 from coordflow_mini.measure.metrics import as_numpy
 from coordflow_mini.ops.text import printable
 
-__all__ = [
-    "FAINT",
-    "INK",
-    "PALETTE",
-    "Picture",
-    "Pixels",
-    "alt_text",
-    "series_color",
-    "styled",
-    "to_data_uri",
-    "to_html",
-    "to_jpeg",
-    "to_pixels",
-    "to_png",
-    "to_svg",
-    "to_svg_file",
-]
-
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], or [height, width] for gray
 P = ParamSpec("P")
 T = TypeVar("T")

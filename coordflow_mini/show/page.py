@@ -16,8 +16,6 @@ from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.ops.text import printable
 
-__all__ = ["detail", "listing", "number", "plural", "render", "seconds", "signed"]
-
 
 def render(template: str, **values: Any) -> str:
     """The page that a template makes of the values, without control characters; see `printable`."""

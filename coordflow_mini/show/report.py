@@ -29,8 +29,6 @@ from coordflow_mini.ops.files import replacing
 from coordflow_mini.show import figure, plots
 from coordflow_mini.show.page import listing, render
 
-__all__ = ["ClipResults", "Report", "report_html", "summarize", "verdict", "write_report"]
-
 
 @dataclass(frozen=True)
 class ClipResults:

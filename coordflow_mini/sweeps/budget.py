@@ -16,8 +16,6 @@ from coordflow_mini.train import FitResult
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import uploaded
 
-__all__ = ["Pace", "pace", "steps_within"]
-
 _MOST_STEPS = 64  # that are timed
 
 

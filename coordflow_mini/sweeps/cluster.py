@@ -9,8 +9,6 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():  # belongs to the extra [scale]
     import distributed  # trusted: an address that the user gives, and its network; see docs/trust.md
 
-__all__ = ["check", "connected"]
-
 _DASK = "dask://"
 _PATIENCE = 20  # seconds for a scheduler to answer
 

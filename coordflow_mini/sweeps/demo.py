@@ -29,8 +29,6 @@ from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 from coordflow_mini.video.write import write
 
-__all__ = ["DECODED", "FILE", "PAGE", "RESULTS", "Demo", "comparison", "run"]
-
 _FIRST_FRAMES = Selection(0, 96, 1, 192, 108)
 _RECIPE = Recipe(bpp=0.075, fit=FitConfig(steps=3000), codec=CodecConfig(steps=1200))  # 18,662 bytes
 FILE, DECODED, RESULTS, PAGE = "demo.cfv", "decoded.mp4", "results.json", "demo.html"

@@ -35,19 +35,6 @@ with lazily():
     from coordflow_mini.video import catalog
     from coordflow_mini.video import raw as yuv
 
-__all__ = [
-    "Job",
-    "Reference",
-    "fail",
-    "failure_of",
-    "forget_failures",
-    "prepare",
-    "read_object",
-    "result_of",
-    "segment_folder",
-    "write_object",
-]
-
 OURS = "CoordFlow"  # the codec's name in results
 JOB, LOCK, LOG, RESULT, FAILURE = "job.json", "lock", "log.txt", "result.json", "failure.json"
 CODED, MACHINE, STEPS = "video.cfv", "machine.json", "steps.json"

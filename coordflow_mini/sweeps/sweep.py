@@ -25,8 +25,6 @@ from coordflow_mini.sweeps.job import Job, Reference
 from coordflow_mini.sweeps.worker import Outcome, Task
 from coordflow_mini.video import catalog
 
-__all__ = ["OnJob", "OnNews", "Standing", "clips_of", "collect", "plan", "run", "unfinished"]
-
 _JOBS = "jobs"  # the folder in a sweep's folder
 
 

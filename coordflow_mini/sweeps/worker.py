@@ -38,8 +38,6 @@ with lazily():
     from coordflow_mini.video import clip as videos
     from coordflow_mini.video import read
 
-__all__ = ["Outcome", "Segment", "Task", "run"]
-
 Say = Callable[[str], None]
 
 

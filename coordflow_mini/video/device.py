@@ -17,8 +17,6 @@ from torch import Tensor
 
 from coordflow_mini.video.raw import Frames, YuvFrames
 
-__all__ = ["Clip", "YuvClip", "arriving", "clip_on", "colors_at", "finish", "moved", "uploaded"]
-
 _SHARE = 0.5  # of a GPU's free memory that a clip may take; training needs the rest
 
 

@@ -21,8 +21,6 @@ from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
-__all__ = ["Frames", "RawFormat", "VideoError", "YuvFrames", "color_tables", "format_of"]
-
 Frames = np.ndarray[Any, np.dtype[np.uint8]]  # [time, height, width, 3], or one frame [height, width, 3]
 
 _SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows

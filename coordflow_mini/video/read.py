@@ -29,8 +29,6 @@ from coordflow_mini.video.clip import Video, area_resize, check_memory, check_ra
 from coordflow_mini.video.raw import Frames, RawFormat, VideoError, YuvFrames, format_of
 from coordflow_mini.video.truncation import bytes_missing
 
-__all__ = ["load", "raw_picture", "reason"]
-
 _BT709, _BT601, _BT2020 = 1, 6, (9, 10)  # matrix coefficients in ITU-T H.273; all others are read as BT.601
 _COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # ffmpeg renders text files as video of a terminal

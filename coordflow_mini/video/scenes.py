@@ -22,8 +22,6 @@ with lazily():
 
     from coordflow_mini import coords, similarity
 
-__all__ = ["FPS", "FRAMES", "HEIGHT", "WIDTH", "Scene", "cutout", "pan", "scene"]
-
 Array = np.ndarray[Any, Any]  # float32
 Texture = Callable[[Array, Array, float], Array]  # x, y, width of a soft edge -> RGB [..., 3] in [0, 1]
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Timeline", "timeline"]
-
 
 @dataclass(frozen=True)
 class Timeline:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["bytes_missing"]
-
 _MOST_BOXES = 100_000  # a fragmented MP4 has one or two a second
 _LONGEST_LINE = 1024  # of a Y4M header
 _MEDIA = (b"moov", b"moof", b"mdat")  # boxes that must be complete

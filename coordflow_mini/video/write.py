@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 
     from coordflow_mini.video.scenes import Scene
 
-__all__ = [
-    "LAYERS",
-    "LAYER_COLORS",
-    "PARTS",
-    "check_output",
-    "tinted",
-    "write",
-    "write_alpha",
-    "write_clip",
-    "write_masks",
-    "write_scene",
-]
-
 PARTS = r"frames|masks|layers|motion\.json"  # pattern of what `write_clip` and `write_scene` write
 LAYERS = r"layer_\d+"  # pattern of the folders of alpha maps and masks
 LAYER_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # as in the widgets

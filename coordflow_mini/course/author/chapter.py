@@ -20,8 +20,6 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():  # belongs to the extra [lab], which Colab lacks
     import jupytext
 
-__all__ = ["CHAPTERS", "Cell", "Lesson", "LessonExercise", "chapter_sources", "read_lesson"]
-
 CHAPTERS = Path(__file__).parents[3] / "chapters"  # in a checkout only, not in the wheel
 FOLDED = ("hint", "solution", "answer")
 

@@ -19,8 +19,6 @@ from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 
-__all__ = ["crossing", "on_film"]
-
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 

@@ -20,8 +20,6 @@ from typing import Any
 from coordflow_mini.course.author.chapter import CHAPTERS, FOLDED, Cell, Lesson, chapter_sources, read_lesson
 from coordflow_mini.course.lesson.announce import announce
 
-__all__ = ["Edition", "Home", "build", "main", "read_home", "write_repository"]
-
 PROJECT = CHAPTERS.parent / "pyproject.toml"
 METADATA = {
     "accelerator": "GPU",

@@ -39,8 +39,6 @@ from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 from coordflow_mini.video.scenes import Scene, cutout, pan
 
-__all__ = ["TABLES", "followed", "gamma", "layers", "main", "one_layer", "rates", "rungs", "write"]
-
 Row = dict[str, str | float]
 
 LAYER = ModelConfig(layers=1, width=48, highest_frequency=8.0)

@@ -20,8 +20,6 @@ with lazily():
     import nbformat
     import torch
 
-__all__ = ["main", "run_seconds", "stamp"]
-
 CPU_TIME = r"measured: (?:not yet|\d+ s on 2 CPU cores)"
 GPU_TIME = r"(, \d+ s on an? [^.;,]+ GPU)?"
 

@@ -20,8 +20,6 @@ from coordflow_mini.ops.console import Console
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
 
-__all__ = ["FILM", "FILM_SHA256", "MOST_BYTES", "TRAINED", "TrainedFile", "expected_header", "main"]
-
 MOST_BYTES = 60_000  # per file: the repository keeps every version
 
 

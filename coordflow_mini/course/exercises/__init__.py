@@ -6,8 +6,6 @@ from functools import cache
 
 from coordflow_mini.course.exercises.examiner import EXERCISES, Exercise
 
-__all__ = ["load"]
-
 
 @cache
 def load() -> dict[str, Exercise]:

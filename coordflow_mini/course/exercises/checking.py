@@ -10,8 +10,6 @@ from coordflow_mini.course.exercises.examiner import Exercise, Mistake
 from coordflow_mini.course.lesson.announce import announce
 from coordflow_mini.course.lesson.logbook import LOGBOOK, Outcome
 
-__all__ = ["check", "examine", "is_untouched"]
-
 
 def check(answer: Any, name: str = "") -> Any:
     """The learner's answer if it passes, otherwise a stand-in, so that Run All works.

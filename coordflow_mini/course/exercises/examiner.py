@@ -25,8 +25,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["EXERCISES", "Exercise", "Mistake", "answer", "call", "close", "diagnose", "exercise"]
-
 Examiner = Callable[[Any], None]
 
 

@@ -16,18 +16,6 @@ from coordflow_mini.video.raw import Frames
 with lazily():  # belongs to the extra [lab]
     from skimage import registration, restoration
 
-__all__ = [
-    "averaged",
-    "biharmonic",
-    "changed",
-    "enlarged",
-    "noisy",
-    "non_local_means",
-    "phase_correlation",
-    "temporal_mean",
-    "to_uint8",
-]
-
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 

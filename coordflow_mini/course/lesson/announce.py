@@ -2,8 +2,6 @@
 
 import textwrap
 
-__all__ = ["announce"]
-
 WIDTH = 100  # characters: fits a notebook next to its file browser
 
 

@@ -12,17 +12,6 @@ from coordflow_mini import similarity
 from coordflow_mini.coords import half_side
 from coordflow_mini.show.figure import Pixels, to_pixels
 
-__all__ = [
-    "Canvas",
-    "align",
-    "gather",
-    "motion_riddle",
-    "outline",
-    "pixels_apart",
-    "start_at_identity",
-    "with_outline",
-]
-
 _LINE = (255, 255, 255)  # of an outline: white with a dark edge is visible on any picture
 _EDGE = (36, 41, 47)
 

@@ -12,8 +12,6 @@ import torch
 from coordflow_mini import __version__
 from coordflow_mini.course.lesson.announce import announce
 
-__all__ = ["SCALES", "Environment", "setup"]
-
 SCALES = ("cpu", "gpu", "full")  # seconds on two CPU cores, minutes on one GPU, the paper's size
 _FAST = (8, 0)  # compute capability of GPUs that are worth more steps; Colab's T4 has 7.5
 T = TypeVar("T")

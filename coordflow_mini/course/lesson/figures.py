@@ -15,9 +15,8 @@ from PIL import Image
 
 from coordflow_mini.measure import metrics
 from coordflow_mini.show.figure import PALETTE, Picture, series_color, styled, to_pixels, to_png
-from coordflow_mini.show.plots import pictures, put_picture, write_beside
-
-__all__ = ["axes", "drawn", "lines", "motion_figure", "pictures", "source_arrows"]
+from coordflow_mini.show.plots import pictures as pictures
+from coordflow_mini.show.plots import put_picture, write_beside
 
 
 @styled

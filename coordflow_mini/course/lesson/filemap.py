@@ -6,8 +6,6 @@ import numpy as np
 
 from coordflow_mini.show.figure import PALETTE, Picture, styled
 
-__all__ = ["byte_grid"]
-
 _ORDER = ("black", "blue", "vermillion", "purple", "green", "orange", "sky")
 
 

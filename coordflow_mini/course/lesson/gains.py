@@ -17,20 +17,6 @@ from coordflow_mini.course.lesson import canonical, warping
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
-__all__ = [
-    "BENDS",
-    "bend",
-    "bent",
-    "drift",
-    "finer_points",
-    "hole_db",
-    "masked_error",
-    "project",
-    "still_camera",
-    "temporal_median",
-    "times_between",
-]
-
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 

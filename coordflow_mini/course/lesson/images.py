@@ -12,8 +12,6 @@ from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import fourier_features
 from coordflow_mini.show.figure import Pixels
 
-__all__ = ["count_weights", "features", "psnr", "scrambled", "sine_layer"]
-
 
 def psnr(first: Pixels, second: Pixels) -> float:
     """PSNR of two 8-bit pictures, or of any matching parts [dB]; `metrics.psnr_db` compares clips.

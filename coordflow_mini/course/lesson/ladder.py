@@ -23,27 +23,6 @@ from coordflow_mini.sampling import Sampler
 from coordflow_mini.train import FitResult
 from coordflow_mini.video.clip import Video
 
-__all__ = [
-    "PARTS",
-    "STEP_BITS",
-    "TABLE_BITS",
-    "coded_bits",
-    "decode_interval",
-    "encode_interval",
-    "entropy",
-    "grid_index",
-    "grid_step",
-    "in_bits",
-    "narrow",
-    "parts",
-    "priced",
-    "quantize_all",
-    "round_through",
-    "tensors_of",
-    "tuned",
-    "with_weights",
-]
-
 STEP_BITS = 32  # a quantization step stored as a float
 TABLE_BITS = 16  # one row of a naive table: an integer and its count
 

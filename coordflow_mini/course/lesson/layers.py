@@ -5,8 +5,6 @@ from torch import Tensor
 
 from coordflow_mini.measure.metrics import match_layers
 
-__all__ = ["alone_db", "blend", "logit_gradient", "object_iou"]
-
 
 def blend(output: Tensor) -> Tensor:
     """Blended colors Σ αᵢ cᵢ from the outputs of all layers, [pixels, 3].

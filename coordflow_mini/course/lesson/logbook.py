@@ -11,8 +11,6 @@ from coordflow_mini.ops.files import replacing
 if TYPE_CHECKING:
     from coordflow_mini.course.lesson.predictions import Prediction
 
-__all__ = ["FORMAT", "LOGBOOK", "Logbook", "Outcome", "Summary", "progress"]
-
 FORMAT = 1  # version of the files that `save` writes; older files without it lack names and mistakes
 MARKS = {"passed": "✓", "wrong": "✗", "untouched": "○"}
 

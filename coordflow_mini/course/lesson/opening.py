@@ -4,8 +4,6 @@ from torch import Tensor
 
 from coordflow_mini.video.clip import Video
 
-__all__ = ["GRAY", "compression_factor", "switch_off"]
-
 GRAY = 128  # shown in place of a layer that is switched off, as in `widgets.overlay`
 
 

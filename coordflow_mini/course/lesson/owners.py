@@ -13,19 +13,6 @@ from coordflow_mini.coords import half_side, pixel_grid
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.scenes import Scene, cutout
 
-__all__ = [
-    "DECIDED",
-    "best_centers",
-    "best_start",
-    "decided",
-    "displacements",
-    "handover",
-    "layer_loss",
-    "owner_picture",
-    "regions",
-    "trio",
-]
-
 DECIDED = 0.95  # a pixel is decided if one layer has more than this share of it
 
 _FINE = 2  # drawn at twice the size, for soft silhouettes

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from coordflow_mini.coords import frame_times, pixel_points
 
-__all__ = ["nominal_bytes", "pixel_to_point", "sample_pixels", "slice_riddle"]
-
 
 def pixel_to_point(frame: Tensor, row: Tensor, column: Tensor, size: tuple[int, int, int]) -> Tensor:
     """(x, y, t) of the pixels clip[frame, row, column], [..., 3].

@@ -16,8 +16,6 @@ from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["playground"]
-
 EXAMPLES = {  # in the static figure: scale, angle [degrees], shift right, shift down
     "no change": (1.0, 0.0, 0.0, 0.0),
     "scale 2": (2.0, 0.0, 0.0, 0.0),

@@ -8,8 +8,6 @@ from typing import Any
 from coordflow_mini.course.lesson.announce import announce
 from coordflow_mini.course.lesson.logbook import LOGBOOK
 
-__all__ = ["Prediction", "predict"]
-
 Answer = str | float
 
 

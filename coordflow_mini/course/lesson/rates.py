@@ -6,8 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FLAWS", "SAMPLES", "bd_rate", "file_bpp", "two_psnrs"]
-
 Numbers = Sequence[float] | NDArray[np.float64]
 
 SAMPLES = 1000  # points in the common range of quality, in `bd_rate`

@@ -4,8 +4,6 @@ import csv
 
 from coordflow_mini.measure.results import data_file
 
-__all__ = ["read"]
-
 
 def read(name: str) -> list[dict[str, str | float]]:
     """Rows of a table in `data/` by column, numbers as floats; an empty field is NaN."""

@@ -7,8 +7,6 @@ from torch.nn.functional import grid_sample
 from coordflow_mini import similarity
 from coordflow_mini.coords import pixel_grid, point_pixels
 
-__all__ = ["sample", "warp"]
-
 
 def sample(picture: Tensor, points: Tensor) -> Tensor:
     """Colors of a picture at points, [..., channels]: bilinear inside, black outside.

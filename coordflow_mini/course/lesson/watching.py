@@ -18,8 +18,6 @@ from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 if TYPE_CHECKING:
     from coordflow_mini.video.clip import Video
 
-__all__ = ["TrainingView", "training_curve", "watch"]
-
 ALPHAS_SHOWN = 4
 
 

@@ -13,8 +13,6 @@ from coordflow_mini.measure.spreadsheet import guarded
 from coordflow_mini.ops.console import table
 from coordflow_mini.show.page import render
 
-__all__ = ["Classbook", "Difficulty", "to_csv", "to_html", "to_json", "to_text"]
-
 MOST_SHOWN = 10  # exercises and predictions in the text
 
 

@@ -13,8 +13,6 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     from coordflow_mini.course.teacher import classbook, submissions
 
-__all__ = ["app", "report"]
-
 app = typer.Typer(rich_markup_mode=None)
 
 

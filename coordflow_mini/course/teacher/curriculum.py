@@ -5,8 +5,6 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-__all__ = ["chapters", "exercises"]
-
 EXAMINERS = Path(__file__).parents[1] / "exercises"
 
 

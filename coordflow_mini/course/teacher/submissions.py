@@ -18,8 +18,6 @@ from coordflow_mini.course.lesson.logbook import FORMAT
 from coordflow_mini.course.teacher import curriculum
 from coordflow_mini.ops.text import printable
 
-__all__ = ["Student", "Submission", "UnusableError", "plain_text", "read_file", "read_folder"]
-
 MOST_BYTES = 1 << 20  # per file; a whole course takes about 30 kB
 MOST_ENTRIES = 500  # exercises or predictions per file
 MOST_MISTAKES = 50  # per exercise

@@ -14,8 +14,6 @@ from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.ops.text import printable
 from coordflow_mini.show.figure import FAINT, PALETTE, Picture, styled
 
-__all__ = ["Quality", "rate_quality", "write_beside"]
-
 # --- quality over rate --------------------------------------------------------------------------------
 
 Quality: TypeAlias = Literal["psnr_db", "ms_ssim"]  # fields of a RatePoint

@@ -15,17 +15,6 @@ if TYPE_CHECKING:  # drawing needs neither PyTorch nor FFmpeg
     from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
-__all__ = [
-    "Panel",
-    "error_picture",
-    "frames_strip",
-    "layers_figure",
-    "panels",
-    "panels_figure",
-    "pictures",
-    "put_picture",
-]
-
 
 @dataclass(frozen=True)
 class Panel:

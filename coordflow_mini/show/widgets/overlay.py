@@ -15,8 +15,6 @@ from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
 if TYPE_CHECKING:
     from coordflow_mini.render import Rendering
 
-__all__ = ["blended", "overlay", "tinted"]
-
 COLORS = ("vermillion", "blue", "green", "purple", "orange", "sky")  # of layer 0, 1, ...
 HOLE = 128  # gray level where a layer that is off would be seen
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
-__all__ = ["compare", "scrub"]
-
 
 def scrub(
     videos: Video | Panel | Sequence[Video | Panel],

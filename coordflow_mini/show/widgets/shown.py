@@ -8,8 +8,6 @@ from PIL import Image
 
 from coordflow_mini.show.figure import Picture, Pixels, alt_text, to_html, to_jpeg
 
-__all__ = ["MOST_PIXELS", "Shown", "picture_widget", "preview"]
-
 MOST_PIXELS = 640 * 640  # of one picture; larger ones would make a step slow
 
 
