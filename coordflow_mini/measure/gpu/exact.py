@@ -27,7 +27,7 @@ __all__ = ["decoding", "numbers", "steps", "versions", "waits"]
 
 _CPU = torch.device("cpu")
 _LARGE = 2**31 + 2**27  # bytes
-_WHEELS = ("av", "bjontegaard", "constriction", "safetensors", "torchmetrics", "typer")
+_WHEELS = ("av", "bjontegaard", "constriction", "safetensors", "typer")
 
 
 def versions(card: Card) -> Figures:
