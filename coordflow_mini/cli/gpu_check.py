@@ -10,8 +10,6 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     from coordflow_mini.measure.gpu import checks
 
-__all__ = ["gpu_check"]
-
 
 def gpu_check(
     *,

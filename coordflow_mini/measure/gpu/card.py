@@ -16,17 +16,6 @@ from coordflow_mini.train import FitResult, Training
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
-__all__ = [
-    "Card",
-    "CheckError",
-    "Figures",
-    "LeftOutError",
-    "fitting",
-    "must",
-    "small_clip",
-    "tuning",
-]
-
 Figures = dict[str, Any]  # of a check, for its JSON
 
 

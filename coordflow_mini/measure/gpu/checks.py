@@ -13,8 +13,6 @@ from coordflow_mini.measure.gpu.card import Card, CheckError, Figures, LeftOutEr
 from coordflow_mini.ops.compiling import device_named
 from coordflow_mini.ops.console import Console
 
-__all__ = ["CHECKS", "QUICK", "Result", "report", "results", "table"]
-
 Check = Callable[[Card], Figures]
 
 CHECKS: dict[str, Check] = {

@@ -23,8 +23,6 @@ with lazily():
     from coordflow_mini import decoder
     from coordflow_mini.bitstream import Header
 
-__all__ = ["decoding", "numbers", "steps", "versions", "waits"]
-
 _CPU = torch.device("cpu")
 _LARGE = 2**31 + 2**27  # bytes
 _WHEELS = ("av", "bjontegaard", "constriction", "safetensors", "typer")

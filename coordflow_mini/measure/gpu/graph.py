@@ -8,8 +8,6 @@ from torch import Tensor
 from coordflow_mini.measure.gpu.card import Card, Figures, LeftOutError, fitting, must, tuning
 from coordflow_mini.train import Training, advance, descend
 
-__all__ = ["captured", "capturing"]
-
 _WARM, _STEPS = 3, 20
 
 

@@ -13,8 +13,6 @@ from coordflow_mini.model import CoordFlow
 from coordflow_mini.render import to_uint8
 from coordflow_mini.video.clip import Video
 
-__all__ = ["layers_of", "picture", "training_step"]
-
 _PIECE = 1 << 18  # pixels of a frame that are computed at once
 
 

@@ -16,8 +16,6 @@ from coordflow_mini.ops import distributed
 from coordflow_mini.ops.run import fit
 from coordflow_mini.train import Progress
 
-__all__ = ["compiling", "pair"]
-
 
 def compiling(card: Card) -> Figures:
     """A compiled fit, twice at the same time from empty caches: the same weights."""

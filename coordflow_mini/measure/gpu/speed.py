@@ -23,8 +23,6 @@ from coordflow_mini.train import Training, descend
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
 
-__all__ = ["SIZES", "Size", "measured"]
-
 _ENOUGH = 0.5  # seconds of a measurement, at least
 _FRAMES = 4  # decoded in turn
 

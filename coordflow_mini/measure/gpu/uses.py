@@ -18,8 +18,6 @@ with lazily():
     from coordflow_mini.measure import evaluate
     from coordflow_mini.ops import checkpoint
 
-__all__ = ["applying", "encoding"]
-
 # one step more than there are between two reports
 _FIT = FitConfig(steps=51, batch=256, warm_up=10, grow=20, static=30)
 _RECIPE = Recipe(bpp=1.6, fit=_FIT, codec=CodecConfig(steps=101, rounds=2))
