@@ -18,7 +18,8 @@ class Counting:
     """Counts within its block.
 
     A sync is any wait of the host for the GPU: numbers that are read, copies that block, masks, events.
-    A kernel is an operation of PyTorch that is no view: with few exceptions, one launch.
+    A kernel is an operation of PyTorch that is no view: with few exceptions, one launch.  A plain copy within
+    the GPU is none: it is a "memcpy".
     """
 
     def __enter__(self) -> "Counting":
@@ -33,7 +34,7 @@ class Counting:
         self.counts = _counts() - self._before
 
     def of(self, kind: str) -> Counter[str]:
-        """Numbers by name of each "kernel", "sync", "copy" or "unstable" kernel, which sums in any order."""
+        """Numbers by name of each "kernel", "memcpy", "sync", "copy", or "unstable" (sums in any order)."""
         pairs = ((name.partition(" "), count) for name, count in self.counts.items())
         return Counter({name: count for (found, _, name), count in pairs if found == kind})
 

@@ -41,7 +41,7 @@ struct Graph {
 struct Card {
   std::recursive_mutex lock;  // backward passes run on a thread of their own
   int64_t total = int64_t{8} << 30, used = 0, peak = 0;
-  std::map<std::string, int64_t> counts;  // "kernel NAME", "sync NAME", "copy NAME", "unstable NAME"
+  std::map<std::string, int64_t> counts;  // "kernel NAME", "sync NAME", "memcpy NAME", ...
   bool refuses_syncs = false;
   void (*witness)(const char*) = nullptr;  // told of every sync and copy
   uint64_t copies = 0;
@@ -487,7 +487,9 @@ Tensor& copy_(Tensor& self, const Tensor& from, bool unblocked) {
   if (!self.is_cuda()) to_host(self, from, unblocked);
   else if (!from.is_cuda()) to_gpu(self, from, unblocked);
   else {
-    note("kernel copy_", false);
+    const bool alike = self.dtype() == from.dtype() && self.sizes() == from.sizes() &&
+                       self.strides() == from.strides() && self.is_non_overlapping_and_dense();
+    note(alike ? "memcpy copy_" : "kernel copy_", false);
     perform([to = mirror(self), from = mirror(from)] { to.copy_(from); }, {self, from});
   }
   return self;

@@ -144,6 +144,13 @@ def test_a_graph_that_waits_is_refused(gpu):
         torch.ones(2, device=gpu).sum().item()
 
 
+def test_memory_that_is_copied_as_it_is_is_no_kernel(gpu, counting):
+    a = torch.ones(3, 4, device=gpu)
+    with counting() as found:
+        a.clone(), a.half(), a.T.contiguous()
+    assert found.of("memcpy") == {"copy_": 1} and found.of("kernel") == {"copy_": 2}
+
+
 def test_kernels_whose_sums_have_no_order_are_known(gpu, counting):
     with counting() as found:
         torch.zeros(3, device=gpu).index_add_(
