@@ -18,5 +18,5 @@ if __name__ == "__main__":
         arguments.remove("--t4")
         be("T4")
     install()
-    named = any("::" in word or word.endswith(".py") for word in arguments)
+    named = any(Path(word.partition("::")[0]).exists() for word in arguments)
     sys.exit(pytest.main(["-p", "no:cacheprovider", *arguments, *([] if named else [CASES])]))
