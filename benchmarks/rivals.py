@@ -149,7 +149,7 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.rate * warm * trapezoid(self.step / self.steps)
             self.sampler.aim(self.step)
-            terms = self.sampler.terms(self.model, self.sampler.pixels())
+            terms = self.sampler.terms(self.model)
             self.optimizer.zero_grad(set_to_none=True)
             terms.total.backward()
             self.optimizer.step()

@@ -117,7 +117,7 @@ def train(video: Video, model: ModelConfig, name: str, rounds: int) -> Ratio:
     def step() -> None:
         sampler.aim(next(steps))
         optimizer.zero_grad(set_to_none=True)
-        sampler.terms(network, sampler.pixels()).total.backward()
+        sampler.terms(network).total.backward()
         optimizer.step()
 
     product = matrix_product(training_dtype(torch.device("cpu")))

@@ -21,7 +21,7 @@ from coordflow_mini.loss import LossTerms
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.muon import adjustable, cosine
 from coordflow_mini.quantize import LARGEST, LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
-from coordflow_mini.sampling import Pixels, Sampler
+from coordflow_mini.sampling import Sampler
 from coordflow_mini.train import Around, FitResult, Progress, Training, run
 from coordflow_mini.video.clip import Video
 
@@ -270,10 +270,10 @@ class Tuning(Training):
             for group in optimizer.param_groups:
                 group["lr"].fill_(full * rate * 0.1**self.lowered)
 
-    def loss(self, pixels: Pixels) -> LossTerms:
+    def loss(self) -> LossTerms:
         """Loss of the rounded weights, and the price of their bits."""
         dtype = torch.float32 if self._settled(self.step) else None  # as decoders compute
-        terms = self.sampler.terms(self.quantizer, pixels, dtype)
+        terms = self.sampler.terms(self.quantizer, dtype)
         return replace(terms, total=terms.total + self.price * self.running * self.quantizer.bits())
 
     def freeze(self) -> None:

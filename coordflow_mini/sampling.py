@@ -29,6 +29,16 @@ class Pixels(NamedTuple):
     indices: Tensor  # [frames, pixels] int64, pixel in the frame in reading order
 
 
+class Draw(NamedTuple):
+    """What decides on the pixels of a batch; see `random_indices`."""
+
+    pixels: int  # about as many
+    key: int | Tensor
+    frames: Tensor
+    near: int | Tensor
+    share: tuple[int, int]  # (number, count) of a process: each keeps its own part
+
+
 class GatheredClip(NamedTuple):
     """The colors of one batch of a clip, which itself is too large for the device."""
 
@@ -46,7 +56,7 @@ class PixelBatch(NamedTuple):
 
 
 def random_indices(
-    clip: Clip, count: int, key: int | Tensor, frames: Tensor, near: int | Tensor | None = None
+    clip: Clip | GatheredClip, count: int, key: int | Tensor, frames: Tensor, near: int | Tensor | None = None
 ) -> Pixels:
     """About `count` random pixels, equally many of each frame, on the device of `frames`.
 
@@ -61,6 +71,13 @@ def random_indices(
     part = (torch.arange(rows, device=frames.device) << 32) + bits[:, 0]
     position = torch.div(part * (len(frames) if near is None else near) >> 32, rows, rounding_mode="floor")
     return Pixels(frames[position], below(bits[:, 1:], height * width))
+
+
+def _drawn(clip: Clip | GatheredClip, draw: Draw) -> Pixels:
+    frames, indices = random_indices(clip, draw.pixels, draw.key, draw.frames, draw.near)
+    number, processes = draw.share
+    part = indices.shape[1] // processes
+    return Pixels(frames, indices[:, number * part : (number + 1) * part] if part else indices)
 
 
 def _batch(clip: Clip | GatheredClip, pixels: Pixels) -> PixelBatch:
@@ -147,19 +164,16 @@ class Sampler:
 
     def pixels(self) -> Pixels:
         """The pixels of the batch; their number never changes."""
-        return self._own(random_indices(self.clip, self.config.batch, self.key, self.frames, self.near))
+        return _drawn(self.clip, self._draw())
 
-    def _own(self, pixels: Pixels) -> Pixels:
-        number, count = self.share
-        part = pixels.indices.shape[1] // count
-        own = slice(number * part, (number + 1) * part) if part else slice(None)
-        return Pixels(pixels.frames, pixels.indices[:, own])
+    def _draw(self) -> Draw:
+        return Draw(self.config.batch, self.key, self.frames, self.near, self.share)
 
-    def terms(self, model: nn.Module, pixels: Pixels, dtype: torch.dtype | None = None) -> LossTerms:
-        """Loss of a `CoordFlow`, or of a module that is called like one, on pixels of the clip."""
+    def terms(self, model: nn.Module, dtype: torch.dtype | None = None) -> LossTerms:
+        """Loss of a `CoordFlow`, or of a module that is called like one, on the batch."""
         dtype = dtype or self.dtype
         clip = self.clip if self._resident else self._gathered()
-        terms = self.pixel_terms(model, clip, self.times, pixels, self.weights, self.config, dtype)
+        terms = self.pixel_terms(model, clip, self.times, self._draw(), self.weights, self.config, dtype)
         if not self.config.ms_ssim:
             return terms
         patch = self._patches()
@@ -175,7 +189,7 @@ class Sampler:
     def _gathered(self) -> GatheredClip:
         """The colors of the batch, from a clip on the host."""
         key, near = self.drawn
-        frames, indices = self._own(random_indices(self.clip, self.config.batch, key, self._order, near))
+        frames, indices = _drawn(self.clip, self._draw()._replace(key=key, frames=self._order, near=near))
         color = colors_at(self.clip, frames[:, None], indices)
         return GatheredClip(moved(color, self.device), self.clip.shape)
 
@@ -196,13 +210,13 @@ def pixel_terms(
     model: nn.Module,
     clip: Clip | GatheredClip,
     times: Tensor,
-    pixels: Pixels,
+    draw: Draw,
     weights: Tensor | None,
     config: FitConfig,
     dtype: torch.dtype,
 ) -> LossTerms:
     """Loss of single pixels: nearly all that a training step computes, in one function to be compiled."""
-    batch = _batch(clip, pixels)
+    batch = _batch(clip, _drawn(clip, draw))
     blend = model(batch.points, times[batch.frames], dtype)
     weight = None if weights is None else weights[batch.frames[:, None], batch.indices]
     return loss_terms(blend, batch.color, config, weight)

@@ -18,7 +18,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.loss import LossTerms
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.muon import learning_rate, make_optimizer, memory, restore, trapezoid
-from coordflow_mini.sampling import Pixels, Sampler, Weights, default_model
+from coordflow_mini.sampling import Sampler, Weights, default_model
 from coordflow_mini.video.clip import Video
 
 _GRAY = 0.25  # the largest mean squared error of a gray picture
@@ -66,9 +66,9 @@ class Training:
         for group in self.optimizers[0].param_groups:
             group["lr"].fill_(rate * (warm if group.get("wide", True) else 1.0))
 
-    def loss(self, pixels: Pixels) -> LossTerms:
+    def loss(self) -> LossTerms:
         """Loss to descend."""
-        return self.sampler.terms(self.model, pixels)
+        return self.sampler.terms(self.model)
 
     def freeze(self) -> None:
         """Drop gradients of what must not move yet: at first, only motion may explain change over time."""
@@ -108,7 +108,7 @@ class Training:
         """Report what came after the last report; before the first one, the error of a batch."""
         if not self.errors and not self.history:
             self.sampler.aim(self.step)
-            self.errors = [self.sampler.terms(self.model, self.sampler.pixels()).squared]
+            self.errors = [self.sampler.terms(self.model).squared]
         if self.errors:
             self.report()
 
@@ -152,8 +152,7 @@ def descend(training: Training, stop: int) -> Iterator[Tensor]:
 
 def advance(training: Training) -> Tensor:
     """One step on the device, which nothing waits for; the mean squared error of its batch."""
-    pixels = training.sampler.pixels()
-    terms = training.loss(pixels)
+    terms = training.loss()
     terms.total.backward()
     training.freeze()
     for optimizer in training.optimizers:

@@ -207,7 +207,6 @@ def test_the_size_lands_under_the_target(bits_per_weight, fitted, clip, short_co
 def test_fine_tuning_beats_plain_rounding(fitted, clip, short_codec, short_fit):
     """At the same few bytes, weights trained to be rounded are better than weights that were just rounded."""
     sampler = Sampler(clip, short_fit, torch.device("cpu"))
-    batch = sampler.pixels()
 
     @torch.no_grad()
     def error(tensors: list[QuantizedTensor]) -> float:
@@ -215,7 +214,7 @@ def test_fine_tuning_beats_plain_rounding(fitted, clip, short_codec, short_fit):
         for parameter in model.parameters():
             for layer in parameter:
                 layer.copy_(torch.from_numpy(next(values).values))
-        return sampler.terms(model, batch, torch.float32).squared.item()
+        return sampler.terms(model, torch.float32).squared.item()
 
     target = int(2 * fitted.model.parameter_count / 8)
     plain = make_quantizer(fitted.model)

@@ -9,12 +9,13 @@ import torch
 
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
+from coordflow_mini.loss import LossTerms
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.muon import cosine, learning_rate, trapezoid
 from coordflow_mini.ops.run import fit
 from coordflow_mini.render import render
-from coordflow_mini.sampling import Pixels, Sampler, default_model
+from coordflow_mini.sampling import Sampler, default_model
 from coordflow_mini.train import FitResult, Progress
 from coordflow_mini.video.clip import Video
 
@@ -163,13 +164,13 @@ def test_colors_learn_time_however_short_the_fit(clip, small_model):
 @pytest.mark.parametrize("steps", [20, 100])
 def test_all_frames_are_learned_however_short_the_fit(steps, clip, small_model, monkeypatch):
     """At the default schedule, a fit of any length ends with batches from all frames."""
-    seen, pixels = [], Sampler.pixels
+    seen, terms = [], Sampler.terms
 
-    def watched(self: Sampler, *arguments: float) -> Pixels:
-        seen.append(pixels(self, *arguments))
-        return seen[-1]
+    def watched(self: Sampler, *arguments: object) -> LossTerms:
+        seen.append(self.pixels())
+        return terms(self, *arguments)
 
-    monkeypatch.setattr(Sampler, "pixels", watched)
+    monkeypatch.setattr(Sampler, "terms", watched)
     fit(clip, small_model, FitConfig(steps=steps, batch=64))
     assert set(seen[0].frames.tolist()) < set(range(clip.time))
     assert set(seen[-1].frames.tolist()) == set(range(clip.time))

@@ -138,7 +138,7 @@ def tuned(fitted: FitResult, video: Video, bits: int, steps: int) -> list[Quanti
         optimizer.zero_grad(set_to_none=True)
         dtype = sampler.dtype if number < exact else torch.float32
         sampler.aim(number)
-        sampler.terms(rounded, sampler.pixels(), dtype).total.backward()
+        sampler.terms(rounded, dtype).total.backward()
         optimizer.step()
     return quantize_model(model, indices)
 

@@ -100,9 +100,9 @@ def test_what_is_not_compiled_takes_few_kernels(stage, most, clip, gpu, counting
     steps(training, 2)
     with counting() as whole:
         steps(training)
-    pixels, model = training.sampler.pixels(), getattr(training, "quantizer", training.model)
+    model = getattr(training, "quantizer", training.model)
     with counting() as loss:
-        training.sampler.terms(model, pixels).total.backward()
+        training.sampler.terms(model).total.backward()
     assert whole.kernels - loss.kernels * STEPS <= most * STEPS
 
 

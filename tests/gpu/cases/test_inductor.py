@@ -23,9 +23,8 @@ def test_a_compiled_step_takes_few_kernels_and_no_chance(stage, most, gpu, count
     steps(training, 2)
     with counting() as eager:
         steps(training)
-    pixels = training.sampler.pixels()
     with counting() as loss:
-        training.sampler.terms(getattr(training, "quantizer", training.model), pixels).total.backward()
+        training.sampler.terms(getattr(training, "quantizer", training.model)).total.backward()
     written = Written()
     training.sampler.pixel_terms = written.compiled(pixel_terms)
     steps(training, 1)
