@@ -49,6 +49,11 @@ class Rival(nn.Module):
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(1, 1, size)) for size in sizes[1:])
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.weights[0].device
+
+    @property
     def parameter_count(self) -> int:
         """The count of numbers in a file of this network."""
         return sum(parameter.numel() for parameter in self.parameters())

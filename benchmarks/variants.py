@@ -97,8 +97,9 @@ class Draws:
 
     def draw(self, count: int, reach: float) -> tuple[PixelBatch, Tensor | None]:
         """A batch and what each pixel counts."""
-        key = key_of(self.seed, next(self.steps))
-        return random_pixels(self.clip, count, key, self.frames(reach)), None
+        away, order = torch.sort(self.times.abs(), stable=True)
+        near = int((away <= max(reach, float(away[0]))).sum())
+        return random_pixels(self.clip, count, key_of(self.seed, next(self.steps)), order, near), None
 
     def learn(self, batch: PixelBatch, error: Tensor) -> None:
         """Take note of the error [frames, pixels] of a batch."""

@@ -89,9 +89,11 @@ def _batch(clip: Clip | GatheredClip, pixels: Pixels) -> PixelBatch:
     return PixelBatch(points, frames, indices, color)
 
 
-def random_pixels(clip: Clip, count: int, key: int | Tensor, frames: Tensor) -> PixelBatch:
+def random_pixels(
+    clip: Clip, count: int, key: int | Tensor, frames: Tensor, near: int | Tensor | None = None
+) -> PixelBatch:
     """About `count` random pixels with points and colors; arguments as of `random_indices`."""
-    return _batch(clip, random_indices(clip, count, key, frames))
+    return _batch(clip, random_indices(clip, count, key, frames, near))
 
 
 class PatchBatch(NamedTuple):

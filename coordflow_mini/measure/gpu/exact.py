@@ -20,8 +20,7 @@ from coordflow_mini.video.device import YuvClip, colors_at
 from coordflow_mini.video.raw import Frames, RawFormat, color_tables
 
 with lazily():
-    from coordflow_mini import decoder
-    from coordflow_mini.bitstream import Header
+    from coordflow_mini import bitstream, decoder
 
 _CPU = torch.device("cpu")
 _LARGE = 2**31 + 2**27  # bytes
@@ -65,7 +64,7 @@ def decoding(card: Card) -> Figures:
     return {"levels apart": levels, "float16 [dB]": min(losses)}
 
 
-def _some(header: "Header", model: CoordFlow, dtype: torch.dtype = torch.float32) -> Frames:
+def _some(header: "bitstream.Header", model: CoordFlow, dtype: torch.dtype = torch.float32) -> Frames:
     """Up to four frames of a file."""
     times = frame_times(header.time)[:: -(-header.time // 4)]
     return np.stack(list(pictures(model, times, header.height, header.width, dtype=dtype)))
