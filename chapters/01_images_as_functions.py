@@ -297,7 +297,7 @@ print(f"{held} weights are to hold {colors.numel()} known numbers")
 # towards the end, so that the network settles.
 
 # %%
-STEPS = here.pick(cpu=800, gpu=4000)
+STEPS = 800
 
 
 def train(name, network, rate=0.01, seen=()):

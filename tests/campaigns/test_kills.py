@@ -19,8 +19,7 @@ pytestmark = [
 nightly = pytest.mark.nightly
 DOSES = [  # groups; kills, shared by their chains; Ctrl-C, for each chain
     ("files,together", [12, 1, "--points"]),
-    ("encode", [4, 1]),
-    ("fetch", [4, 1]),
+    ("encode", [2, 1]),
     pytest.param("files,together", [44, 5], marks=nightly),
     pytest.param("fetch", [24, 2], marks=nightly),
     pytest.param("decode", [14, 1], marks=nightly),

@@ -27,8 +27,9 @@ def on_the_gpu(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_library_on_a_gpu():
-    on_the_gpu()
+@pytest.mark.parametrize("cases", ["not hurry", "hurry"], ids=["the library", "a chapter"])
+def test_on_a_gpu(cases):
+    on_the_gpu("-k", cases)
 
 
 @pytest.mark.nightly

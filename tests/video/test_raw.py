@@ -273,7 +273,7 @@ def test_a_fit_to_the_file_is_a_fit_to_its_frames(one_thread, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, about itself
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float32, marks=pytest.mark.nightly)])
 def test_compiled_training_reads_the_file(one_thread, tmp_path, caplog, dtype):
     """Compiled and not compiled, the loss is the same but for rounding, and nothing falls back."""
     raw = RawFormat(32, 24)
