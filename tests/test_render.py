@@ -6,9 +6,12 @@ import sys
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coordflow_mini import render as render_module
+from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
+from coordflow_mini.model import CoordFlow
 from coordflow_mini.render import pictures, render, render_frames, still, to_uint8
 from tests.models import SMALL, configs, trained
 
@@ -158,3 +161,24 @@ def test_memory_does_not_grow_with_the_pieces():
     """A wide model's frame of sixteen pieces takes hardly more memory than one of a single piece [MiB]."""
     done = subprocess.run([sys.executable, "-c", PEAK], check=True, capture_output=True, text=True)
     assert int(done.stdout) < 25
+
+
+class RoundedFactors(TorchDispatchMode):
+    """Products of matrices with factors of 10 bits, as a GPU makes them in TF32."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.bmm.default):
+            args = tuple(((a.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32) for a in args)
+        return func(*args, **(kwargs or {}))
+
+
+def test_coordinates_are_exact_whatever_becomes_of_products():
+    """At 1080p, products of 10 bits cost less than a level; coordinates of 10 bits would cost over ten."""
+    model = CoordFlow(ModelConfig(width=64, highest_frequency=240.0), torch.Generator().manual_seed(0))
+    points, time = pixel_grid(1080, 1920, band=slice(540, 541)), torch.tensor(0.3)
+    exact = still(model, points, time)
+    with RoundedFactors():
+        rounded = still(model, points, time)
+        coarse = still(model, ((points.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32), time)
+    assert (exact.rgb - rounded.rgb).abs().max() < 1 / 255
+    assert (exact.rgb - coarse.rgb).abs().max() > 10 / 255
