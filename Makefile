@@ -110,7 +110,7 @@ build/colab/.installed: tests/colab/requirements.txt pyproject.toml
 
 test-browser: setup  ##+ open chapters in JupyterLab and Chromium, move the widgets; screenshots go to runs/browser
 	$(BIN)/python -m pip install -qq -e '.[browser]'
-	COORDFLOW_BROWSER=1 $(PYTEST) -q tests/browser
+	COORDFLOW_BROWSER=1 $(PYTEST) -q -n 2 tests/browser
 
 # --- trying to break it -------------------------------------------------------------------------------
 CAMPAIGN := OMP_NUM_THREADS=1 $(BIN)/python -m campaigns
