@@ -108,9 +108,9 @@ build/colab/.installed: tests/colab/requirements.txt pyproject.toml
 	build/colab/bin/python -m pip install --quiet -r tests/colab/requirements.txt -e .
 	@touch $@
 
-test-browser: setup  ##+ open chapters in JupyterLab and Chromium, move the widgets; screenshots go to runs/browser
+test-browser: setup  ##+ open chapters in JupyterLab and Chromium, move the widgets; pictures go to runs/browser; BROWSER=all
 	$(BIN)/python -m pip install -qq -e '.[browser]'
-	COORDFLOW_BROWSER=1 $(PYTEST) -q -n 2 tests/browser
+	COORDFLOW_BROWSER=$(or $(BROWSER),some) $(PYTEST) -q -n 2 tests/browser
 
 # --- trying to break it -------------------------------------------------------------------------------
 CAMPAIGN := OMP_NUM_THREADS=1 $(BIN)/python -m campaigns
@@ -120,8 +120,8 @@ FOR ?= 600
 .PHONY: soak inputs damage fuzz kills test-nightly
 
 nightly:  ## run every campaign and the tests marked `nightly`: about two hours
-	@failed=; for target in test-nightly damage fuzz inputs kills soak; do \
-		$(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
+	@failed=; for target in test-nightly test-browser damage fuzz inputs kills soak; do \
+		$(MAKE) --no-print-directory $$target BROWSER=all || failed="$$failed $$target"; done; \
 		test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 test-nightly: setup  ##+ run the tests that `make test` leaves out
