@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -315,16 +314,19 @@ def encode_segment(
         return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
 
     with uploaded(clip.frames, device):
-        how: Any = {"device": device, "on_step": on_step, "checkpoint": checkpoint}
-        fitted = fit_video(clip, plan.model, recipe.fit, **how)
+        fitted = fit_video(
+            clip, plan.model, recipe.fit, device=device, on_step=on_step, checkpoint=checkpoint
+        )
         before = checkpoint.before if checkpoint else 0.0
         if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume
             _give_up_several(plan)
             part = fitted.history[-1].step / recipe.fit.steps if fitted.history else 0
             codec = replace(codec, steps=max(1, min(codec.steps, _BRIEF, round(part * codec.steps))))
-            how["checkpoint"] = None
+            checkpoint = None
         unquantized = _psnr_db(fitted.model, clip)
-        tuned = finetune(fitted, clip, codec, target, file_size, **how)
+        tuned = finetune(
+            fitted, clip, codec, target, file_size, device=device, on_step=on_step, checkpoint=checkpoint
+        )
     if tuned.interrupted:
         _give_up_several(plan)
     elif (size := file_size(tuned.tensors)) > target:

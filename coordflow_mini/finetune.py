@@ -69,7 +69,7 @@ def _entropy(variance: Tensor, log2_step: Tensor) -> Tensor:
 class _Variances(torch.autograd.Function):
     """Variances of the tensors of every layer, [layers, tensors], of all weights side by side.
 
-    One kernel for each tensor, and three for the gradient of all: PyTorch's own takes ten for each.
+    The gradient is computed for all weights at once; PyTorch would do it tensor by tensor.
     """
 
     @staticmethod
@@ -96,8 +96,8 @@ def _spread(values: Tensor, counts: Sequence[int]) -> Tensor:
 class Quantizer(torch.nn.Module):
     """A model whose weights are rounded at learned steps in the forward pass.
 
-    All weights are rounded at once, side by side as [layers, weights]: a GPU would take longer to start a
-    dozen kernels for each tensor than to run them.
+    All weights are rounded at once, side by side as [layers, weights]: tensor by tensor, a GPU would start
+    more than twice as many kernels (LOG.md).
     """
 
     sizes: Tensor

@@ -84,7 +84,7 @@ def training_dtype(device: torch.device) -> torch.dtype:
 
 
 def _multiplies_bfloat16() -> bool:
-    """True for a processor with instructions for it; PyTorch also does without, at half the speed."""
+    """True for a processor with instructions for it; PyTorch computes it on others too, but slowly."""
     if platform.machine().lower() in ("x86_64", "amd64") and hasattr(torch.cpu, "_is_amx_tile_supported"):
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -93,36 +93,25 @@ def _multiplies_bfloat16() -> bool:
 _HALF_SCALE = 1024.0  # of gradients in float16, which would lose those of single pixels, 1e-7 and less
 
 
-class _Narrow(torch.autograd.Function):
-    """To float16; the gradient comes back scaled up, and is scaled down in float32."""
+class _Conversion(torch.autograd.Function):
+    """To or from float16; the gradient is scaled up where it enters float16, and down where it leaves it."""
 
     @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        return values.half()
+    def forward(context: Any, values: Tensor, dtype: torch.dtype) -> Tensor:
+        context.dtype = values.dtype
+        return values.to(dtype)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        return gradient.float() / _HALF_SCALE
-
-
-class _Widen(torch.autograd.Function):
-    """From float16 to float32; the gradient goes in scaled up."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        return values.float()
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        return (gradient * _HALF_SCALE).half()
+    def backward(context: Any, gradient: Tensor) -> Any:
+        scale = _HALF_SCALE if context.dtype == torch.float16 else 1 / _HALF_SCALE
+        return (gradient.float() * scale).to(context.dtype), None
 
 
 def _to(values: Tensor, dtype: torch.dtype) -> Tensor:
     """Values in another dtype, with gradients that float16 can hold."""
     if values.dtype == dtype or torch.float16 not in (values.dtype, dtype):
         return values.to(dtype)
-    conversion = _Narrow if dtype == torch.float16 else _Widen
-    result: Tensor = conversion.apply(values)  # type: ignore[no-untyped-call]
+    result: Tensor = _Conversion.apply(values, dtype)  # type: ignore[no-untyped-call]
     return result
 
 

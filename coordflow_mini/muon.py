@@ -183,8 +183,12 @@ def restore(optimizer: torch.optim.Optimizer, memory: dict[str, dict[str, Any]])
 
 
 def _fits(optimizer: torch.optim.Optimizer, parameter: Tensor, kept: dict[str, Any]) -> bool:
-    names = {"mean", "square", "count"} if isinstance(optimizer, Muon) else {"exp_avg", "exp_avg_sq", "step"}
-    shapes = {name: () if name in ("count", "step") else parameter.shape for name in kept}
-    alike = all(isinstance(value, Tensor) and value.shape == shapes[name] for name, value in kept.items())
-    complete = kept.keys() <= names if isinstance(optimizer, Muon) else kept.keys() == names
-    return alike and complete and all(bool((kept[name] >= 0).all()) for name in kept if shapes[name] == ())
+    if isinstance(optimizer, Muon):
+        counter, complete = "count", kept.keys() <= {"mean", "square", "count"}
+    else:
+        counter, complete = "step", kept.keys() == {"exp_avg", "exp_avg_sq", "step"}
+    alike = all(
+        isinstance(value, Tensor) and value.shape == (() if name == counter else parameter.shape)
+        for name, value in kept.items()
+    )
+    return complete and alike and (counter not in kept or bool(kept[counter] >= 0))
