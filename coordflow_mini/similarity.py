@@ -53,13 +53,6 @@ def matrix(transform: Tensor) -> Tensor:
     return torch.stack(rows, dim=-1).reshape(*cos.shape, 3, 3)
 
 
-def from_matrix(matrix: Tensor) -> Tensor:
-    """The transform [..., 4] of a similarity's 3x3 matrix, angle in (-π, π]; inverse of `matrix`."""
-    cos, sin = matrix[..., 0, 0], matrix[..., 1, 0]
-    log_scale = 0.5 * torch.log(cos**2 + sin**2)
-    return torch.stack([log_scale, torch.atan2(sin, cos), matrix[..., 0, 2], matrix[..., 1, 2]], dim=-1)
-
-
 def nearest(points: Tensor, targets: Tensor) -> Tensor:
     """The least-squares transform [4] of points [n, 2] onto targets [n, 2].
 

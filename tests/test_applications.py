@@ -50,17 +50,10 @@ def test_of_equal_alphas_the_first_layer_wins(rendering):
     assert applications.masks(even)[0].all()
 
 
-@pytest.mark.parametrize("layer", range(3))
-def test_a_layer_video_shows_that_layer(model, like, rendering, layer):
-    video = applications.layer_video(model, layer, like)
-    np.testing.assert_array_equal(video.frames, rendering.layer_rgb[layer])
-    assert video.fps == like.fps and f"layer {layer}" in video.name
-
-
 def test_there_is_no_other_layer(model, like):
     for layer in (-1, 3):
         with pytest.raises(ValueError, match="layer must be 0 to 2"):
-            applications.layer_video(model, layer, like)
+            applications.stabilize(model, layer, like)
 
 
 def test_at_its_own_scale_nothing_changes(model, like, rendering):

@@ -65,17 +65,6 @@ def test_apply_is_the_matrix_on_homogeneous_points():
     close(product[..., 2], torch.ones_like(product[..., 2]))
 
 
-def test_from_matrix_inverts_matrix():
-    """from_matrix ∘ matrix = id for angles in (-π, π], and modulo 2π for all others."""
-    t = transforms(3, 20)
-    close(similarity.from_matrix(similarity.matrix(t)), t)
-    turn = torch.tensor([0.0, 2 * math.pi, 0.0, 0.0], dtype=torch.float64)
-    close(similarity.from_matrix(similarity.matrix(t + turn)), t)
-    close(similarity.matrix(similarity.from_matrix(similarity.matrix(t))), similarity.matrix(t))
-    half_turn = torch.tensor([0.3, math.pi, 1.0, -1.0], dtype=torch.float64)
-    close(similarity.from_matrix(similarity.matrix(half_turn)), half_turn)
-
-
 def test_shapes_stay_similar():
     """Distances grow by exactly s and angles stay: that is what makes it a similarity."""
     t, p, q = transforms(30), points(30, seed=1), points(30, seed=2)
@@ -112,7 +101,6 @@ def test_broadcasting():
         lambda t: similarity.compose(transforms(6, seed=4), t),
         similarity.inverse,
         similarity.matrix,
-        lambda t: similarity.from_matrix(similarity.matrix(t)),
     ],
     ids=[
         "apply, transform",
@@ -121,7 +109,6 @@ def test_broadcasting():
         "compose, before",
         "inverse",
         "matrix",
-        "both",
     ],
 )
 def test_gradients(function):

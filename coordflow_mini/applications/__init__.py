@@ -6,37 +6,15 @@ it was not trained; a layer's motion is known, so it can be undone.  `segment`, 
 obvious alternative.  `on_step` reports on fits, `counted` on rendering.
 """
 
-from coordflow_mini.applications.fits import denoise, inpaint
-from coordflow_mini.applications.views import (
-    Counted,
-    Extent,
-    Masks,
-    Stabilized,
-    background,
-    grown,
-    interpolate,
-    layer_video,
-    masks,
-    segment,
-    stabilize,
-    stabilizing,
-    upscale,
-)
-
-__all__ = [
-    "Counted",
-    "Extent",
-    "Masks",
-    "Stabilized",
-    "background",
-    "denoise",
-    "grown",
-    "inpaint",
-    "interpolate",
-    "layer_video",
-    "masks",
-    "segment",
-    "stabilize",
-    "stabilizing",
-    "upscale",
-]
+from coordflow_mini.applications.fits import denoise as denoise
+from coordflow_mini.applications.fits import inpaint as inpaint
+from coordflow_mini.applications.views import Extent as Extent
+from coordflow_mini.applications.views import Stabilized as Stabilized
+from coordflow_mini.applications.views import background as background
+from coordflow_mini.applications.views import grown as grown
+from coordflow_mini.applications.views import interpolate as interpolate
+from coordflow_mini.applications.views import masks as masks
+from coordflow_mini.applications.views import segment as segment
+from coordflow_mini.applications.views import stabilize as stabilize
+from coordflow_mini.applications.views import stabilizing as stabilizing
+from coordflow_mini.applications.views import upscale as upscale

@@ -1,4 +1,4 @@
-"""Uses of a fitted model: masks, layers alone, other sizes and frame rates, a still camera."""
+"""Uses of a fitted model: masks, other sizes and frame rates, a still camera."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,15 +97,6 @@ def grown(found: Masks, pixels: int) -> Masks:
     return result
 
 
-def layer_video(model: CoordFlow, layer: int, like: Video | Extent) -> Video:
-    """One layer alone, also where others cover it.  like: the fitted clip, or its extent.
-
-    Raises ValueError if there is no such layer.
-    """
-    _check_layer(model, layer)
-    return Video(shown_by(model, like, layer=layer), like.fps, f"{like.name}, layer {layer}")
-
-
 def upscale(model: CoordFlow, scale: float, like: Video | Extent, *, counted: Counted = silently) -> Video:
     """The clip at `scale` times its width and height: the same function on a finer grid.
 
@@ -192,7 +183,8 @@ def stabilizing(model: CoordFlow, layer: int, times: Tensor) -> Tensor:
     The layer's flow F maps a frame to its canonical picture, so a point p at the middle one of the given
     times lies at F(t)⁻¹ F(middle) p in the frame at t.
     """
-    _check_layer(model, layer)
+    if not 0 <= layer < model.config.layers:
+        raise ValueError(f"layer must be 0 to {model.config.layers - 1}, got {layer}")
     motion = model.transforms(times)[layer]
     return similarity.compose(similarity.inverse(motion), motion[len(motion) // 2])
 
@@ -204,17 +196,11 @@ def shown_by(
     *,
     times: Tensor | None = None,
     scale: float = 1.0,
-    layer: int | None = None,
 ) -> Frames:
     """The model's pictures, uint8 [time, height, width, 3]; times: by default those of the clip's frames."""
     times = frame_times(like.time) if times is None else times
     frames = np.empty((len(times), *scaled_size(like.height, like.width, scale), 3), np.uint8)
-    shown = pictures(model, times, like.height, like.width, scale=scale, layer=layer)
+    shown = pictures(model, times, like.height, like.width, scale=scale)
     for number, picture in enumerate(counted(shown, len(times))):
         frames[number] = picture.numpy()
     return frames
-
-
-def _check_layer(model: CoordFlow, layer: int) -> None:
-    if not 0 <= layer < model.config.layers:
-        raise ValueError(f"layer must be 0 to {model.config.layers - 1}, got {layer}")

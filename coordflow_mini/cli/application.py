@@ -99,7 +99,7 @@ class Application:
         return budget.steps_within(share, video, shape, device=self.device).fit
 
     def counted(self, stage: str) -> "Callable[[Iterable[Any], int], Iterable[Any]]":
-        """Shows the progress of rendering, see `applications.Counted`."""
+        """Shows the progress of rendering, see `applications.views.Counted`."""
         return partial(self.console.counted, stage)
 
     def write(self, output: Path, video: "clip.Video", text: str, figures: dict[str, Any]) -> None:

@@ -10,21 +10,14 @@ from importlib import import_module
 from pathlib import Path
 
 from coordflow_mini.fetch import archive, download, store
-from coordflow_mini.fetch.download import OnRetry, Patience, address
-from coordflow_mini.fetch.store import Fetched, FetchError, OnBytes, Place, Record, check_space, missing
+from coordflow_mini.fetch.download import OnRetry, Patience
+from coordflow_mini.fetch.download import address as address
+from coordflow_mini.fetch.store import Fetched as Fetched
+from coordflow_mini.fetch.store import FetchError as FetchError
+from coordflow_mini.fetch.store import OnBytes, Place, Record
+from coordflow_mini.fetch.store import check_space as check_space
+from coordflow_mini.fetch.store import missing as missing
 from coordflow_mini.video.catalog import Source, data_folder
-
-__all__ = [
-    "FetchError",
-    "Fetched",
-    "OnBytes",
-    "OnRetry",
-    "Patience",
-    "address",
-    "check_space",
-    "fetch",
-    "missing",
-]
 
 _PACKAGES = ("py7zr", "requests")
 _CURE = 'pip install "py7zr>=1.1.4" requests "urllib3>=2.2"'

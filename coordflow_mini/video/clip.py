@@ -46,7 +46,7 @@ class Video:
         if not known or kind != np.uint8 or len(shape) != 4 or shape[3] != 3:
             raise ValueError(
                 f"frames must be uint8 [time, height, width, 3], got {kind} {shape}; "
-                f"convert with Video.from_float(frames)"
+                f"colors in [0, 1] become so by np.uint8(frames * 255 + 0.5)"
             )
         if not all(shape):
             raise ValueError(f"frames must hold at least one frame of one pixel, got {shape}")
@@ -85,28 +85,6 @@ class Video:
     def pixels(self) -> int:
         """Pixels in all frames: the denominator of bpp."""
         return self.time * self.height * self.width
-
-    @classmethod
-    def from_float(cls, frames: Any, fps: Fraction | int = 25, name: str = "video") -> "Video":
-        """Rounds float colors in [0, 1], an array or a CPU tensor, to 8 bits.
-
-        >>> Video.from_float(np.full((1, 1, 1, 3), 0.5)).frames.ravel()
-        array([128, 128, 128], dtype=uint8)
-        """
-        values = np.asarray(frames)
-        if values.ndim != 4 or values.dtype.kind not in "fiub":
-            raise ValueError(
-                f"float colors must be [time, height, width, 3], got {values.dtype} {values.shape}"
-            )
-        low, high = (values.min(), values.max()) if values.size else (0, 0)
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"float colors must lie in [0, 1], got {low:.4g} to {high:.4g}; clip, or divide by 255"
-            )
-        result = np.empty(values.shape, np.uint8)
-        for frame, target in zip(values, result, strict=True):  # one at a time: no second float clip
-            target[...] = np.floor(frame * 255 + 0.5)
-        return cls(result, Fraction(fps), name)
 
     def select(self, selection: Selection) -> "Video":
         """Selects frames and resizes them; the result's `selection` still refers to the source.

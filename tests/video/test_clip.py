@@ -30,9 +30,7 @@ def test_video_knows_its_size_and_by_default_is_its_own_source() -> None:
     ],
 )
 def test_video_refuses_other_arrays_and_says_what_to_do(frames: object) -> None:
-    with pytest.raises(
-        ValueError, match=r"must be uint8 \[time, height, width, 3\], got .*Video\.from_float"
-    ):
+    with pytest.raises(ValueError, match=r"must be uint8 \[time, height, width, 3\], got .* become so by"):
         Video(frames)  # type: ignore[arg-type]
 
 
@@ -44,15 +42,6 @@ def test_video_refuses_no_frames_unknown_matrix_and_no_rate() -> None:
     ]:
         with pytest.raises(ValueError, match="must"):
             Video(*arguments)
-
-
-def test_from_float_undoes_division_by_255_and_refuses_what_is_no_color() -> None:
-    frames = noise(2, 5, 4, 3)
-    for kind in (np.float32, np.float64):
-        assert np.array_equal(Video.from_float((frames / 255).astype(kind)).frames, frames)
-    for wrong in (frames.astype(float), np.full((1, 1, 1, 3), -0.1), np.full((1, 1, 1, 3), np.nan)):
-        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
-            Video.from_float(wrong)
 
 
 def test_select_of_a_selection_speaks_of_the_source() -> None:

@@ -24,7 +24,6 @@ from coordflow_mini import cli
 from coordflow_mini.config import Selection
 from coordflow_mini.ops.files import destination, replacing
 from coordflow_mini.video import scenes
-from coordflow_mini.video.clip import Video
 from coordflow_mini.video.raw import RawFormat, VideoError
 from coordflow_mini.video.read import load
 from coordflow_mini.video.truncation import bytes_missing
@@ -278,17 +277,6 @@ def test_noise_in_the_last_packet_is_no_shorter_clip(kind: str, tmp_path: Path) 
 def test_lengths_that_nobody_knew(data: bytes, missing: int, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(data)
     assert bytes_missing(tmp_path / "x") == missing
-
-
-def test_from_float_refuses_what_is_no_color() -> None:
-    for wrong in (np.nan, np.inf, -np.inf, 2):
-        values = np.full((1, 2, 2, 3), 0.5)
-        values[0, 1, 1, 2] = wrong
-        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
-            Video.from_float(values)
-    for other in (0.5, [[0.5]], np.array([["a"]]), np.zeros((1, 1, 1, 3), complex), None):
-        with pytest.raises(ValueError, match="must be"):
-            Video.from_float(other)
 
 
 def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:

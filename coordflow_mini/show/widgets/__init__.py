@@ -8,14 +8,8 @@ would see an error in it, whereas nbval fails on an exception in a Python callba
 small JPEG per step, and readers without a kernel see a contact sheet with alt text.
 """
 
-from coordflow_mini.show.widgets.overlay import overlay
-from coordflow_mini.show.widgets.scrubber import compare, scrub
-from coordflow_mini.show.widgets.shown import MOST_PIXELS, Shown
-
-__all__ = [
-    "MOST_PIXELS",
-    "Shown",
-    "compare",
-    "overlay",
-    "scrub",
-]
+from coordflow_mini.show.widgets.overlay import overlay as overlay
+from coordflow_mini.show.widgets.scrubber import compare as compare
+from coordflow_mini.show.widgets.scrubber import scrub as scrub
+from coordflow_mini.show.widgets.shown import MOST_PIXELS as MOST_PIXELS
+from coordflow_mini.show.widgets.shown import Shown as Shown

@@ -204,9 +204,8 @@ def test_motion_is_known_at_times_on_the_cpu(model):
         lambda model, clip: applications.upscale(model, 2, clip).frames,
         lambda model, clip: applications.interpolate(model, 2, clip).frames,
         lambda model, clip: applications.stabilize(model, 0, clip).video.frames,
-        lambda model, clip: applications.layer_video(model, 1, clip).frames,
     ],
-    ids="segment upscale interpolate stabilize layer_video".split(),
+    ids="segment upscale interpolate stabilize".split(),
 )
 def test_applications_show_what_they_show_on_a_cpu(use, model, clip):
     here, there = use(_twin(model), clip), use(model, clip)
