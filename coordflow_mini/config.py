@@ -132,12 +132,18 @@ class FitConfig:
     static: int = 700  # steps in which colors do not depend on time, so that only motion explains change
     starts: int = 1  # short fits from different seeds; the best one is continued
     start_steps: int = 150
+    flow_start: str = "random"  # the paper's way; or "measured": the flow starts from `motion.measure`, and
+    flow_rate: float = 0.02  # moves by at most about so much a step [pixels], after ...
+    flow_still: float = 0.3  # ... a part of all steps
+    guide: float = 0.01  # weight of the cross-entropy of alpha and measured owners; falls to 0 at 40 %
+    front: float = 3e-4  # weight of the mean alpha of all layers but the first, which gets what both explain
     seed: int = 0
     compile: bool | None = None  # with torch.compile; None: if the fit is long enough to gain from it
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("muon", "adam"):
-            raise ValueError(f"optimizer must be muon or adam, got {self.optimizer!r}")
+        for name, choices in (("optimizer", ("muon", "adam")), ("flow_start", ("random", "measured"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("steps", "batch", "warm_up", "grow", "static", "starts", "start_steps"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {getattr(self, name)}")
@@ -147,7 +153,7 @@ class FitConfig:
             raise ValueError(f"seed must be an integer from 0 to 2^64 - 1, got {self.seed}")
         if not 0 < self.learning_rate < 10:
             raise ValueError(f"learning_rate must lie in (0, 10), got {self.learning_rate}")
-        for name in ("gamma", "squared", "absolute", "ms_ssim"):
+        for name in ("gamma", "squared", "absolute", "ms_ssim", "flow_rate", "flow_still", "guide", "front"):
             if not 0 <= getattr(self, name) <= 1e6:
                 raise ValueError(f"{name} must be finite and from 0 to 1e6, got {getattr(self, name)}")
 
@@ -185,7 +191,8 @@ class Recipe:
 
     bpp: float | None = None  # bits per pixel of the whole file; None: `encoder.default_bpp`
     model: ModelConfig | None = None  # None: `sampling.default_model`; see also `codec.choose_width`
-    fit: FitConfig = field(default_factory=FitConfig)
+    auto_layers: bool = False  # as many as the clip has motions, if they are measured; also without a model
+    fit: FitConfig = field(default_factory=lambda: FitConfig(flow_start="measured"))
     codec: CodecConfig = field(default_factory=CodecConfig)
     segment_frames: int | None = None  # in the longest segment, see `encoder.cuts`; None: one segment
     minutes: float | None = None  # for the encode, instead of the steps above, see `sweeps.budget`

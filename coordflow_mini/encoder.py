@@ -8,7 +8,7 @@ one, in this process or another, and `assembled` joins them into a file.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +21,7 @@ from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import build_model, tensor_shapes
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, weight_count
+from coordflow_mini.motion.measure import Motion, measure
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.ops.run import OnStep, finetune
 from coordflow_mini.ops.run import fit as fit_video
@@ -31,6 +32,7 @@ from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import uploaded
 
+_OCTAVES = 4  # of t for a measured motion: misses those of hand-held cameras by 0.1 pixels (LOG.md)
 _WIDE = 128  # from here on, seven hidden units less are at most a tenth of the weights
 _BRIEF = 100  # steps of fine-tuning, at most, after Ctrl-C
 
@@ -83,17 +85,18 @@ def compress(
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
+    planned: "Plan | None" = None,
 ) -> EncodeResult:
     """`encode`, with a record of how the file was made.
 
     Ctrl-C during training ends it early and still returns a file, with `interrupted` set.  In a clip of
     several segments it raises KeyboardInterrupt instead.
     checkpoint: where to resume from and save to; the bytes are the same with and without one.  Remove it
-    once the file is written.  After Ctrl-C, it resumes the full training.
+    once the file is written.  After Ctrl-C, it resumes the full training.  planned: see `plan`.
     """
     recipe = recipe or Recipe()
     recipe = recipe if bpp is None else replace(recipe, bpp=bpp)
-    planned = plan(video, recipe)
+    planned = planned or plan(video, recipe)
     results = [
         encode_segment(
             video,
@@ -119,6 +122,12 @@ class Plan:
     model: ModelConfig
     target_bytes: int  # of the whole file
     segments: tuple[range, ...]
+    motion: Motion | None = field(default=None, repr=False, compare=False)  # of the longest segment
+
+    @property
+    def longest(self) -> int:
+        """Number of the longest segment, whose motion decides on the layers of all."""
+        return max(range(len(self.segments)), key=lambda index: len(self.segments[index]))
 
     def share(self, index: int, total: int) -> int:
         """The part of a total that segment `index` gets for its frames; all shares sum to the total."""
@@ -144,10 +153,21 @@ def plan(video: Video, recipe: Recipe) -> Plan:
         target = round(count * weight_count(model) * codec.bits_per_weight / 8) + _framing(count)
     else:
         target = target_bytes(video, default_bpp(video, count) if recipe.bpp is None else recipe.bpp)
-    planned = Plan(model_for(video, target, model, codec, count), target, segments)
+    motion = _motion(video, segments, model, recipe)
+    if motion:
+        model = replace(model, layers=motion.layers, flow_frequencies=max(_OCTAVES, model.flow_frequencies))
+    planned = Plan(model_for(video, target, model, codec, count), target, segments, motion)
     _check_format(video, planned.model)
     _check_bits(planned)
     return planned
+
+
+def _motion(video: Video, segments: Sequence[range], model: ModelConfig, recipe: Recipe) -> Motion | None:
+    """The measured motion of the longest segment; None if motion is to be learned."""
+    if recipe.fit.flow_start == "random" or model.motion == "none":
+        return None
+    auto = recipe.auto_layers or recipe.model is None
+    return measure(cut(video, max(segments, key=len)), None if auto else model.layers)
 
 
 def adapted(recipe: Recipe, video: Video) -> Recipe:
@@ -305,6 +325,8 @@ def encode_segment(
     if recipe.minutes is not None:
         raise EncodeError("a recipe with minutes needs steps first; see sweeps.budget.steps_within")
     began, frames, codec = time.perf_counter(), plan.segments[index], recipe.codec
+    fit = recipe.fit if plan.motion else replace(recipe.fit, flow_start="random")
+    motion = plan.motion if index == plan.longest else None
     header = header_of(video, plan.model, recipe.fit)  # before training: it may refuse the recipe
     clip, on_step = cut(video, frames), _named(on_step, plan, index)
     target = plan.share(index, plan.target_bytes)
@@ -315,7 +337,13 @@ def encode_segment(
 
     with uploaded(clip.frames, device):
         fitted = fit_video(
-            clip, plan.model, recipe.fit, device=device, on_step=on_step, checkpoint=checkpoint
+            clip,
+            plan.model,
+            fit,
+            motion=motion,
+            device=device,
+            on_step=on_step,
+            checkpoint=checkpoint,
         )
         before = checkpoint.before if checkpoint else 0.0
         if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume

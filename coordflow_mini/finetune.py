@@ -19,7 +19,7 @@ from torch import Tensor
 from coordflow_mini.config import CodecConfig
 from coordflow_mini.loss import LossTerms
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.muon import adjustable, cosine
+from coordflow_mini.muon import adjustable, cosine, set_rates
 from coordflow_mini.quantize import LARGEST, LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.sampling import Sampler
 from coordflow_mini.train import Around, FitResult, Progress, Training, run
@@ -238,6 +238,7 @@ class Tuning(Training):
         self.last = self.steps + self.codec.rounds * _ROUND
         steps = torch.optim.Adam([self.quantizer.log2_steps], self.codec.step_learning_rate, fused=True)
         self.optimizers.append(adjustable(steps))
+        self.rates.append(self.codec.step_learning_rate)
         error = 10 ** (-fitted.history[-1].psnr_db / 10) if fitted.history else 0.01
         self.limit = max(_LIMIT, 2 * error)  # a fit may end worse
         self.running, self.price = (torch.tensor(x, device=sampler.device) for x in (error, 0.0))
@@ -266,9 +267,7 @@ class Tuning(Training):
         self.price.fill_(self.control.price(self._fraction()))
         later = (self.step - self.codec.steps) % _ROUND / _ROUND
         rate = cosine(self._fraction()) if self.step < self.codec.steps else _ROUND_RATE * cosine(later)
-        for optimizer, full in zip(self.optimizers, (self.rate, self.codec.step_learning_rate), strict=True):
-            for group in optimizer.param_groups:
-                group["lr"].fill_(full * rate * 0.1**self.lowered)
+        set_rates(self.optimizers, [full * rate * 0.1**self.lowered for full in self.rates])
 
     def loss(self) -> LossTerms:
         """Loss of the rounded weights, and the price of their bits."""
@@ -279,7 +278,7 @@ class Tuning(Training):
     def freeze(self) -> None:
         """Keep settled quantization steps."""
         if self._settled(self.step):
-            self.optimizers[1].zero_grad(set_to_none=True)
+            self.optimizers[-1].zero_grad(set_to_none=True)
 
     def observe(self, squared: Tensor) -> None:
         """Update the running error; hold the rate while steps may move."""

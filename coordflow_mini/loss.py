@@ -49,6 +49,15 @@ def structure_loss(blend: Blend, color: Tensor, height: int, width: int) -> Tens
     return ms_ssim_loss(*pictures)
 
 
+def guide_error(blend: Blend, owner: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean cross-entropy of alpha and the measured owners of the pixels, Σ -w log α_owner / n.
+
+    owner: [times, pixels] int64, numbers of layers.  weight: [times, pixels].
+    """
+    chosen = torch.gather(blend.alpha, 0, owner[None])[0]
+    return -(weight * torch.log(chosen.clamp_min(1e-4))).mean()
+
+
 def loss_terms(blend: Blend, color: Tensor, config: FitConfig, weight: Tensor | None = None) -> LossTerms:
     """All terms that need single pixels only, weighted by `config`; the structure term is added by `fit`."""
     squared = squared_error(blend, color, weight)
@@ -58,6 +67,8 @@ def loss_terms(blend: Blend, color: Tensor, config: FitConfig, weight: Tensor | 
         total = total + config.absolute * absolute_error(blend, color, weight)
     if config.gamma and len(blend.alpha) > 1:
         total = total + config.gamma * layer
+    if config.flow_start == "measured" and len(blend.alpha) > 1:
+        total = total + config.front * blend.alpha[1:].sum(0).mean()
     return LossTerms(total, squared.detach(), layer.detach())
 
 

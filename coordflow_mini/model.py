@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from coordflow_mini import similarity
 from coordflow_mini.config import ModelConfig
+from coordflow_mini.coords import frame_times
 
 # --- Fourier features -----------------------------------------------------------------------------
 
@@ -161,6 +162,9 @@ def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
 # --- flow: where a layer is -----------------------------------------------------------------------
 
 
+_RIDGE = 1e-4  # keeps the weights of a measured motion below 1, for few bits
+
+
 class FlowNetwork(nn.Module):
     """t -> (log s, θ, dx, dy) of every layer.
 
@@ -185,6 +189,17 @@ class FlowNetwork(nn.Module):
         features = _time_features(times.to(self.frequencies.device), self.frequencies)
         hidden = torch.tanh(_exact_product(features, self.weight_in) + self.bias_in)
         return _exact_product(hidden, self.weight_out) + self.bias_out
+
+    @torch.no_grad()
+    def start_from(self, motion: Tensor) -> None:
+        """Set the last weights by least squares, so that the network gives motion [layers, time, 4]."""
+        features = _time_features(frame_times(motion.shape[1]).to(self.frequencies.device), self.frequencies)
+        hidden = torch.tanh(_exact_product(features, self.weight_in) + self.bias_in)
+        hidden = torch.cat([hidden, torch.ones_like(hidden[..., :1])], dim=-1).double()
+        gram = hidden.mT @ hidden + _RIDGE * torch.eye(hidden.shape[-1], device=hidden.device)
+        solved = torch.linalg.solve(gram, hidden.mT @ motion.to(hidden)).float()
+        self.weight_out.copy_(solved[:, :-1])
+        self.bias_out.copy_(solved[:, -1:])
 
     def forward(self, points: Tensor, times: Tensor) -> Tensor:
         """Canonical coordinates of frame points, [layers, times, pixels, 2].
@@ -318,6 +333,11 @@ class CoordFlow(nn.Module):
     def parameter_count(self) -> int:
         """Number of weights, which is what a file stores."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def start_from(self, motion: Tensor | None) -> None:
+        """Let the layers move as measured, [layers, time, 4], if any motion was."""
+        if motion is not None and self.flow is not None:
+            self.flow.start_from(motion)
 
     def transforms(self, times: Tensor) -> Tensor:
         """Motion of every layer, frame -> canonical, [layers, times, 4]; see `similarity`."""

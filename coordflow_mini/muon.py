@@ -9,7 +9,7 @@ Keller Jordan et al., "Muon: an optimizer for hidden layers in neural networks",
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, cast
 
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from coordflow_mini.config import FitConfig, ModelConfig
-from coordflow_mini.model import training_dtype
+from coordflow_mini.coords import half_side
+from coordflow_mini.model import CoordFlow, training_dtype
+from coordflow_mini.video.clip import Video
 
 _ADAM_SHARE = 0.25  # Adam's learning rate as a fraction of Muon's
 _NARROW = 8  # matrices with a side of at most this go to Adam: too few directions to balance
@@ -150,6 +152,24 @@ def make_optimizer(name: str, parameters: Iterable[nn.Parameter], rate: float) -
     return adjustable(optimizer)
 
 
+def optimizers_for(
+    model: CoordFlow, config: FitConfig, rate: float, video: Video
+) -> tuple[list[torch.optim.Optimizer], list[float]]:
+    """Optimizers of a model's weights, and their learning rates.
+
+    A measured motion has an Adam of its own, whose rate is given in pixels of the video: the rate that suits
+    colors would move it by more than a pixel a step, and away (LOG.md).
+    """
+    flow = list(model.flow.parameters()) if model.flow and config.flow_start == "measured" else []
+    apart = {id(parameter) for parameter in flow}
+    colors = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    optimizers, rates = [make_optimizer(config.optimizer, colors, rate)], [rate]
+    if flow:
+        rates.append(config.flow_rate / half_side(video.height, video.width))
+        optimizers.append(make_optimizer("adam", flow, rates[-1]))
+    return optimizers, rates
+
+
 def adjustable(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """The optimizer with learning rates on its parameters' device, changed in place and read there.
 
@@ -159,6 +179,20 @@ def adjustable(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
         group["capturable"] = True
     return optimizer
+
+
+def set_rates(
+    optimizers: Sequence[torch.optim.Optimizer], rates: Sequence[float], warm: float = 1, others: bool = True
+) -> None:
+    """Set learning rates of `adjustable` optimizers.
+
+    warm: part of its rate that the first one's wide matrices get.  others: False to set the others' to 0.
+    """
+    for group in optimizers[0].param_groups:
+        group["lr"].fill_(rates[0] * (warm if group.get("wide", True) else 1.0))
+    for optimizer, rate in zip(optimizers[1:], rates[1:], strict=True):
+        for group in optimizer.param_groups:
+            group["lr"].fill_(rate * others)
 
 
 def memory(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_points
 from coordflow_mini.draws import below, key_of, random_bits
-from coordflow_mini.loss import LossTerms, loss_terms, structure_loss
-from coordflow_mini.model import training_dtype
+from coordflow_mini.loss import LossTerms, guide_error, loss_terms, structure_loss
+from coordflow_mini.model import Blend, training_dtype
+from coordflow_mini.motion.measure import Motion
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import Clip, clip_on, colors_at, moved
 
@@ -44,6 +46,25 @@ class GatheredClip(NamedTuple):
 
     color: Tensor  # [frames, pixels, 3] in [0, 1]
     shape: Sequence[int]  # of the clip
+
+
+class Guide(NamedTuple):
+    """Measured owners of pixels on a device, and the weight that they have now; see `motion.Motion`."""
+
+    owner: Tensor  # [time, rows, columns] uint8, fewer than the pixels
+    trust: Tensor  # float32, of the same shape
+    weight: Tensor  # scalar
+
+    def error(self, blend: Blend, pixels: Pixels, height: int, width: int) -> Tensor:
+        """Weighted cross-entropy of a batch; see `loss.guide_error`."""
+        _, rows, columns = self.owner.shape
+        row = torch.div(pixels.indices, width, rounding_mode="floor")
+        column = (pixels.indices - row * width) * columns
+        row = torch.div(row * rows, height, rounding_mode="floor")
+        place = row * columns + torch.div(column, width, rounding_mode="floor")
+        frame = pixels.frames[:, None]
+        owner, trust = (part.flatten(1)[frame, place] for part in (self.owner, self.trust))
+        return self.weight * guide_error(blend, owner.long(), trust)
 
 
 class PixelBatch(NamedTuple):
@@ -127,7 +148,7 @@ class Sampler:
 
     weights: [time, height, width], how much each pixel counts.  frames: indices of the frames to learn from.
     share: (number, count); of `count` processes that draw the same batch, each keeps its own part.
-    pixel_terms: the function of that name, or a compiled one.
+    motion: as measured, to guide alpha by.  pixel_terms: the function of that name, or a compiled one.
     A clip that does not fit the device stays on the host, where the same pixels are drawn once more.
     """
 
@@ -139,6 +160,7 @@ class Sampler:
         *,
         weights: Weights | None = None,
         frames: Iterable[int] | None = None,
+        motion: Motion | None = None,
     ):
         self.video, self.config, self.device = video, config, device
         self.clip = clip_on(video.frames, device)
@@ -151,6 +173,7 @@ class Sampler:
         self.weights = None if weights is None else _checked_weights(weights, video).to(device)
         if weights is not None and config.ms_ssim:
             raise ValueError("ms_ssim looks at neighborhoods and ignores weights; leave one of them out")
+        self.guide = None if motion is None else _guide(motion, device)
         self.key, self.near = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
         self.dtype = training_dtype(device)
         self.share = (0, 1)
@@ -163,6 +186,8 @@ class Sampler:
         self.drawn = key_of(self.config.seed, step), near
         self.key.fill_(self.drawn[0])
         self.near.fill_(near)
+        if self.guide:
+            self.guide.weight.fill_(self.config.guide * max(0.0, 1 - step / (_GUIDED * self.config.steps)))
 
     def pixels(self) -> Pixels:
         """The pixels of the batch; their number never changes."""
@@ -175,7 +200,8 @@ class Sampler:
         """Loss of a `CoordFlow`, or of a module that is called like one, on the batch."""
         dtype = dtype or self.dtype
         clip = self.clip if self._resident else self._gathered()
-        terms = self.pixel_terms(model, clip, self.times, self._draw(), self.weights, self.config, dtype)
+        given = self._draw(), self.weights, self.guide
+        terms = self.pixel_terms(model, clip, self.times, *given, self.config, dtype)
         if not self.config.ms_ssim:
             return terms
         patch = self._patches()
@@ -214,6 +240,7 @@ def pixel_terms(
     times: Tensor,
     draw: Draw,
     weights: Tensor | None,
+    guide: Guide | None,
     config: FitConfig,
     dtype: torch.dtype,
 ) -> LossTerms:
@@ -221,7 +248,24 @@ def pixel_terms(
     batch = _batch(clip, _drawn(clip, draw))
     blend = model(batch.points, times[batch.frames], dtype)
     weight = None if weights is None else weights[batch.frames[:, None], batch.indices]
-    return loss_terms(blend, batch.color, config, weight)
+    terms = loss_terms(blend, batch.color, config, weight)
+    if guide is None:
+        return terms
+    error = guide.error(blend, Pixels(batch.frames, batch.indices), *clip.shape[1:3])
+    return replace(terms, total=terms.total + error)
+
+
+_GUIDED = 0.4  # part of all steps in which measured owners guide alpha
+_UNSURE = 0.3  # weight of a pixel without tracks nearby
+
+
+def _guide(motion: Motion, device: torch.device) -> Guide:
+    owner, sure = torch.from_numpy(motion.owner), torch.from_numpy(motion.sure)
+    return Guide(
+        owner.to(device),
+        torch.where(sure, 1.0, _UNSURE).to(device),
+        torch.zeros((), device=device),
+    )
 
 
 def default_model(video: Video) -> ModelConfig:

@@ -17,7 +17,8 @@ from torch import Tensor
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.loss import LossTerms
 from coordflow_mini.model import CoordFlow
-from coordflow_mini.muon import learning_rate, make_optimizer, memory, restore, trapezoid
+from coordflow_mini.motion.measure import Motion, started
+from coordflow_mini.muon import learning_rate, memory, optimizers_for, restore, set_rates, trapezoid
 from coordflow_mini.sampling import Sampler, Weights, default_model
 from coordflow_mini.video.clip import Video
 
@@ -50,21 +51,21 @@ class Training:
 
     def __init__(self, sampler: Sampler, model: CoordFlow, config: FitConfig, rate: float):
         self.sampler, self.model, self.config, self.rate = sampler, model, config, rate
-        self.optimizers = [make_optimizer(config.optimizer, model.parameters(), rate)]
-        self.step, self.steps, self.last = 0, config.steps, config.steps
-        self.seconds, self.lowered = 0.0, 0  # lowered: times that the rate was divided by 10
+        self.searching = model.flow is not None and config.flow_start == "random"  # for motion
+        self.optimizers, self.rates = optimizers_for(model, config, rate, sampler.video)
+        self.step, self.steps, self.last, self.seconds = 0, config.steps, config.steps, 0.0
+        self.lowered = 0  # times that rates were divided by 10
         self.limit = 0.0  # mean squared error of a model that has diverged; 0 before the first step
         self.errors: list[Tensor] = []  # of the steps since the last report
         self.history: list[Progress] = []
 
     def aim(self) -> None:
         """Choose the next batch, from the middle frames outwards, and its learning rates."""
-        grow = max(1, min(self.config.grow, self.config.steps // 2))
-        self.sampler.aim(self.step, 1.0 if self.model.flow is None else (self.step + 1) / grow)
-        rate = self.rate * 0.1**self.lowered * trapezoid(self.step / self.config.steps)
+        part, grow = self.step / self.steps, max(1, min(self.config.grow, self.config.steps // 2))
+        self.sampler.aim(self.step, (self.step + 1) / grow if self.searching else 1.0)
+        rates = [rate * 0.1**self.lowered * trapezoid(part) for rate in self.rates]
         warm = min(1.0, (self.step + 20) / min(self.config.warm_up, max(1, self.config.steps // 3)))
-        for group in self.optimizers[0].param_groups:
-            group["lr"].fill_(rate * (warm if group.get("wide", True) else 1.0))
+        set_rates(self.optimizers, rates, warm, others=part >= self.config.flow_still)
 
     def loss(self) -> LossTerms:
         """Loss to descend."""
@@ -73,7 +74,7 @@ class Training:
     def freeze(self) -> None:
         """Drop gradients of what must not move yet: at first, only motion may explain change over time."""
         static = min(self.config.static, self.config.steps * 3 // 4)
-        if self.model.flow is not None and self.step < static:
+        if self.searching and self.step < static:
             self.model.color.time_weight.grad = None
 
     def observe(self, squared: Tensor) -> None:
@@ -186,19 +187,21 @@ def fit(
     *,
     weights: Weights | None = None,
     frames: Iterable[int] | None = None,
+    motion: Motion | None = None,
     device: torch.device | str = "cpu",
     around: Sequence[Around] = (),
 ) -> FitResult:
-    """Fit a model to a clip by stochastic gradient descent on random pixels.
+    """Fit a model to a clip by stochastic gradient descent on random pixels; of several starts, the best one.
 
-    With `config.starts` > 1, that many models train briefly from different seeds and the best one goes on, as
-    is usual for k-means: which layer follows which motion is decided early.  Taught in chapters 02, 04 to 06.
+    motion: to start from; None: measured if the config says so.  Taught in chapters 02, 04 to 06.
     """
     model, config, device = model or default_model(video), config or FitConfig(), torch.device(device)
-    sampler = Sampler(video, config, device, weights=weights, frames=frames)
+    config, motion = started(video, model, config, motion)
+    sampler = Sampler(video, config, device, weights=weights, frames=frames, motion=motion)
     runs: list[Training] = []
     for start in range(config.starts):
         network = CoordFlow(model, torch.Generator().manual_seed(config.seed + 1000 * start)).to(device)
+        network.start_from(motion and motion.transforms)
         training = Training(sampler, network, config, learning_rate(config, model))
         runs.append(training)
         if config.starts > 1:

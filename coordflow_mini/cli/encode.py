@@ -62,6 +62,13 @@ class Coding(Modeling):
         Literal["similarity", "none"],
         typer.Option(help="Layers shift, turn and zoom; or do not move, the plain (x, y, t) network."),
     ] = "similarity"
+    flow: Annotated[
+        Literal["measured", "random"],
+        typer.Option(
+            help="Start the layers' motion from what is measured in the video; or learn it from scratch, "
+            "the paper's way."
+        ),
+    ] = "measured"
     gamma: Annotated[
         float, typer.Option(metavar="G", help="Weight of the layer loss: how strongly layers specialize.")
     ] = FitConfig.gamma
@@ -162,7 +169,9 @@ def encode(
         recipe = _in_steps(recipe, checkpoint, video, plan, device, console)
         console.say(_intention(video, plan, recipe))
         with console.training() as on_step:
-            result = encoder.compress(video, recipe, device=device, on_step=on_step, checkpoint=checkpoint)
+            result = encoder.compress(
+                video, recipe, device=device, on_step=on_step, checkpoint=checkpoint, planned=plan
+            )
         if distributed.rank() > 0:
             return
         _write(output, result.data)
@@ -233,11 +242,21 @@ def _write(output: Path, data: bytes) -> None:
 def _intention(video: "clip.Video", plan: "encoder.Plan", recipe: Recipe) -> str:
     several = len(plan.segments) > 1
     segments = f" in segments: {lengths([len(frames) for frames in plan.segments])}" if several else ""
-    return (
+    return _found(plan, recipe) + (
         f"{video.name}: {video.time} frames of {video.width}x{video.height} into at most "
         f"{plan.target_bytes:,} bytes{segments}; {plan.model.layers} layers of width {plan.model.width}, "
         f"{recipe.fit.steps:,} steps and {recipe.codec.steps:,} of fine-tuning{' each' if several else ''}"
     )
+
+
+def _found(plan: "encoder.Plan", recipe: Recipe) -> str:
+    """A line on the measured motion, if it was looked for."""
+    if recipe.fit.flow_start == "random" or plan.model.motion == "none":
+        return ""
+    if plan.motion is None:
+        return "no motion explains half of the textured pixels: motion is learned from scratch\n"
+    motions = "1 motion explains" if plan.motion.layers == 1 else f"{plan.motion.layers} motions explain"
+    return f"{motions} {plan.motion.explained[-1]:.0%} of the textured pixels\n"
 
 
 def _figures(output: Path, result: "encoder.EncodeResult") -> dict[str, Any]:

@@ -174,7 +174,7 @@ class Fitting(Training):
     def recipe(self) -> Recipe:
         """The recipe of these options."""
         layers = ModelConfig.layers if self.layers is None else self.layers
-        return recipe_for(self, layers=layers, width=self.width)
+        return recipe_for(self, layers=layers, width=self.width, flow="random")
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,10 @@ class Modeling:
             show_default=False,
         ),
     ] = None
-    layers: Annotated[int, typer.Option(metavar="N", help="Number of layers.")] = ModelConfig.layers
+    layers: Annotated[
+        str,
+        typer.Option(metavar="auto|N", help="Number of layers; auto: as many as motions are found, 1 to 4."),
+    ] = "auto"
     segment_frames: Annotated[
         int | None,
         typer.Option(
@@ -208,26 +211,41 @@ def recipe_for(
     bpp: float | None = None,
     preset: str | None = None,
     segment_frames: int | None = None,
-    layers: int = ModelConfig.layers,
+    layers: str | int = "auto",
     width: int | None = None,
     depth: int | None = None,
     motion: str = ModelConfig.motion,
     gamma: float = FitConfig.gamma,
+    flow: str = "measured",
 ) -> Recipe:
-    """The recipe of a preset, changed by options; a width is kept from being chosen by the rate."""
+    """The recipe of a preset, changed by options; a width is kept from being chosen by the rate.
+
+    layers: a number, or auto for as many as are found.
+    """
     recipe = PRESETS[preset] if preset else Recipe(model=ModelConfig(), fit=FitConfig())
     recipe = recipe if training.steps is None else recipe.with_steps(training.steps)
-    sizes = {"width": width, "depth": depth}
+    sizes = {"layers": _number(layers), "width": width, "depth": depth}
     given = {name: size for name, size in sizes.items() if size is not None}
     return replace(
         recipe,
         bpp=bpp,
-        model=replace(recipe.model or ModelConfig(), layers=layers, motion=motion, **given),
-        fit=replace(recipe.fit, gamma=gamma, seed=training.seed),
+        model=replace(recipe.model or ModelConfig(), motion=motion, **given),
+        auto_layers=layers == "auto",
+        fit=replace(recipe.fit, gamma=gamma, seed=training.seed, flow_start=flow),
         codec=replace(recipe.codec, choose_width=width is None),
         segment_frames=segment_frames,
         minutes=training.minutes,
     )
+
+
+def _number(layers: str | int) -> int | None:
+    """A number of layers; None for auto.  Raises ValueError."""
+    if layers == "auto":
+        return None
+    try:
+        return int(layers)
+    except ValueError:
+        raise ValueError(f"--layers must be auto or a number, got {layers!r:.40}") from None
 
 
 def expand(command: Callable[..., None]) -> Callable[..., None]:

@@ -75,7 +75,8 @@ def compiling(steps: int, graphs: int = 1) -> Around:
         if worth_compiling(sampler.config, weights, steps, graphs, sampler.device.type == "cuda"):
             same = replace(sampler.config, seed=0)  # no loss depends on the seed
             clip = (type(sampler.video.frames), sampler.video.frames.shape, str(sampler.clip.device))
-            use = (training.model.config, same, clip, str(sampler.device), sampler.weights is None)
+            given = sampler.weights is None, sampler.guide is None
+            use = (training.model.config, same, clip, str(sampler.device), *given)
             sampler.pixel_terms = compiled(pixel_terms, use)
         return reports
 

@@ -17,6 +17,7 @@ from coordflow_mini import train
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
 from coordflow_mini.finetune import FileSize, FineTuned, Tuning
 from coordflow_mini.model import CoordFlow
+from coordflow_mini.motion.measure import Motion, started
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.ops.compiling import compiling, keep_memory, on_tensor_cores
@@ -45,6 +46,7 @@ def fit(
     *,
     weights: Weights | None = None,
     frames: Iterable[int] | None = None,
+    motion: Motion | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
@@ -56,18 +58,29 @@ def fit(
 
     weights: [time, height, width], how much each pixel counts (inpainting: 0 in the hole).
     frames: indices of the frames to learn from (interpolation: every other one).
+    motion: to start from, see `FitConfig.flow_start`; None: it is measured.
     on_step: called every 50 steps.  checkpoint: resume from what it holds, and keep in it what is reached (of
     several starts, only the one that goes on).
     Raises `DivergenceError`, `CheckpointError`.  Taught in chapters 02 and 04 to 06.
     """
     model, config = model or default_model(video), config or FitConfig()
     frames = None if frames is None else list(frames)
+    config, motion = started(video, model, config, motion)
     subject = _subject(video, model, config, weights, frames) if checkpoint else {}
     runs: list[Training] = []
     around = _around("fit", runs, compiling(config.steps), checkpoint, subject, on_step)
     keep_memory()
     try:
-        return train.fit(video, model, config, weights=weights, frames=frames, device=device, around=around)
+        return train.fit(
+            video,
+            model,
+            config,
+            weights=weights,
+            frames=frames,
+            motion=motion,
+            device=device,
+            around=around,
+        )
     except KeyboardInterrupt:
         if not runs or distributed.world_size() > 1:
             raise  # there is nothing to keep yet, or the other processes do not know of it

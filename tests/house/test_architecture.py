@@ -7,7 +7,7 @@ import pytest
 
 RANKS = """config ops.lazy ops.text ops.interrupts ops.files
 < coords draws < similarity < video fetch measure.metrics measure.results
-< model < render < loss < sampling < muon < train
+< motion < model < render < loss < sampling < muon < train
 < quantize < entropy < finetune < bitstream < ops < decoder < encoder applications
 < measure < show < sweeps < cli course __init__ __main__"""
 RANK = {name: rank for rank, names in enumerate(RANKS.split("<")) for name in names.split()}

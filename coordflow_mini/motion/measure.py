@@ -1,0 +1,367 @@
+"""Motion measured before training: a few similarity trajectories that explain a clip's tracks.
+
+A gradient finds only motions smaller than the structures that a network already shows.  So the motion of
+ordinary footage is measured first: points are tracked (`video.tracks`), and each track is given to one of a
+few trajectories, as k-means gives points to centers.  A trajectory is a similarity per frame, frame ->
+canonical; a track belongs to it as far as its canonical position stands still.
+
+    candidates   tracks that move alike from one frame to the next (RANSAC), followed through the whole clip
+    choice       the candidate that explains most, then those that explain most of the rest
+    refinement   tracks to their nearest trajectory, trajectories to their tracks, a few times
+
+This is ours; in the paper, motion is learned from scratch (`FitConfig.flow_start`).  Layer 0 is the
+background: the trajectory of most tracks near the edges of the frames.  Points are complex numbers x + iy in
+coordinate units.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coordflow_mini.config import FitConfig, ModelConfig
+from coordflow_mini.motion.tracks import LONG_SIDE, Tracks, tracks
+from coordflow_mini.ops.lazy import lazily
+from coordflow_mini.video.clip import Video
+
+with lazily():
+    import cv2
+
+MOST_LAYERS = 4
+
+Complex = NDArray[np.complex128]
+Real = NDArray[np.float64]
+
+# Lengths in coordinate units; a frame is 2 units long.
+_PIXEL = 2 / LONG_SIDE
+_EXACT = 1.5 * _PIXEL  # error of a track that fits its trajectory well
+_EXPLAINED = 5 * _PIXEL  # largest error of a track that its trajectory explains: parallax, perspective
+_TIE = 3 * _PIXEL  # a track that the background misses by less belongs to the background
+_LOST = 40 * _PIXEL  # all larger errors count alike
+
+_EDGE = 0.2  # width of the strip along the edges of a frame in which the background is looked for
+_TRACKS = 1500  # that candidates are judged by
+_MOMENTS = 8  # in which candidates are looked for
+_ALIKE = 3  # candidates of a moment
+_PAIRS = 200  # of tracks, each of which suggests a motion
+_FORGET = 0.9  # weight of a frame relative to the next, while a candidate is followed
+_LEAST_TRACKS = 6
+
+_LEAST_SHARE, _LEAST_FRAMES = 0.03, 0.3  # of the tracks, in a share of the frames: what is worth a layer
+_EXPLAINS_ALL = 0.4  # cost of the tracks that needs no further layer
+_SECOND_SAVES, _MORE_SAVE = 0.05, 0.3  # of the cost: a third layer takes room from the others
+_LEAST_EXPLAINED = 0.5  # by all layers, or motion is not measured but learned
+
+
+class Path(NamedTuple):
+    """A trajectory: frame k maps z to a[k] z + b[k] in its canonical frame."""
+
+    a: Complex  # [time]
+    b: Complex  # [time]
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Motion of the layers of a clip, as measured.
+
+    transforms: [layers, time, 4], frame -> canonical, see `similarity`; no change in the middle frame.
+    owner: uint8 [time, height, width], the layer that tracks near a pixel belong to; smaller than the frames.
+    sure: bool, of the same shape: False where there are no tracks, and the background is a guess.
+    explained: share of the textured pixels that the first 1, 2, ... layers explain.
+    """
+
+    transforms: Tensor
+    owner: NDArray[np.uint8]
+    sure: NDArray[np.bool_]
+    explained: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        return f"Motion({self.layers} layers, {self.explained[-1]:.0%} explained)"
+
+    @property
+    def layers(self) -> int:
+        """Number of trajectories."""
+        return len(self.transforms)
+
+
+def measure(video: Video, layers: int | None = None) -> Motion | None:
+    """The motion of a clip; None if no similarities explain half of its textured pixels.
+
+    layers: number of trajectories; None: as many as are worth a layer, 1 to 4.
+    """
+    if video.time < 3:
+        return None
+    return clustered(tracks(video), video.height / video.width, layers)
+
+
+def started(
+    video: Video, model: ModelConfig, config: FitConfig, motion: Motion | None
+) -> tuple[FitConfig, Motion | None]:
+    """The motion that the flow starts from, if any, and the settings of such a start.  Raises ValueError."""
+    if config.flow_start == "random" or model.motion == "none":
+        return replace(config, flow_start="random"), None
+    motion = motion or measure(video, model.layers)
+    if motion and motion.layers != model.layers:
+        raise ValueError(f"motion has {motion.layers} layers, and the model {model.layers}")
+    return (config, motion) if motion else (replace(config, flow_start="random"), None)
+
+
+def clustered(found: Tracks, shape: float, layers: int | None = None) -> Motion | None:
+    """`measure`, from tracks.  shape: height / width of a frame."""
+    if len(found.points) < 2 * _LEAST_TRACKS:
+        return None
+    rng = np.random.default_rng(0)
+    some = np.sort(rng.permutation(len(found.points))[:_TRACKS])
+    part = Tracks(found.points[some], found.seen[some])
+    paths = _background_first(part, _chosen(part, _candidates(part, rng), layers))
+    errors = np.stack([_errors(found, path) for path in paths])
+    length = found.seen.sum(1)
+    explained = [
+        float(length[errors[: count + 1].min(0) < _EXPLAINED].sum() / length.sum())
+        for count in range(len(paths))
+    ]
+    if explained[-1] < _LEAST_EXPLAINED:
+        return None
+    owner, sure = _map(found, _owners(errors), len(paths), shape)
+    return Motion(torch.stack([_transforms(path) for path in paths]), owner, sure, tuple(explained))
+
+
+# --- candidates -----------------------------------------------------------------------------------
+
+
+def _candidates(found: Tracks, rng: np.random.Generator) -> list[Path]:
+    """Trajectories of groups of tracks that move alike at some moments of the clip."""
+    time = found.seen.shape[1]
+    moments = np.unique(np.linspace(0.04 * time, 0.96 * time - 2, _MOMENTS).astype(int).clip(0, time - 2))
+    return [_followed(found, frame, group) for frame in moments for group in _alike(found, frame, rng)]
+
+
+def _alike(found: Tracks, frame: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """The largest groups of tracks with one similarity from a frame to the next, largest first."""
+    rest = np.flatnonzero(found.seen[:, frame] & found.seen[:, frame + 1])
+    groups: list[NDArray[np.int64]] = []
+    while len(groups) < _ALIKE and len(rest) > _LEAST_TRACKS:
+        x, y = found.points[rest, frame], found.points[rest, frame + 1]
+        one = rng.integers(0, len(rest), _PAIRS)
+        others = rng.integers(0, len(rest), (_PAIRS, 8))  # of eight, the nearest that is not too near
+        distance = np.abs(x[others] - x[one, None])
+        distance[distance < 6 * _PIXEL] = np.inf
+        two = others[np.arange(_PAIRS), distance.argmin(1)]
+        with np.errstate(all="ignore"):
+            a = (y[two] - y[one]) / (x[two] - x[one])
+            b = y[one] - a * x[one]
+            misses = np.abs(a[:, None] * x + b[:, None] - y)
+            score = np.nan_to_num((1 / (1 + (misses / _EXACT) ** 2)).sum(1))
+        alike = misses[score.argmax()] < _EXACT
+        if alike.sum() < _LEAST_TRACKS:
+            break
+        groups.append(rest[alike])
+        rest = rest[~alike]
+    return groups
+
+
+def _followed(found: Tracks, frame: int, group: NDArray[np.int64]) -> Path:
+    """The trajectory of a group of tracks, and of those that join it, from a moment to both ends of the clip.
+
+    In each frame, the canonical positions so far of the tracks that stand still are the targets of the next
+    similarity.  Where too few are left, as behind an obstacle, the motion goes on at its speed.
+    """
+    points, seen = found
+    time = seen.shape[1]
+    a, b = np.ones(time, complex), np.zeros(time, complex)
+    a[frame + 1], b[frame + 1] = _robust(points[group, frame + 1], points[group, frame])
+    for way in (1, -1):
+        k = frame + 1 if way == 1 else frame
+        mean = _Still(points, seen, k - way, a, b)
+        mean.add(k)
+        joined, since = np.zeros(len(points), bool), 0
+        joined[group] = True
+        while 0 <= k + way < time:
+            after = k + way
+            good = seen[:, k] & seen[:, after] & (mean.error() < _EXPLAINED * abs(a[k]))
+            good &= joined if since < 3 else mean.weight > 1.5
+            if good.sum() >= _LEAST_TRACKS:
+                step = _robust(points[good, after], points[good, k])
+                start = a[k] * step[0], a[k] * step[1] + b[k]
+                a[after], b[after] = _robust(points[good, after], mean.value()[good], start, abs(a[k]))
+            else:
+                last = a[k] / a[k - way], (b[k] - b[k - way]) / a[k - way]
+                a[after], b[after] = a[k] * last[0], a[k] * last[1] + b[k]
+            mean.add(after)
+            k, since = after, since + 1
+    return Path(a, b)
+
+
+class _Still:
+    """Fading mean of every track's canonical positions, and their deviation from it."""
+
+    def __init__(self, points: Complex, seen: NDArray[np.bool_], frame: int, a: Complex, b: Complex):
+        self.points, self.seen, self.a, self.b = points, seen, a, b
+        self.weight = np.zeros(len(points))
+        self.total, self.square = np.zeros(len(points), complex), np.zeros(len(points))
+        self.add(frame)
+
+    def add(self, frame: int) -> None:
+        here = self.seen[:, frame]
+        place = np.where(here, self.a[frame] * self.points[:, frame] + self.b[frame], 0)
+        self.weight = _FORGET * self.weight + here
+        self.total = _FORGET * self.total + place
+        self.square = _FORGET * self.square + np.abs(place) ** 2
+
+    def value(self) -> Complex:
+        return np.asarray(self.total / np.maximum(self.weight, 1e-9))
+
+    def error(self) -> Real:
+        mean_square = self.square / np.maximum(self.weight, 1e-9)
+        return np.asarray(np.sqrt(np.maximum(0, mean_square - np.abs(self.value()) ** 2)))
+
+
+def _robust(
+    x: Complex, y: Complex, start: tuple[Any, Any] | None = None, scale: float = 1.0
+) -> tuple[Any, Any]:
+    """The similarity of most points x to y, by reweighted least squares: large errors count little."""
+    if start is None:
+        start = 1.0, complex(np.median((y - x).real), np.median((y - x).imag))
+    a, b = start
+    for _ in range(4):
+        weight = 1 / (1 + (np.abs(a * x + b - y) / (scale * _EXACT)) ** 2)
+        a, b = _fitted(x, y, weight)
+    return a, b
+
+
+def _fitted(x: Complex, y: Complex, weight: Real) -> tuple[Any, Any]:
+    """Least-squares a, b of y ≈ a x + b along the last axis; see `similarity.nearest`."""
+    total = weight.sum(-1) + 1e-12
+    mean_x, mean_y = (weight * x).sum(-1) / total, (weight * y).sum(-1) / total
+    centered = x - mean_x[..., None]
+    spread = (weight * np.abs(centered) ** 2).sum(-1) + 1e-12
+    a = (weight * centered.conj() * (y - mean_y[..., None])).sum(-1) / spread
+    return a, mean_y - a * mean_x
+
+
+# --- choice and refinement ------------------------------------------------------------------------
+
+
+def _errors(found: Tracks, path: Path) -> Real:
+    """Deviation of every track's canonical position from its mean, as seen in the frames, [tracks]."""
+    points, seen = found
+    length = seen.sum(1)
+    place = np.where(seen, path.a * points + path.b, 0)
+    mean = place.sum(1) / length
+    square = (seen * np.abs(place - mean[:, None]) ** 2).sum(1) / length
+    return np.sqrt(square) / np.maximum((seen * np.abs(path.a)).sum(1) / length, 1e-6)
+
+
+def _cost(errors: Real) -> Real:
+    """Price of an error: the logarithm forgives outliers."""
+    return np.log1p((np.minimum(errors, _LOST) / _EXACT) ** 2)
+
+
+def _chosen(found: Tracks, candidates: list[Path], layers: int | None) -> list[Path]:
+    """The best candidates one after another, then all of them refined together."""
+    errors = [_errors(found, path) for path in candidates]
+    length, time = found.seen.sum(1), found.seen.shape[1]
+    paths: list[Path] = []
+    best = np.full(len(found.points), np.inf)
+    while len(paths) < (layers or MOST_LAYERS):
+        gains = [_cost(best) - _cost(np.minimum(best, error)) for error in errors]
+        if paths:  # a gain in all frames is worth more than a larger one in a few
+            worth = [np.sqrt(gain @ found.seen).sum() ** 2 / time for gain in gains]
+        else:
+            worth = [gain @ length for gain in gains]
+        number = int(np.argmax(worth))
+        path = _refined(found, candidates[number], (errors[number] < best).astype(float), 4)
+        more = _together(found, [*paths, path])
+        if layers is None and paths and not _is_worth_a_layer(found, paths, more):
+            break
+        paths = more
+        best = np.min([_errors(found, path) for path in paths], axis=0)
+    return paths
+
+
+def _together(found: Tracks, paths: list[Path]) -> list[Path]:
+    """All trajectories, each fitted to the tracks that are nearest to it, four times over."""
+    for _ in range(4 if len(paths) > 1 else 0):
+        nearest = np.argmin([_errors(found, path) for path in paths], axis=0)
+        paths = [_refined(found, path, (nearest == i).astype(float), 2) for i, path in enumerate(paths)]
+    return paths
+
+
+def _refined(found: Tracks, path: Path, weight: Real, times: int) -> Path:
+    """The trajectory fitted to its tracks in all frames at once: each keeps its mean canonical position."""
+    points, seen = found
+    for _ in range(times):
+        place = np.where(seen, path.a * points + path.b, 0)
+        mean = place.sum(1) / seen.sum(1)
+        own = np.abs(place - mean[:, None]) / np.maximum(np.abs(path.a), 1e-6)
+        trust = seen * (weight / (1 + (_errors(found, path) / _EXACT) ** 2))[:, None]
+        trust = (trust / (1 + (own / _EXACT) ** 2)).T
+        a, b = _fitted(points.T, np.broadcast_to(mean, points.T.shape), trust)
+        enough = trust.sum(1) > _LEAST_TRACKS / 2
+        path = Path(np.where(enough, a, path.a), np.where(enough, b, path.b))
+    return path
+
+
+def _background_first(found: Tracks, paths: list[Path]) -> list[Path]:
+    """The trajectories, first that of most tracks near the edges of the frames, where objects rarely are."""
+    x, y = np.abs(found.points.real), np.abs(found.points.imag)
+    near = found.seen & ((x > x.max() - _EDGE) | (y > y.max() - _EDGE))
+    nearest = np.argmin([_errors(found, path) for path in paths], axis=0)
+    votes = np.bincount(nearest, near.sum(1), len(paths))
+    return [paths[number] for number in np.argsort(-votes, kind="stable")]
+
+
+def _owners(errors: Real) -> NDArray[np.int64]:
+    """The layer of every track: the nearest one, or the background if that is nearly as good."""
+    owner: NDArray[np.int64] = errors.argmin(0)
+    return np.where(errors[0] < _TIE, 0, owner)
+
+
+def _is_worth_a_layer(found: Tracks, fewer: list[Path], more: list[Path]) -> bool:
+    """True if the last trajectory has tracks enough, in frames enough, and saves enough of their cost."""
+    length = found.seen.sum(1)
+    errors = np.stack([_errors(found, path) for path in more])
+    before, after = (
+        float(_cost(np.min([_errors(found, path) for path in paths], 0)) @ length / length.sum())
+        for paths in (fewer, more)
+    )
+    own = _owners(errors) == len(more) - 1
+    share = found.seen[own].sum(0) / np.maximum(found.seen.sum(0), 1)
+    saved = before - after >= (_SECOND_SAVES if len(more) == 2 else _MORE_SAVE)
+    return before > _EXPLAINS_ALL and saved and bool((share >= _LEAST_SHARE).mean() >= _LEAST_FRAMES)
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def _transforms(path: Path) -> Tensor:
+    """The trajectory as transforms [time, 4], without change in the middle frame."""
+    middle = len(path.a) // 2
+    a, b = path.a / path.a[middle], (path.b - path.b[middle]) / path.a[middle]
+    angle = np.unwrap(np.angle(a))
+    columns = [np.log(np.abs(a)), angle - angle[middle], b.real, b.imag]
+    return torch.from_numpy(np.stack(columns, -1)).float()
+
+
+def _map(
+    found: Tracks, owner: NDArray[np.int64], layers: int, shape: float
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """`Motion.owner` and `Motion.sure`, half as large as the frames that were compared."""
+    long = LONG_SIDE // 2
+    height, width = max(1, round(long * min(1.0, shape))), max(1, round(long / max(1.0, shape)))
+    time = found.seen.shape[1]
+    owners, sure = np.zeros((time, height, width), np.uint8), np.zeros((time, height, width), bool)
+    for frame in range(time):
+        votes = np.zeros((layers, height, width), np.float32)
+        here = found.seen[:, frame]
+        place = found.points[here, frame]
+        column = (place.real * long / 2 + width / 2).astype(int).clip(0, width - 1)
+        row = (place.imag * long / 2 + height / 2).astype(int).clip(0, height - 1)
+        np.add.at(votes, (owner[here], row, column), 1)
+        votes = np.stack([cv2.GaussianBlur(vote, (0, 0), 2.5) for vote in votes])
+        votes[0] += 1e-3  # of the background, where nobody votes
+        owners[frame], sure[frame] = votes.argmax(0), votes.sum(0) > 4e-3
+    return owners, sure
