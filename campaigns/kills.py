@@ -417,9 +417,18 @@ def _fetch_archive(port: int) -> Callable[[Path], None]:
         from coordflow_mini import fetch
         from coordflow_mini.video import catalog
 
-        site, size = f"http://127.0.0.1:{port}/", (32, 16)
-        source = catalog.uvg_source("ReadySetGo", len(ARCHIVE.packed), FRAMES, "ReadySteadyGo", size, site)
-        fetch.fetch(source, folder)
+        (source,) = catalog.uvg(["ReadySetGo"])
+        fetch.fetch(
+            replace(
+                source,
+                url=f"http://127.0.0.1:{port}/ReadySetGo_RAW.7z",
+                file="ReadySteadyGo_32x16_120fps_420_8bit_YUV.yuv",
+                size=32 * 16 * 3 // 2 * FRAMES,
+                frames=FRAMES,
+                download=len(ARCHIVE.packed),
+            ),
+            folder,
+        )
 
     return run
 

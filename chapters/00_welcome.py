@@ -25,6 +25,7 @@ import coordflow_mini as cf
 from coordflow_mini import bitstream, decoder
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson.overlay import overlay
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.measure import results
 from coordflow_mini.render import render
@@ -439,14 +440,14 @@ assert behind_db > 36
 # Now play. Switch layers off, or lay a color over the place where a layer is seen.
 
 # %%
-widgets.overlay(cutout, fps=float(cut_header.fps), name="the flower")
+overlay(cutout, fps=float(cut_header.fps), name="the flower")
 
 # %% [markdown]
 # Then the same with the film. Real things bend, blur and turn around, so the layers are not as tidy. Where
 # else does the layer of the rabbit show, and why may it not matter who paints a piece of still sky?
 
 # %%
-widgets.overlay(rendering, fps=float(header.fps), name="Big Buck Bunny")
+overlay(rendering, fps=float(header.fps), name="Big Buck Bunny")
 
 # %% [markdown]
 # And how true is it? Original, decoded, and the difference, made five times brighter. Step through: in

@@ -25,6 +25,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
+from coordflow_mini.course.lesson.overlay import overlay
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.draws import key_of
 from coordflow_mini.measure import results
@@ -663,7 +664,7 @@ player_of_layers
 # Now switch layers off. Middle gray stands for what a layer had covered.
 
 # %%
-widgets.overlay(rendering, fps=24.0, name="the flower")
+overlay(rendering, fps=24.0, name="the flower")
 
 # %% [markdown]
 # ### A real film
@@ -692,7 +693,7 @@ plots.layers_figure(bunny, frame=19)
 #   there is no law that they must.
 
 # %%
-widgets.overlay(bunny, fps=float(header.fps) / 4, name="Big Buck Bunny")
+overlay(bunny, fps=float(header.fps) / 4, name="Big Buck Bunny")
 
 # %% [markdown]
 # ### A camera that follows
@@ -726,7 +727,7 @@ for layer, name in names.items():
     travel[name] = float(end.norm()) * half_side(header.height, header.width)
     print(f"layer {layer}, the {name}: {travel[name]:.0f} pixels")
 assert travel["ground"] > 2 * travel["squirrel"]
-widgets.overlay(squirrel, fps=float(header.fps) / 3, name="The squirrel")
+overlay(squirrel, fps=float(header.fps) / 3, name="The squirrel")
 
 # %% [markdown]
 # It is not perfect. Step through and watch the left side: scraps of grass and stalks belong to the squirrel's layer.

@@ -28,7 +28,14 @@ from coordflow_mini import applications, similarity
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, half_side, pixel_grid, pixel_points
 from coordflow_mini.course import check, predict, progress, setup
-from coordflow_mini.course.lesson import alternatives, figures, gains, tables, warping
+from coordflow_mini.course.lesson import (
+    alternatives,
+    canonical,
+    figures,
+    gains,
+    tables,
+    warping,
+)
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.loss import squared_error
 from coordflow_mini.measure.metrics import iou, psnr_db
@@ -850,7 +857,7 @@ unit = half_side(32, 48)
 left_over = {}
 for kind, matrix in matrices.items():
     goal = gains.project(matrix[-1], small)
-    best = similarity.nearest(small, goal)
+    best = canonical.nearest(small, goal)
     moved = (goal - small).norm(dim=-1).mean() * unit
     left_over[kind] = (similarity.apply(best, small) - goal).norm(dim=-1).mean() * unit
     print(

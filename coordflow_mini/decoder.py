@@ -13,7 +13,7 @@ import torch
 from coordflow_mini import bitstream
 from coordflow_mini.bitstream import MOST_HELD, BitstreamError, File, Header
 from coordflow_mini.coords import frame_times
-from coordflow_mini.model import CoordFlow, parameter_shapes
+from coordflow_mini.model import CoordFlow, parameter_shapes, training_dtype
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.render import Rendering, pictures, render_frames
 from coordflow_mini.video.clip import Video
@@ -92,13 +92,10 @@ def decode_frames(
 def fast_dtype(device: torch.device | str) -> torch.dtype:
     """The fastest dtype to decode in: float16 on a GPU, where it is at most one level of 255 off.
 
-    On a processor, bfloat16 (up to six levels off) if it has units for products of matrices (AMX); else
-    float32, beside which bfloat16 takes 3 times as long there, and float16 14 times (LOG.md).
+    On a processor as in training: bfloat16, up to six levels off, if it has instructions for it, or float32.
     """
-    if torch.device(device).type == "cuda":
-        return torch.float16
-    has_units = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return torch.bfloat16 if has_units else torch.float32
+    device = torch.device(device)
+    return torch.float16 if device.type == "cuda" else training_dtype(device)
 
 
 def _frames(

@@ -22,8 +22,7 @@ from coordflow_mini.model import CoordFlow
 from coordflow_mini.muon import adjustable, cosine, set_rates
 from coordflow_mini.quantize import LARGEST, LAST_INDEX, QuantizedTensor, nearest_index, quantize, step
 from coordflow_mini.sampling import Sampler
-from coordflow_mini.train import Around, FitResult, Progress, Training, run
-from coordflow_mini.video.clip import Video
+from coordflow_mini.train import FitResult, Progress, Training
 
 FileSize = Callable[[list[QuantizedTensor]], int]
 
@@ -333,26 +332,3 @@ class FineTuned:
     tensors: list[QuantizedTensor]  # see `quantize_model`
     history: tuple[Progress, ...]
     interrupted: bool = False
-
-
-def finetune(
-    fitted: FitResult,
-    video: Video,
-    config: CodecConfig,
-    target_bytes: int,
-    file_size: FileSize,
-    *,
-    device: torch.device | str | None = None,
-    around: Sequence[Around] = (),
-) -> FineTuned:
-    """Continue a fit with quantized weights until their file has at most `target_bytes`.
-
-    file_size: bytes of the whole file with these tensors.  The model is trained in place.  device: where to
-    move it, and train; None: where it is.  around: see `train.Around`.  Taught in chapter 08.
-    """
-    model = fitted.model.to(device or fitted.model.device)
-    sampler = Sampler(video, fitted.config, model.device)
-    control = RateControl(Quantizer(fitted.model), config, target_bytes, file_size)
-    tuning = Tuning(fitted, sampler, control)
-    run(tuning, tuning.rounds(), around)
-    return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history))

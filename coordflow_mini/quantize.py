@@ -41,8 +41,9 @@ class QuantizedTensor:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The dequantized tensor, float32."""
-        return dequantize(self.integers, step(self.step_index))
+        """integers · step in float32, rounded once: the weights of a decoder."""
+        values: NDArray[np.float32] = self.integers.astype(np.float32) * np.float32(step(self.step_index))
+        return values
 
 
 def step(index: int) -> float:
@@ -85,9 +86,3 @@ def quantize(tensor: "Tensor | NDArray[np.floating]", step: float) -> NDArray[np
             f"with step {step:g}; use a larger step, or look for the NaN"
         )
     return ratio.astype(np.int32)
-
-
-def dequantize(integers: NDArray[np.int32], step: float) -> NDArray[np.float32]:
-    """integers · step in float32, rounded once: the weights of a decoder."""
-    values: NDArray[np.float32] = integers.astype(np.float32) * np.float32(step)
-    return values

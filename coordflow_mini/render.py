@@ -1,10 +1,5 @@
 """Pictures of a model: every frame at any time and size, as 8-bit colors, its layers and their alpha.
 
-    render(model, times, height, width)      all times at once, as one `Rendering`
-    render_frames(model, times, height, width)  the same one by one, for long videos
-    pictures(model, times, height, width)    only the blend, or one layer, one by one
-    still(model, points, time)               colors as floats, at any points
-
 Memory is bounded by the result: a frame is computed in bands of rows, and a band in pieces that fit into
 the processor's cache, which makes a frame on a CPU 2.5 times as fast (LOG.md).
 """

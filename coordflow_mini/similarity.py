@@ -51,15 +51,3 @@ def matrix(transform: Tensor) -> Tensor:
     zero, one = torch.zeros_like(cos), torch.ones_like(cos)
     rows = [cos, -sin, transform[..., 2], sin, cos, transform[..., 3], zero, zero, one]
     return torch.stack(rows, dim=-1).reshape(*cos.shape, 3, 3)
-
-
-def nearest(points: Tensor, targets: Tensor) -> Tensor:
-    """The least-squares transform [4] of points [n, 2] onto targets [n, 2].
-
-    With points x + iy, a similarity is z -> a z + b, and a and b are those of a fitted line.
-    """
-    z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(targets.contiguous())
-    centered = z - z.mean()
-    a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
-    b = w.mean() - a * z.mean()
-    return torch.stack([a.abs().log(), a.angle(), b.real, b.imag])

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from coordflow_mini import applications, similarity
-from coordflow_mini.applications import views
 from coordflow_mini.config import FitConfig, ModelConfig, Selection
 from coordflow_mini.coords import frame_times, pixel_points
 from coordflow_mini.measure.metrics import psnr_db
@@ -210,9 +209,9 @@ def test_stabilized_frames_look_like_the_middle_one_where_they_were_seen(panning
 def test_a_large_frame_is_stabilized_in_bands(model, like, monkeypatch):
     """Whole or row by row, what is shown and what was seen is the same."""
     whole = applications.stabilize(model, 1, like)
-    asked, still = [], views.still
+    asked, still = [], applications.still
     monkeypatch.setattr("coordflow_mini.render._BAND", 1)
-    monkeypatch.setattr(views, "still", lambda *given: asked.append(len(given[1])) or still(*given))
+    monkeypatch.setattr(applications, "still", lambda *given: asked.append(len(given[1])) or still(*given))
     banded = applications.stabilize(model, 1, like)
     assert asked == [like.width] * (like.time * like.height)
     np.testing.assert_array_equal(banded.seen, whole.seen)

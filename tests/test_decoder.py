@@ -185,8 +185,8 @@ def test_half_precision_is_roughly_the_same(encoded, dtype, levels):
 
 def test_the_fastest_dtype_is_one_that_the_device_multiplies(monkeypatch):
     assert fast_dtype("cuda") == torch.float16
-    for has_units, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has=has_units: has, raising=False)
+    for multiplies, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("coordflow_mini.model._multiplies_bfloat16", lambda does=multiplies: does)
         assert fast_dtype("cpu") == dtype
 
 

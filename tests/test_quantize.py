@@ -47,10 +47,9 @@ def test_halves_go_to_the_even_neighbor():
 @pytest.mark.parametrize("index", [-160, -47, -3, 0, 13, 40])
 def test_integers_survive_dequantization(index):
     integers = np.random.default_rng(index + 200).integers(-LARGEST, LARGEST + 1, (3, 50), dtype=np.int32)
-    step = quantize.step(index)
-    values = quantize.dequantize(integers, step)
+    values = quantize.QuantizedTensor(integers, index).values
     assert values.dtype == np.float32 and values.shape == (3, 50)
-    assert (quantize.quantize(values, step) == integers).all()
+    assert (quantize.quantize(values, quantize.step(index)) == integers).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -63,10 +62,8 @@ def test_tensors_and_arrays_agree(dtype):
 
 def test_the_decoders_weights_are_those_of_torch():
     integers = np.random.default_rng(0).integers(-300, 300, 1000, dtype=np.int32)
-    step = quantize.step(-37)
-    assert (torch.from_numpy(integers).float() * step).numpy().tobytes() == quantize.dequantize(
-        integers, step
-    ).tobytes()
+    expected = torch.from_numpy(integers).float() * quantize.step(-37)
+    assert expected.numpy().tobytes() == quantize.QuantizedTensor(integers, -37).values.tobytes()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e12, 2.0**21])

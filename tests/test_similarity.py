@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from coordflow_mini import similarity
-from coordflow_mini.coords import pixel_grid
 
 
 def transforms(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -114,10 +113,3 @@ def test_broadcasting():
 def test_gradients(function):
     """The gradient that autograd finds is the one that finite differences find."""
     assert torch.autograd.gradcheck(function, transforms(6, seed=5).requires_grad_())
-
-
-def test_the_nearest_similarity_of_a_similarity_is_itself():
-    motion = torch.tensor([0.2, 0.5, 0.1, -0.2])
-    points = pixel_grid(4, 6)
-    found = similarity.nearest(points, similarity.apply(motion, points))
-    torch.testing.assert_close(found, motion)

@@ -1,4 +1,4 @@
-"""The command line, `coordflow`: a module for each command.
+"""The command line, `coordflow`: a module for each command or two that are alike.
 
 Every command checks its arguments, then its files, and only then loads PyTorch: mistakes are reported at
 once, in one line, with exit code 2.  Results go to stdout, progress to stderr.
@@ -32,13 +32,12 @@ from coordflow_mini.cli import (
     gpu_check,
     info,
     inpaint,
-    interpolate,
     options,
     report,
+    resample,
     segment,
     stabilize,
     sweep,
-    upscale,
 )
 from coordflow_mini.cli.output import say
 from coordflow_mini.course.teacher import command as course
@@ -165,8 +164,8 @@ def _root(
 
 for _command in (
     *(encode.encode, decode.decode, info.info, evaluate.evaluate),
-    *(segment.segment, inpaint.inpaint, upscale.upscale),
-    *(interpolate.interpolate, stabilize.stabilize, denoise.denoise),
+    *(segment.segment, inpaint.inpaint, resample.upscale),
+    *(resample.interpolate, stabilize.stabilize, denoise.denoise),
     *(clips.clips, fetch.fetch, export.export),
     *(baseline.baseline, sweep.sweep, demo.demo, report.report, gpu_check.gpu_check),
 ):

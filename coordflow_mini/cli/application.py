@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from coordflow_mini.cli.options import Computing, Fitting, Footage, Messages
-from coordflow_mini.cli.output import count, print_json, say
+from coordflow_mini.cli.output import print_json, say
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.ops.console import duration
+from coordflow_mini.ops.console import duration, plural
 from coordflow_mini.ops.lazy import lazily
 
 with lazily():
@@ -75,8 +75,8 @@ class Application:
         """Announces a fit and yields its config, device and on_step; Ctrl-C ends the fit, not the command."""
         config = self._config(video, shape)
         self.console.say(
-            f"{video.name}: {count(video.time, 'frame')} of {video.width}x{video.height}; "
-            f"{count(shape.layers, 'layer')} of width {shape.width}, {count(config.steps, 'step')}"
+            f"{video.name}: {plural(video.time, 'frame')} of {video.width}x{video.height}; "
+            f"{plural(shape.layers, 'layer')} of width {shape.width}, {plural(config.steps, 'step')}"
         )
         last: list[train.Progress] = []
         with self.console.training() as show:
@@ -99,7 +99,7 @@ class Application:
         return budget.steps_within(share, video, shape, device=self.device).fit
 
     def counted(self, stage: str) -> "Callable[[Iterable[Any], int], Iterable[Any]]":
-        """Shows the progress of rendering, see `applications.views.Counted`."""
+        """Shows the progress of rendering, see `applications.Counted`."""
         return partial(self.console.counted, stage)
 
     def write(self, output: Path, video: "clip.Video", text: str, figures: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class Application:
                 written | figures | {"fits": fits, "seconds": seconds, "interrupted": self.interrupted}
             )
         elif not self.messages.quiet:
-            say(f"{output}: {count(shown.time, 'frame')} of {shown.width}x{shown.height}, {fps:g} fps")
+            say(f"{output}: {plural(shown.time, 'frame')} of {shown.width}x{shown.height}, {fps:g} fps")
             quality = [f"fitted at {self.reached[-1].psnr_db:.2f} dB"] if self.reached else []
             say(", ".join([text, *quality, duration(seconds)]))
             if self.interrupted:

@@ -37,8 +37,7 @@ def baseline(
     coordflow baseline video.mp4 --codec x264 --preset veryslow --tune psnr --json
     """
     checks.rate(bpp)
-    if preset is not None and preset not in (known := baselines.CODECS[codec].presets):
-        raise ValueError(f"--preset of {codec} must be one of {', '.join(known)}, got {preset!r}")
+    baselines.checked(codec, preset)
     video = footage.load(source)
     rate = encoder.default_bpp(video) if bpp is None else bpp
     point = baselines.measure(video, codec, bpp=rate, preset=preset, tune=tune)

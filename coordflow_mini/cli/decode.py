@@ -12,10 +12,10 @@ from coordflow_mini.ops.lazy import lazily
 with lazily():
     import torch
 
-    from coordflow_mini import decoder
+    from coordflow_mini import decoder, model
     from coordflow_mini.cli import checks
     from coordflow_mini.measure import evaluate
-    from coordflow_mini.video import timeline, write
+    from coordflow_mini.video import clip, write
 
 
 def decode(
@@ -61,9 +61,10 @@ def decode(
 
     device = computing.start()
     dtype = decoder.fast_dtype(device) if fast else torch.float32
-    line, console = timeline.timeline(chosen, header.fps, fps_scale), Console(quiet=quiet)
+    line, console = clip.timeline(chosen, header.fps, fps_scale), Console(quiet=quiet)
     wanted: Any = {"frames": line.positions, "scale": scale, "device": device, "dtype": dtype}
-    if (work := scale**2 * evaluate.frame_work(coded.data) / 1e12) >= 1:  # the first frame takes a while
+    work = scale**2 * header.height * header.width * model.weight_count(header.model) / 1e12
+    if work >= 1:  # the first frame takes a while
         console.say(f"a frame takes about {duration(20 * work)} on one CPU core")
     if alpha:
         alphas = (rendering.alpha for rendering in decoder.decode_renderings(coded.data, **wanted))

@@ -34,15 +34,6 @@ def _figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
-def count(number: int, noun: str) -> str:
-    """A number and its noun, in the plural where needed.
-
-    >>> count(1, "frame"), count(1200, "step")
-    ('1 frame', '1,200 steps')
-    """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def lengths(frames: list[int]) -> str:
     """Number of segments and their lengths.
 

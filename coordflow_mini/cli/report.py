@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from coordflow_mini.cli.options import Messages
-from coordflow_mini.cli.output import count, print_json, say
+from coordflow_mini.cli.output import print_json, say
+from coordflow_mini.ops.console import plural
 from coordflow_mini.ops.lazy import lazily
 
 with lazily():
@@ -44,5 +45,5 @@ def report(
         print_json({"report": str(path), "bd_rate": [asdict(one) for one in summary.comparisons], **left})
     elif not messages.quiet:
         states = f"{len(experiment.failed)} failed, {len(experiment.pending)} still to run"
-        say(f"{count(len(experiment.points), 'point')}, {states}")
+        say(f"{plural(len(experiment.points), 'point')}, {states}")
         say(f"{pages.verdict(summary)}\nopen {path} in a browser")

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from coordflow_mini.cli.options import Computing, Footage, Messages, Modeling, Training, recipe_for
-from coordflow_mini.cli.output import count, print_json, say
-from coordflow_mini.ops.console import Console, duration
+from coordflow_mini.cli.output import print_json, say
+from coordflow_mini.ops.console import Console, duration, plural
 from coordflow_mini.ops.lazy import lazily
 
 with lazily():
@@ -123,7 +123,7 @@ def _run(
         console.say(f"[{standing.done}/{standing.tasks}] {_line(outcome)}{left}")
 
     finished = len(wanted) - len(sweeps.unfinished(out, wanted))
-    console.say(f"{count(len(wanted), 'job')} in {out}, {finished:,} of them already done")
+    console.say(f"{plural(len(wanted), 'job')} in {out}, {finished:,} of them already done")
     try:
         with cluster.connected(working.executor, working.workers) as pool:
             return sweeps.run(
@@ -136,7 +136,7 @@ def _run(
                 on_news=_paced(console),
             )
     except KeyboardInterrupt:
-        done = f"{last.done} of {count(last.tasks, 'task')} done" if last else "nothing is finished"
+        done = f"{last.done} of {plural(last.tasks, 'task')} done" if last else "nothing is finished"
         say(f"\ninterrupted: {done}; run the same command to continue", err=True)
         raise typer.Exit(130) from None
 
@@ -167,7 +167,9 @@ def _report(experiment: "results.Experiment", names: set[str], out: Path, messag
         failed = [asdict(one) for one in experiment.failed]
         print_json({"points": points, "failed": failed, "pending": list(experiment.pending)})
     elif not messages.quiet:
-        say(f"{out}: {count(len(experiment.points), 'point')}; `coordflow report {out}` makes a page of them")
+        say(
+            f"{out}: {plural(len(experiment.points), 'point')}; `coordflow report {out}` makes a page of them"
+        )
     failures = [one for one in experiment.failed if one.name in names]
     for one in failures:
         say(f"failed: {one.name}: {one.reason}", err=True)

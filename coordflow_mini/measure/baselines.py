@@ -18,7 +18,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import av
@@ -78,7 +78,7 @@ class BaselineStream:
     """
 
     codec: str
-    data: bytes
+    data: bytes = field(repr=False)
     shape: tuple[int, int, int]
     preset: str
     tune: str | None
@@ -86,9 +86,6 @@ class BaselineStream:
     crf: float
     encode_seconds: float
     source_planes: bool = False  # the encoder got the planes of a raw file, not RGB
-
-    def __repr__(self) -> str:
-        return f"BaselineStream({self.codec}, {len(self.data)} bytes, {self.settings})"
 
     @property
     def settings(self) -> str:
@@ -159,7 +156,7 @@ def encode_at(
     on_try: called with every stream.  settings: preset, tune and pix_fmt of `encode`.
     Raises ValueError if even the smallest stream exceeds the target, or a setting is unknown.
     """
-    limits = _codec(codec, **settings)
+    limits = checked(codec, **settings)
     sizes: dict[float, int] = {}
     best: BaselineStream | None = None
     crf: float | None = round(0.6 * limits.max_crf)
@@ -225,7 +222,7 @@ def encode(
     encode_seconds includes any conversion to YUV.
     Raises ValueError if a setting is unknown or the encoder refuses the frames.
     """
-    known = _codec(codec, preset, tune, pix_fmt)
+    known = checked(codec, preset, tune, pix_fmt)
     preset, frames = preset or known.preset, video.frames
     height, width = (max(known.min_side, side + side % 2) for side in (video.height, video.width))
     start = time.perf_counter()
@@ -284,8 +281,8 @@ def _context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
     return context
 
 
-def _codec(name: str, preset: str | None = None, tune: str | None = None, pix_fmt: str = "yuv420p") -> Codec:
-    """The codec of that name, after a check of all settings."""
+def checked(name: str, preset: str | None = None, tune: str | None = None, pix_fmt: str = "yuv420p") -> Codec:
+    """The codec of that name.  Raises ValueError for settings that it does not have."""
     if name not in available():
         raise ValueError(f"codec must be one of {', '.join(available())}, got {name!r}")
     codec = CODECS[name]

@@ -22,7 +22,7 @@ from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.ops.lazy import lazily
 from coordflow_mini.video import catalog, scenes
 from coordflow_mini.video.clip import Video
-from coordflow_mini.video.raw import RawFormat, VideoError, format_of
+from coordflow_mini.video.raw import Masks, RawFormat, VideoError, format_of
 from coordflow_mini.video.read import load
 
 with lazily():  # `coordflow info` needs no PyTorch
@@ -30,8 +30,6 @@ with lazily():  # `coordflow info` needs no PyTorch
 
     from coordflow_mini import applications, decoder, model
     from coordflow_mini.video import device as places
-
-Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -229,12 +227,6 @@ def weight_count(data: bytes) -> int:
     """Number of weights in all segments of a file; raises BitstreamError."""
     file = bitstream.parse(data, check=False)
     return len(file.segments) * model.weight_count(file.header.model)
-
-
-def frame_work(data: bytes) -> int:
-    """Multiplications to decode one frame: its pixels times the weights of a segment."""
-    header = bitstream.read_header(data)
-    return header.height * header.width * model.weight_count(header.model)
 
 
 def psnr_db_in(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,16 +19,14 @@ with lazily():
     import torch
     from torch.nn import functional
 
+if TYPE_CHECKING:
+    from coordflow_mini.video.clip import Video
+
 PSNR_CAP = 100.0
 """PSNR of identical frames [dB]; infinity would swallow the mean over frames."""
 
 _BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, finest scale first
 _WINDOW = 11  # pixels; the Gaussian window of SSIM
-
-
-class _Pixels(Protocol):
-    @property
-    def pixels(self) -> int: ...
 
 
 def psnr_db(reference: Any, decoded: Any) -> float:
@@ -155,7 +153,7 @@ def ssim_scales(height: int, width: int) -> int:
     return max(fits, default=0)
 
 
-def bits_per_pixel(size: int, video: _Pixels | int) -> float:
+def bits_per_pixel(size: int, video: "Video | int") -> float:
     """Rate of a file of `size` bytes: 8·size / (time·height·width).  A pixel counts once, not per channel.
 
     video: a `Video`, or its number of pixels in all frames.  Taught in chapter 02.

@@ -5,10 +5,13 @@ of ValueError, and unknown or missing fields with TypeError.
 """
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+_LARGEST = 1e12  # beyond any measurement; larger numbers would overflow in a sum or on an axis
+_LONGEST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,18 @@ class RatePoint:
     def __post_init__(self) -> None:
         if self.ms_ssim != self.ms_ssim:
             object.__setattr__(self, "ms_ssim", None)
-        _check(self, "codec clip", _is_name, "a non-empty string")
-        _check(self, "bytes", _is_count, "an integer >= 0")
-        _check(self, "bpp", _is_positive, "a number > 0")
-        _check(self, "psnr_db", _is_number, "a finite number")
-        _check(self, "encode_seconds decode_seconds", lambda value: _is_number(value, 0), "seconds >= 0")
-        _check(self, "measured", lambda value: isinstance(value, bool), "true or false")
-        _check(self, "settings source", _is_text, "a string")
-        if self.ms_ssim is not None:
-            _check(self, "ms_ssim", lambda value: _is_number(value, -1, 1), "None or in [-1, 1]")
+        bounds = {"bytes": (0, _LARGEST), "bpp": (1 / _LARGEST, _LARGEST), "psnr_db": (-_LARGEST, _LARGEST)}
+        bounds |= {"encode_seconds": (0, _LARGEST), "decode_seconds": (0, _LARGEST)}
+        bounds |= {} if self.ms_ssim is None else {"ms_ssim": (-1, 1)}
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not least <= value <= most:
+                raise ValueError(f"{name} must be a number from {least:g} to {most:g}, got {value!r:.60}")
+        for name in ("codec", "clip", "settings", "source"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or len(value) > _LONGEST:
+                raise ValueError(f"{name} must be a string of up to {_LONGEST} characters, got {value!r:.60}")
         if not self.measured and not self.source:
             raise ValueError("a published RatePoint (measured=False) needs its source, got ''")
 
@@ -82,15 +88,6 @@ class RunResult:
         object.__setattr__(self, "shape", tuple(self.shape))
         object.__setattr__(self, "versions", dict(self.versions))
         object.__setattr__(self, "references", tuple(self.references))
-        sides = len(self.shape) == 3 and all(_is_count(side, 1) for side in self.shape)
-        _check(self, "clip", _is_name, "a non-empty string")
-        _check(self, "shape", lambda _: sides, "three integers >= 1: time, height, width")
-        _check(self, "bits_per_weight", _is_positive, "a number > 0")
-        _check(self, "parameters", lambda value: _is_count(value, 1), "an integer >= 1")
-        _check(self, "unquantized_psnr_db", _is_number, "a finite number")
-        _check(self, "hardware", _is_text, "a string")
-        words = [word for pair in self.versions.items() for word in pair]
-        _check(self, "versions", lambda _: all(map(_is_text, words)), "package names with their versions")
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, the points as dicts."""
@@ -173,36 +170,3 @@ def _published_point(row: Mapping[str, str]) -> RatePoint:
         measured=False,
         source=f"{row['reference']}; {row['source']}",
     )
-
-
-# --- checks of fields ---------------------------------------------------------------------------------
-
-_LARGEST = 1e12  # beyond any measurement; larger numbers would overflow in a sum or on an axis
-
-
-def _is_number(value: Any, least: float = -_LARGEST, most: float = _LARGEST) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_number(value, 1 / _LARGEST)
-
-
-def _is_count(value: Any, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 63
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= 1 << 16
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= 1 << 12
-
-
-def _check(record: Any, names: str, is_good: Callable[[Any], bool], expected: str) -> None:
-    """Raises ValueError for the first of the named fields that fails the check."""
-    for name in names.split():
-        value = getattr(record, name)
-        if not is_good(value):
-            raise ValueError(f"{type(record).__name__}.{name} must be {expected}, got {value!r:.60}")

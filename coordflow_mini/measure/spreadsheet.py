@@ -11,21 +11,9 @@ from collections.abc import Iterable
 from dataclasses import astuple, fields
 from typing import Any
 
-from coordflow_mini.measure.curves import Comparison
-from coordflow_mini.measure.results import RatePoint
 
-
-def points_csv(points: Iterable[RatePoint]) -> str:
-    """One row per point; the columns are its fields, and an unknown MS-SSIM is an empty cell."""
-    return _table(RatePoint, points)
-
-
-def bd_rate_csv(comparisons: Iterable[Comparison]) -> str:
-    """One row per comparison; the columns are its fields, and an unknown difference is an empty cell."""
-    return _table(Comparison, comparisons)
-
-
-def _table(record: Any, rows: Iterable[Any]) -> str:
+def table(record: type, rows: Iterable[Any]) -> str:
+    """One row per record of this kind; the columns are its fields, and None is an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(item.name for item in fields(record))

@@ -19,7 +19,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -142,15 +141,6 @@ class Checkpoint:
             path.unlink(missing_ok=True)
         tidy(self.path)
         self._stages, self._fresh = {}, False
-
-    def set_aside(self) -> list[Path]:
-        """Rename all files so that they are no longer found; their new names."""
-        names: list[Path] = []
-        for path in self.files():
-            free = (path.with_name(f"{path.name}.unreadable{end}") for end in chain([""], map(str, count(2))))
-            names.append(path.rename(next(name for name in free if not name.exists())))
-        self._stages, self._fresh = {}, False
-        return names
 
     def _known(self) -> State:
         if self._stages is None:

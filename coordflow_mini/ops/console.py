@@ -119,6 +119,15 @@ def _print(text: str) -> None:
     print(text, end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def plural(count: int, noun: str) -> str:
+    """A number and its noun, in the plural where needed.
+
+    >>> plural(1, "frame"), plural(1200, "step")
+    ('1 frame', '1,200 steps')
+    """
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
 def duration(seconds: float) -> str:
     """A time in words.
 

@@ -26,16 +26,10 @@ from torch import Tensor
 from coordflow_mini.train import Progress, Training
 
 _PATIENCE = timedelta(minutes=10)  # a first compilation may take that long
-_LONGEST_TEXT = 160  # bytes
 
 
 class PeerLostError(RuntimeError):
     """Another process of the job has ended, and so must this one; the message says how to resume."""
-
-
-def started() -> bool:
-    """True if torchrun started this process, with others."""
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
 @contextmanager
@@ -46,7 +40,7 @@ def joined(device: str) -> Iterator[None]:
     device: "cpu" or "cuda"; on GPUs, each process uses the one of its own number.  What is not on a GPU, such
     as decisions and messages, always goes by gloo, which notices at once that a process is gone.
     """
-    if not started():
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:  # torchrun started no others
         yield
         return
     if device == "cuda":
@@ -153,19 +147,13 @@ def agreed(value: int) -> int:
     return int(said)
 
 
-def first(text: str) -> str:
-    """The text of the first process that has one, in ASCII and cut to 160 bytes; else empty.
-
-    It travels as numbers: PyTorch would pickle a string.
-    """
+def anywhere(holds: bool) -> bool:
+    """True if it holds in any process."""
     if not _connected():
-        return text
-    letters = text.encode("ascii", "replace")[:_LONGEST_TEXT]
-    rows = torch.zeros(world_size(), _LONGEST_TEXT, dtype=torch.uint8)
-    rows[rank(), : len(letters)] = torch.tensor(list(letters), dtype=torch.uint8)
-    _all(dist.all_reduce, rows)
-    texts = (bytes(row.tolist()).rstrip(b"\0").decode("ascii") for row in rows)
-    return next(filter(None, texts), "")
+        return holds
+    said = torch.tensor([holds], dtype=torch.int64)
+    _all(dist.all_reduce, said)
+    return bool(said.any())
 
 
 def _all(operation: Callable[..., Any], tensor: Tensor, **arguments: int) -> None:

@@ -48,9 +48,9 @@ class Guard:
         try:
             for progress in reports:
                 state = training.state()
-                fault = distributed.first(_fault(training, state))
-                if fault:
-                    self._go_back(training, progress, fault, retried)
+                fault = _fault(training, state)
+                if distributed.anywhere(bool(fault)):
+                    self._go_back(training, progress, fault or "in another process", retried)
                     retried = True
                 else:
                     self.good, retried = state, False

@@ -12,17 +12,16 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from coordflow_mini import finetune as tuning
 from coordflow_mini import train
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig
-from coordflow_mini.finetune import FileSize, FineTuned, Tuning
+from coordflow_mini.finetune import FileSize, FineTuned, Quantizer, RateControl, Tuning
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.motion.measure import Motion, started
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.ops.compiling import compiling, keep_memory, on_tensor_cores
 from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite, warned
-from coordflow_mini.sampling import Weights, default_model, pixel_terms
+from coordflow_mini.sampling import Sampler, Weights, default_model, pixel_terms
 from coordflow_mini.train import Around, FitResult, Progress, Training, best
 from coordflow_mini.video.clip import Video
 
@@ -109,27 +108,28 @@ def finetune(
 ) -> FineTuned:
     """Continue a fit with quantized weights until their file has at most `target_bytes`.
 
-    file_size: bytes of the whole file with these tensors; the rate is held by it, and no estimate of ours
-    decides.  The fit's model is trained in place; device: where to move it first.  Ctrl-C, divergence,
-    on_step and checkpoint: as in `fit`.
+    file_size: see `RateControl`.  The fit's model is trained in place; device: where to move it first.
+    Ctrl-C, divergence, on_step and checkpoint: as in `fit`.
     Raises ValueError if the fit is not finite, `DivergenceError`, `CheckpointError`.  Taught in chapter 08.
     """
     if not is_finite(fitted.model.state_dict()):
         raise ValueError("the model to be fine-tuned has weights that are not finite; fit it again")
     subject = {**asdict(config), "target_bytes": target_bytes}
-    runs: list[Training] = []
-    around = _around("fine-tune", runs, compiling(config.steps, _GRAPHS), checkpoint, subject, on_step)
+    model = fitted.model.to(device or fitted.model.device)
+    control = RateControl(Quantizer(model), config, target_bytes, file_size)
+    tuning = Tuning(fitted, Sampler(video, fitted.config, model.device), control)
+    around = _around("fine-tune", [], compiling(config.steps, _GRAPHS), checkpoint, subject, on_step)
+    interrupted = False
     try:
-        return tuning.finetune(fitted, video, config, target_bytes, file_size, device=device, around=around)
+        train.run(tuning, tuning.rounds(), around)
     except KeyboardInterrupt:
-        if not runs or distributed.world_size() > 1:
+        if distributed.world_size() > 1:
             raise
-        reached = runs[-1]
-        assert isinstance(reached, Tuning)
-        reached.finish()
-        return FineTuned(reached.quantizer.quantized(), tuple(reached.history), interrupted=True)
+        interrupted = True
+        tuning.finish()
     finally:
         _save(checkpoint)
+    return FineTuned(tuning.quantizer.quantized(), tuple(tuning.history), interrupted)
 
 
 def _into(runs: list[Training]) -> Around:

@@ -6,10 +6,8 @@ Pictures are sprite sheets inside the page.  Without scripts they stand still at
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +16,6 @@ from PIL import Image
 from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.metrics import frame_psnr_db, ssim_scales
 from coordflow_mini.measure.results import RatePoint, RunResult
-from coordflow_mini.ops.files import replacing
 from coordflow_mini.show.figure import to_data_uri, to_jpeg, to_svg
 from coordflow_mini.show.page import listing, number, render, signed
 from coordflow_mini.show.plots import Panel, panels, rate_quality
@@ -29,24 +26,6 @@ if TYPE_CHECKING:  # a page needs no PyTorch
 
 JPEG_QUALITY = 84  # of the pictures; keeps the page of the demo below 6 MB
 SAME_RATE = 1.02  # other codecs compete with at most this times our bytes
-
-
-def write_demo_page(
-    path: str | os.PathLike[str],
-    result: RunResult,
-    original: Video,
-    decoded: Video,
-    rendering: Rendering | None = None,
-) -> Path:
-    """Write the page of `demo_page_html`, whole or not at all, and return its path.
-
-    Raises OSError if the file cannot be written.
-    """
-    path = Path(path)
-    text = demo_page_html(result, original, decoded, rendering)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
 
 
 def demo_page_html(

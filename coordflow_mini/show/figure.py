@@ -37,7 +37,6 @@ PALETTE = {  # without their yellow, which vanishes on white
     "black": "#000000",
 }
 INK, FAINT = "#24292F", "#D0D7DE"
-_SERIES = ("blue", "orange", "green", "purple", "vermillion", "sky", "black")
 _SALT = "coordflow"
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture everywhere
@@ -84,11 +83,6 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
             return draw(*args, **kwargs)
 
     return styled
-
-
-def series_color(index: int) -> str:
-    """Color of the n-th line of a chart; the seven colors repeat."""
-    return PALETTE[_SERIES[index % len(_SERIES)]]
 
 
 def alt_text(figure: Figure) -> str:

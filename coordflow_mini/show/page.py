@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.results import RatePoint
+from coordflow_mini.ops.console import plural
 from coordflow_mini.ops.text import printable
 
 
@@ -43,11 +44,6 @@ def signed(value: float, digits: int = 2) -> str:
 def seconds(value: float) -> str:
     """A duration with about two significant digits; a dash for 0, which stands for unknown."""
     return number(value or None, sum(value < limit for limit in (10, 1, 0.1)))
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun: `1 job`, `2 jobs`."""
-    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def listing(items: Sequence[str]) -> str:

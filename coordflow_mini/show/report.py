@@ -118,9 +118,9 @@ def write_report(folder: Path, experiment: Experiment, *, progress: Progress = i
         _write(folder / "figures" / f"{name}.png", figure.to_png(drawn))
         svgs.setdefault(results.clip, []).append(figure.to_svg(drawn))
     means = (point for results in report.clips if results.is_average for point in results.points)
-    _write(folder / "points.csv", spreadsheet.points_csv(experiment.points))
-    _write(folder / "average.csv", spreadsheet.points_csv(means))
-    _write(folder / "bd_rate.csv", spreadsheet.bd_rate_csv(report.comparisons))
+    _write(folder / "points.csv", spreadsheet.table(RatePoint, experiment.points))
+    _write(folder / "average.csv", spreadsheet.table(RatePoint, means))
+    _write(folder / "bd_rate.csv", spreadsheet.table(Comparison, report.comparisons))
     return _write(folder / "report.html", report_html(report, svgs, folder.resolve().name))
 
 

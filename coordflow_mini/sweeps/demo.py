@@ -4,7 +4,6 @@ The file is decoded in a fresh process. The result is a demo page to open in a b
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,14 @@ import torch
 
 from coordflow_mini import decoder, encoder
 from coordflow_mini.config import CodecConfig, FitConfig, Recipe, Selection
+from coordflow_mini.coords import frame_times
 from coordflow_mini.measure import baselines, evaluate, metrics
 from coordflow_mini.measure.curves import curve_name
 from coordflow_mini.measure.results import RatePoint, RunResult
 from coordflow_mini.ops.console import Console, duration, table
 from coordflow_mini.ops.files import replacing
-from coordflow_mini.render import Rendering
-from coordflow_mini.show.demo_page import write_demo_page
+from coordflow_mini.render import render
+from coordflow_mini.show.demo_page import demo_page_html
 from coordflow_mini.sweeps import budget
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.read import load
@@ -80,7 +80,8 @@ def run(
     console.say(f"decoded in a fresh process: {decoded.time} frames, from {FILE} alone")
     write(out / DECODED, decoded.frames, decoded.fps)
     began = time.perf_counter()
-    rendering = _joined(list(decoder.decode_renderings(made.data, device=device)))
+    header, model = decoder.read_model(made.data)
+    rendering = render(model.to(device), frame_times(header.time), header.height, header.width)
     seconds = time.perf_counter() - began
     point = evaluate.rate_point(
         made.data,
@@ -103,32 +104,21 @@ def run(
     )
     with replacing(out / RESULTS) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
-    write_demo_page(out / PAGE, result, original, decoded, rendering)
+    with replacing(out / PAGE) as temporary:
+        temporary.write_text(demo_page_html(result, original, decoded, rendering), encoding="utf-8")
     return result
 
 
 def _decode_in_fresh_process(path: Path, original: Video) -> Video:
     """The frames that `coordflow decode` writes, in a process that has only the file."""
-    package = str(Path(__file__).parents[2])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory() as folder:
         frames = Path(folder) / "frames.npy"
         subprocess.run(
             [sys.executable, "-m", "coordflow_mini", "decode", str(path), str(frames), "--quiet"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             check=True,
         )
         pictures = np.load(frames, allow_pickle=False)
         return Video(pictures, original.fps, "decoded", original.selection, original.matrix)
-
-
-def _joined(renderings: list[Rendering]) -> Rendering:
-    """Renderings of single frames, concatenated."""
-    return Rendering(
-        torch.cat([rendering.rgb for rendering in renderings]),
-        torch.cat([rendering.layer_rgb for rendering in renderings], dim=1),
-        torch.cat([rendering.alpha for rendering in renderings], dim=1),
-    )
 
 
 def _references(original: Video, size: int, demo: Demo, console: Console) -> tuple[RatePoint, ...]:

@@ -56,14 +56,7 @@ class Reference:
     tune: str | None = None
 
     def __post_init__(self) -> None:
-        if self.codec not in (known := baselines.available()):
-            raise ValueError(f"--against must name {', '.join(known)}, got {self.codec!r}")
-        if self.preset not in (None, *(known := baselines.CODECS[self.codec].presets)):
-            raise ValueError(
-                f"--against: preset of {self.codec} must be one of {', '.join(known)}, got {self.preset!r}"
-            )
-        if self.tune not in (None, "psnr"):
-            raise ValueError(f"--against: tune must be psnr or nothing, got {self.tune!r}")
+        baselines.checked(self.codec, self.preset, self.tune)
 
     @classmethod
     def parse(cls, text: str) -> "Reference":

@@ -10,7 +10,7 @@ package, and a file system that shows them the folder and the clips under the sa
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
@@ -68,11 +68,9 @@ def plan(
     )
     if not wanted:
         raise ValueError("a sweep needs at least one clip and one rate")
-    seen: set[str] = set()
-    for job in wanted:
-        if job.name in seen:
-            raise ValueError(f"{job.title} with {job.label} at {job.bpp:g} bpp is asked for twice")
-        seen.add(job.name)
+    name, times = Counter(job.name for job in wanted).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{name} is asked for twice")
     return wanted
 
 
@@ -161,7 +159,6 @@ class _Order:
 
 
 def _here(tasks: Sequence[Task], on_news: OnNews | None) -> Iterator[Outcome]:
-    """Do the tasks in this process, one after another."""
     queue, order = deque(tasks), _Order()
     while queue:
         task = queue.popleft()

@@ -125,7 +125,6 @@ def _ended(task: Task) -> Outcome | None:
 
 
 def _attempt(task: Task, tell: Say | None) -> Outcome:
-    """Do the task under its lock."""
     place, began = task.place, time.perf_counter()
     with open(place / jobs.LOG, "a", encoding="utf-8") as file:  # replacing: a log grows
 
@@ -223,8 +222,6 @@ def _measure_reference(job: Job, coder: Reference, video: "videos.Video", say: S
 
 
 class _Encode:
-    """CoordFlow on a clip."""
-
     def __init__(self, task: Task, recipe: Recipe, video: "videos.Video", say: Say, device: "torch.device"):
         self.task, self.video, self.say, self.device = task, video, say, device
         self.file = task.folder / jobs.CODED
@@ -306,7 +303,7 @@ class _Encode:
         return made.data, known
 
     def _trained(self, index: int) -> "encoder.SegmentResult":
-        """A segment, resumed from its checkpoint; an unusable checkpoint is set aside."""
+        """A segment, resumed from its checkpoint; an unusable checkpoint is removed."""
         checkpoint = self._checkpoint()
         if checkpoint.files():
             self.say("resumes from its checkpoint")
@@ -322,8 +319,8 @@ class _Encode:
                     checkpoint=checkpoint,
                 )
         except checkpoints.CheckpointError as error:
-            kept = ", ".join(path.name for path in checkpoint.set_aside())
-            self.say(f"starts over, and keeps {kept}: {error}")
+            checkpoint.remove()
+            self.say(f"starts over: {error}")
             return self._trained(index)
         if result.interrupted:  # `coordflow encode` would write this file; a sweep finishes it next time
             raise KeyboardInterrupt

@@ -74,7 +74,6 @@ _UVG = {
     "ShakeNDry": (460_046_003, 300, "ShakeNDry"),
     "YachtRide": (724_220_168, 600, "YachtRide"),
 }
-_UVG_SITE = "https://ultravideo.fi/video/"
 _UVG_LICENSE = "CC BY-NC (non-commercial), https://ultravideo.fi/dataset.html"
 _UVG_CREDIT = (
     'A. Mercat, M. Viitanen, J. Vanne, "UVG dataset: 50/120fps 4K sequences for video codec analysis '
@@ -95,27 +94,18 @@ def uvg(names: Sequence[str] = ()) -> tuple[Source, ...]:
         if name.lower() not in known:
             raise VideoError(f"UVG has no sequence {name!r}; there are {', '.join(_UVG)}")
     chosen = dict.fromkeys(map(str.lower, names)) or known
-    return tuple(uvg_source(known[name], *_UVG[known[name]]) for name in chosen)
+    return tuple(_uvg_source(known[name], *_UVG[known[name]]) for name in chosen)
 
 
-def uvg_source(
-    name: str,
-    archive: int,
-    frames: int,
-    inner: str,
-    size: tuple[int, int] = (1920, 1080),
-    site: str = _UVG_SITE,
-) -> Source:
-    """A sequence on UVG's site, or one that names files alike.  size: width and height."""
-    layout = f"{size[0]}x{size[1]}_120fps_420_8bit_YUV"
+def _uvg_source(name: str, archive: int, frames: int, inner: str) -> Source:
     return Source(
         name=f"uvg:{name}",
-        url=f"{site}{name}_{layout}_RAW.7z",
-        file=f"{inner}_{layout}.yuv",
-        size=RawFormat(*size).frame_bytes * frames,
+        url=f"https://ultravideo.fi/video/{name}_1920x1080_120fps_420_8bit_YUV_RAW.7z",
+        file=f"{inner}_1920x1080_120fps_420_8bit_YUV.yuv",
+        size=RawFormat(1920, 1080).frame_bytes * frames,
         frames=frames,
-        width=size[0],
-        height=size[1],
+        width=1920,
+        height=1080,
         fps=Fraction(120),
         description="UVG, raw: what the field measures on",
         license=_UVG_LICENSE,

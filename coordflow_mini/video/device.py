@@ -1,8 +1,7 @@
 """A clip on the training device: colors of single pixels from as few bytes as possible.
 
 Frames that are RGB in memory become a uint8 tensor [time, height, width, 3]; raw YUV on disk becomes a
-`YuvClip`.  `clip_on` makes either one, `colors_at` reads either one, and only the pixels that are asked for
-become floats.  A clip that would crowd a GPU stays on the host, and `moved` brings its pixels over.
+`YuvClip`.  Only the pixels that are asked for become floats.
 """
 
 import warnings

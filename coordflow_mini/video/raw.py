@@ -22,6 +22,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]  # [time, height, width, 3], or one frame [height, width, 3]
+Masks = np.ndarray[Any, np.dtype[np.bool_]]  # [layers, time, height, width], or without the layers
 
 _SUBSAMPLING = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}  # chroma: columns, rows
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue

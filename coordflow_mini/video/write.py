@@ -19,7 +19,7 @@ from PIL import Image
 
 from coordflow_mini.ops.files import destination, replacing
 from coordflow_mini.video.clip import Video
-from coordflow_mini.video.raw import Frames, VideoError
+from coordflow_mini.video.raw import Frames, Masks, VideoError
 from coordflow_mini.video.read import reason
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ PARTS = r"frames|masks|layers|motion\.json"  # pattern of what `write_clip` and 
 LAYERS = r"layer_\d+"  # pattern of the folders of alpha maps and masks
 LAYER_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # as in the widgets
 
-Masks = np.ndarray[Any, np.dtype[np.bool_]]  # [layers, time, height, width]
 
 _FRAME = re.compile(r"frame_\d+\.png")
 # Bicubic with swscale's ACCURATE_RND and FULL_CHR_H_INP, which PyAV names from version 18 on

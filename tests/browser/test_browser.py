@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coordflow_mini.show.demo_page import write_demo_page
+from coordflow_mini.show.demo_page import demo_page_html
 from tests.web import clip, rendering, run
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,9 @@ def photograph(page, name: str) -> None:
 def test_the_demo_page_moves(page, tmp_path):
     video, decoded = clip(6, 72, 128), clip(6, 72, 128, noise=9)
     file = tmp_path / "demo.html"
-    page.goto(write_demo_page(file, run(video, decoded), video, decoded, rendering(video)).as_uri())
+    text = demo_page_html(run(video, decoded), video, decoded, rendering(video))
+    file.write_text(text, encoding="utf-8")
+    page.goto(file.as_uri())
     where = "() => getComputedStyle(document.querySelector('.screen')).backgroundPosition"
     first = page.evaluate(where)
     page.focus("#frame")

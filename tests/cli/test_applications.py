@@ -90,8 +90,8 @@ def test_segment_tints_the_frames(tmp_path, scene, found):
 
 
 def test_a_tint_is_half_the_color_of_the_layer_on_top():
+    from coordflow_mini.course.lesson.overlay import COLORS
     from coordflow_mini.show.figure import PALETTE
-    from coordflow_mini.show.widgets.overlay import COLORS
 
     assert tuple(PALETTE[color] for color in COLORS) == write.LAYER_COLORS
     tops = np.arange(8).reshape(1, 2, 4)  # eight layers, a pixel each; after six the colors come again

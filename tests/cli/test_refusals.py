@@ -85,7 +85,7 @@ REFUSED = [
     ("export {source} {text}", "is a file"),
     ("baseline no.mp4", "does not exist"),
     ("baseline {source} --codec vp9", "vp9"),
-    ("baseline {source} --preset best", "--preset of x265 must be one of"),
+    ("baseline {source} --preset best", "preset of x265 must be one of"),
     ("baseline {source} --bpp 0", "--bpp"),
     ("demo --out {text}", "is a file"),
     ("demo --minutes -1", "--minutes"),

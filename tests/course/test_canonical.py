@@ -101,3 +101,10 @@ def test_the_riddle_has_one_right_run():
     right = [name for name, run in runs.items() if canonical.pixels_apart(run, TRUTH, 64, 96) < 1e-3]
     assert right == ["B"]
     assert math.isclose(float(runs["B"][0, 1] - TRUTH[0, 1]), 0.25)
+
+
+def test_the_nearest_similarity_of_a_similarity_is_itself():
+    motion = torch.tensor([0.2, 0.5, 0.1, -0.2])
+    points = pixel_grid(4, 6)
+    found = canonical.nearest(points, similarity.apply(motion, points))
+    torch.testing.assert_close(found, motion)

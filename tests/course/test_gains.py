@@ -7,7 +7,7 @@ import torch
 from coordflow_mini import applications, similarity
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.course.lesson import gains
+from coordflow_mini.course.lesson import canonical, gains
 from coordflow_mini.loss import squared_error
 from coordflow_mini.model import Blend, CoordFlow
 from coordflow_mini.video import scenes
@@ -66,7 +66,7 @@ def test_a_turn_is_a_similarity_and_the_others_are_none():
     points = pixel_grid(32, 48)
     for kind in gains.BENDS:
         places = gains.project(gains.bend(kind, 0.3), points)
-        best = similarity.apply(similarity.nearest(points, places), points)
+        best = similarity.apply(canonical.nearest(points, places), points)
         apart = (best - places).norm(dim=-1).mean()
         assert (apart < 1e-5) if kind == "turn" else (apart > 0.03)
     with pytest.raises(ValueError, match="turn, shear, perspective"):

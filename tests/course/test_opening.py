@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from coordflow_mini.course.lesson.opening import compression_factor, switch_off
+from coordflow_mini.course.lesson.overlay import blended
 from coordflow_mini.measure import metrics
-from coordflow_mini.show.widgets.overlay import blended
 from coordflow_mini.video.clip import Video
 
 

@@ -27,7 +27,7 @@ from coordflow_mini.fetch.store import SPARE, Place
 from coordflow_mini.ops.files import lock_file
 from coordflow_mini.video import catalog
 from coordflow_mini.video.catalog import Source
-from coordflow_mini.video.raw import VideoError
+from coordflow_mini.video.raw import RawFormat, VideoError
 from coordflow_mini.video.read import load
 
 HASTE = Patience(attempts=3, pause=0.001, timeout=30.0)
@@ -131,7 +131,9 @@ def archive(frames) -> bytes:
 @pytest.fixture
 def sequence(server, archive) -> Source:
     """A UVG sequence in small, and its page."""
-    source = catalog.uvg_source("ReadySetGo", 5000, FRAMES, "ReadySteadyGo", (32, 16), f"{server.origin}/")
+    (source,) = catalog.uvg(["ReadySetGo"])
+    url, size = f"{server.origin}/ReadySetGo_RAW.7z", RawFormat(32, 16).frame_bytes * FRAMES
+    source = replace(source, url=url, file=INNER, size=size, frames=FRAMES, download=5000)
     server.pages[page_of(source)] = Page(archive)
     return source
 

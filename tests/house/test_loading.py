@@ -14,7 +14,12 @@ TRAINING = {f"coordflow_mini.{name}" for name in ("train", "loss", "sampling", "
 ONLY_IN = {  # a package, and the modules or folders that may import it
     "av": {"video", "measure.baselines"},
     "matplotlib": {"show", "course.lesson.figures"},
-    "ipywidgets": {"show.widgets", "course.lesson.playground", "course.lesson.watching"},
+    "ipywidgets": {
+        "show.widgets",
+        "course.lesson.overlay",
+        "course.lesson.playground",
+        "course.lesson.watching",
+    },
     "constriction": {"entropy"},
     "typer": {"cli", "course.teacher.command"},
     "torchmetrics": set(),  # judges ours in the tests

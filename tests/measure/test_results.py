@@ -43,16 +43,15 @@ def test_ms_ssim_that_could_not_be_measured_is_none():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"bytes": -1}, "bytes must be an integer >= 0"),
-        ({"bytes": 1.5}, "bytes must be an integer"),
-        ({"bytes": True}, "bytes must be an integer"),
-        ({"bpp": 0}, "bpp must be a number > 0"),
-        ({"psnr_db": float("inf")}, "psnr_db must be a finite number, got inf"),
-        ({"psnr_db": "30"}, "psnr_db must be a finite number"),
+        ({"bytes": -1}, "bytes must be a number from 0"),
+        ({"bytes": True}, "bytes must be a number"),
+        ({"bpp": 0}, "bpp must be a number from 1e-12"),
+        ({"psnr_db": float("inf")}, "psnr_db must be a number from .*, got inf"),
+        ({"psnr_db": float("nan")}, "psnr_db must be a number from .*, got nan"),
+        ({"psnr_db": "30"}, "psnr_db must be a number"),
         ({"ms_ssim": 2}, "ms_ssim must be"),
         ({"encode_seconds": -1}, "encode_seconds"),
-        ({"codec": ""}, "codec must be a non-empty string"),
-        ({"measured": 1}, "measured must be true or false"),
+        ({"codec": 5}, "codec must be a string"),
         ({"measured": False}, "needs its source"),
         ({"psnr": 30}, "unexpected keyword argument 'psnr'"),
     ],
@@ -66,15 +65,11 @@ def test_bad_points(change, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"shape": [96, 108]}, "shape must be three integers"),
         ({"shape": 5}, "not iterable"),
-        ({"shape": [96, 108, 0]}, "shape must be three integers"),
         ({"point": None}, "mapping"),
         ({"point": {}}, "missing 5 required"),
         ({"references": [3]}, "mapping"),
         ({"versions": 3}, "not iterable"),
-        ({"versions": {"torch": 2}}, "versions must be package names"),
-        ({"parameters": 0}, "parameters must be an integer >= 1"),
     ],
 )
 def test_bad_runs(change, said):

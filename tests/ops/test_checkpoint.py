@@ -240,16 +240,6 @@ def test_a_checkpoint_of_another_version_is_named_as_such(version, path):
         Checkpoint(path).restored("fit", SUBJECT)
 
 
-def test_what_is_set_aside_is_kept_and_not_looked_at(path):
-    for content in (b"one", b"two"):
-        path.write_bytes(content)
-        Checkpoint(path).set_aside()
-        assert Checkpoint(path).files() == []
-    Checkpoint(path).remove()
-    found = {left.name: left.read_bytes() for left in path.parent.iterdir()}
-    assert found == {"clip.checkpoint.unreadable": b"one", "clip.checkpoint.unreadable2": b"two"}
-
-
 # --- what cannot be written -----------------------------------------------------------------------
 
 

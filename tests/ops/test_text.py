@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from coordflow_mini import cli
 from coordflow_mini.course.teacher.classbook import Classbook, to_csv
 from coordflow_mini.course.teacher.submissions import Student, Submission
+from coordflow_mini.measure import spreadsheet
 from coordflow_mini.measure.curves import Comparison
 from coordflow_mini.measure.results import Experiment, RatePoint
-from coordflow_mini.measure.spreadsheet import bd_rate_csv, points_csv
 from coordflow_mini.ops.console import Console, table
 from coordflow_mini.ops.text import printable
 from coordflow_mini.show import figure as figures
@@ -171,7 +171,11 @@ def test_a_spreadsheet_has_no_formula_of_any_name(name):
     """Whatever parts its cells: commas, semicolons, tabs; and whether it understands quotes there or not."""
     book = Classbook([Student(name, [Submission(name, name, {}, {}, {})])])
     difference = Comparison(name, name, name, -12.5, -0.5, name)
-    for text in (points_csv(points(name)), bd_rate_csv([difference]), to_csv(book)):
+    for text in (
+        spreadsheet.table(RatePoint, points(name)),
+        spreadsheet.table(Comparison, [difference]),
+        to_csv(book),
+    ):
         text = text.replace("\x00", "")  # which some programs drop, and Python 3.10 does not read
         for comma, quoting in product(",;\t", (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)):
             rows = csv.reader(io.StringIO(text, newline=""), delimiter=comma, quoting=quoting)
@@ -191,9 +195,11 @@ def is_number(cell: str) -> bool:
 
 
 def test_numbers_stay_numbers():
-    (row,) = csv.DictReader(io.StringIO(bd_rate_csv([Comparison("-1", "b", "c", -12.5, None)])))
+    (row,) = csv.DictReader(
+        io.StringIO(spreadsheet.table(Comparison, [Comparison("-1", "b", "c", -12.5, None)]))
+    )
     assert list(row.values()) == ["'-1", "b", "c", "-12.5", "", ""]
-    assert ",-12.5," in bd_rate_csv([Comparison("a", "b", "c", -12.5, 1.0)])
+    assert ",-12.5," in spreadsheet.table(Comparison, [Comparison("a", "b", "c", -12.5, 1.0)])
 
 
 @pytest.mark.promise("No code from data", "Names send no control sequence to a terminal.")

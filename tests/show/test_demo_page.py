@@ -12,8 +12,7 @@ from PIL import Image
 
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.measure.results import RatePoint
-from coordflow_mini.show import demo_page
-from coordflow_mini.show.demo_page import demo_page_html, verdict, write_demo_page
+from coordflow_mini.show.demo_page import demo_page_html, verdict
 from tests.web import Page, clip, point, rendering, run
 
 HOSTILE = "<script>alert('1')</script>\"'& $x^{"
@@ -165,28 +164,3 @@ def test_the_protocol_is_told():
     for words in ("averaged over frames", "BT.601", "whole file", "without a container (raw stream)", "0:6:1",
                   "32 × 18", "layers=2, seed=0", "2 cores", "coordflow_mini 0.1.0"):  # fmt: skip
         assert words in text
-
-
-# --- writing ------------------------------------------------------------------------------------------
-
-
-def test_the_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    video, decoded = clip(), clip(noise=9)
-    path = write_demo_page(tmp_path / "report.html", run(video, decoded), video, decoded)
-    good = path.read_text(encoding="utf-8")
-    assert good.startswith("<!doctype html>") and list(tmp_path.iterdir()) == [path]
-
-    def fails(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(demo_page.os, "replace", fails)
-    with pytest.raises(OSError, match="disk full"):
-        write_demo_page(path, run(video, decoded), video, decoded)
-    assert path.read_text(encoding="utf-8") == good and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path):
-    video, decoded = clip(), clip(noise=9)
-    with pytest.raises(OSError):  # noqa: PT011
-        write_demo_page(tmp_path / "missing" / "report.html", run(video, decoded), video, decoded)
-    assert not list(tmp_path.iterdir())

@@ -19,7 +19,8 @@ from coordflow_mini.video.clip import Video
 
 widgets = pytest.importorskip("coordflow_mini.show.widgets", reason="ipywidgets is not installed")
 ipywidgets = pytest.importorskip("ipywidgets")
-blended = pytest.importorskip("coordflow_mini.show.widgets.overlay").blended
+overlay = pytest.importorskip("coordflow_mini.course.lesson.overlay").overlay
+blended = pytest.importorskip("coordflow_mini.course.lesson.overlay").blended
 playground = pytest.importorskip("coordflow_mini.course.lesson.playground").playground
 watch = pytest.importorskip("coordflow_mini.course.lesson.watching").watch
 
@@ -143,7 +144,7 @@ def halves(image) -> list[float]:
 
 
 def test_a_layer_that_is_switched_off_leaves_a_hole():
-    view = widgets.overlay(rendering())
+    view = overlay(rendering())
     assert halves(view.image) == pytest.approx([40, 200], abs=6)
     view.switches[1].value = False
     assert halves(view.image) == pytest.approx([40, 128], abs=6)
@@ -152,7 +153,7 @@ def test_a_layer_that_is_switched_off_leaves_a_hole():
 
 
 def test_a_tint_covers_its_layer_only_and_as_much_as_wanted():
-    view = widgets.overlay(rendering())
+    view = overlay(rendering())
     before = halves(view.image)
     view.tint.value = 1
     half = halves(view.image)
@@ -214,7 +215,7 @@ def test_the_training_view_follows_a_fit():
 
 VIEWS = {
     "scrub": lambda: widgets.scrub(clip()),
-    "overlay": lambda: widgets.overlay(rendering()),
+    "overlay": lambda: overlay(rendering()),
     "playground": lambda: playground(lambda motion: np.zeros((8, 12, 3), np.uint8)),
     "watch": lambda: watch(clip()),
 }
@@ -249,7 +250,7 @@ def test_every_control_says_what_it_is(name):
 
 
 def test_a_step_is_fast():
-    for view in (widgets.scrub(clip(10, 108, 192)), widgets.overlay(rendering(10, 108, 192))):
+    for view in (widgets.scrub(clip(10, 108, 192)), overlay(rendering(10, 108, 192))):
         begin = time.perf_counter()
         for frame in range(1, 10):
             view.slider.value = frame

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from coordflow_mini.video.timeline import timeline
+from coordflow_mini.video.clip import timeline
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 1, 1.5, 2, 2.4, 10])

@@ -30,6 +30,18 @@ def start_at_identity(flow: nn.Sequential) -> nn.Sequential:
     return flow
 
 
+def nearest(points: Tensor, targets: Tensor) -> Tensor:
+    """The least-squares transform [4] of points [n, 2] onto targets [n, 2].
+
+    With points x + iy, a similarity is z -> a z + b, and a and b are those of a fitted line.
+    """
+    z, w = torch.view_as_complex(points.contiguous()), torch.view_as_complex(targets.contiguous())
+    centered = z - z.mean()
+    a = (centered.conj() * (w - w.mean())).sum() / centered.abs().square().sum()
+    b = w.mean() - a * z.mean()
+    return torch.stack([a.abs().log(), a.angle(), b.real, b.imag])
+
+
 def gather(flow: Callable[[Tensor], Tensor], times: Tensor, frame: Tensor, points: Tensor) -> Tensor:
     """Canonical coordinates of pixels, [pixels, 2]; evaluates the flow once per frame.
 
@@ -60,7 +72,7 @@ def align(found: Tensor, truth: Tensor) -> Tensor:
     here, there = (
         similarity.apply(motion.double()[:, None], corners).flatten(0, 1) for motion in (found, truth)
     )
-    best = similarity.nearest(here, there)
+    best = nearest(here, there)
     return similarity.compose(best.expand_as(found), found.double())
 
 

@@ -14,9 +14,16 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from coordflow_mini.measure import metrics
-from coordflow_mini.show.figure import PALETTE, Picture, series_color, styled, to_pixels, to_png
+from coordflow_mini.show.figure import PALETTE, Picture, styled, to_pixels, to_png
 from coordflow_mini.show.plots import pictures as pictures
 from coordflow_mini.show.plots import put_picture, write_beside
+
+_SERIES = ("blue", "orange", "green", "purple", "vermillion", "sky", "black")
+
+
+def series_color(index: int) -> str:
+    """Color of the n-th line of a chart; the seven colors repeat."""
+    return PALETTE[_SERIES[index % len(_SERIES)]]
 
 
 @styled

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from coordflow_mini.video.clip import Video
 
-GRAY = 128  # shown in place of a layer that is switched off, as in `widgets.overlay`
+GRAY = 128  # shown in place of a layer that is switched off, as in `overlay.overlay`
 
 
 def compression_factor(size: int, video: Video) -> float:

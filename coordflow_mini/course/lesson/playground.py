@@ -11,7 +11,7 @@ import ipywidgets
 from coordflow_mini import similarity
 from coordflow_mini.show.figure import to_pixels
 from coordflow_mini.show.plots import pictures
-from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
+from coordflow_mini.show.widgets import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from torch import Tensor

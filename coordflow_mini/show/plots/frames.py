@@ -122,13 +122,10 @@ def pictures(
     width: of the figure [inches].
     """
     columns = columns or len(shown)
-    rows = -(-len(shown) // columns)
     drawn = {title: to_pixels(picture) for title, picture in shown.items()}
-    height, across = next(iter(drawn.values())).shape[:2]
-    cell = min(width / columns, 4.0, 4.2 * across / height)
-    figure = Picture(figsize=(cell * columns, rows * (cell * height / across + 0.3)), layout="constrained")
+    figure, axes = _grid(-(-len(shown) // columns), columns, next(iter(drawn.values())), width)
     figure.set_label(alt)
-    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    places = list(axes.flat)
     for place, (title, picture) in zip(places, drawn.items(), strict=False):
         put_picture(place, picture, "", title)
     for place in places[len(drawn) :]:
@@ -169,10 +166,10 @@ def put_picture(axes: Axes, picture: Pixels, caption: str, title: str = "") -> N
     axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)  # gives a white alpha map an edge
 
 
-def _grid(rows: int, columns: int, picture: Pixels) -> tuple[Picture, Any]:
-    """A figure for rows x columns pictures of one size, and its empty axes [rows, columns]."""
+def _grid(rows: int, columns: int, picture: Pixels, across: float = 9.0) -> tuple[Picture, Any]:
+    """A figure of up to `across` inches for rows x columns pictures of one size, and its empty axes."""
     height, width = picture.shape[:2]
-    cell = min(9.0 / columns, 3.6, 4.2 * width / height)  # [inches]
+    cell = min(across / columns, 3.6, 4.2 * width / height)  # [inches]
     size = cell * columns, rows * (cell * height / width + 0.3) + 0.2
     figure = Picture(figsize=size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from coordflow_mini.show.figure import PALETTE, Pixels, to_pixels
 from coordflow_mini.show.plots import Panel, panels_figure
-from coordflow_mini.show.widgets.shown import Shown, picture_widget, preview
+from coordflow_mini.show.widgets import Shown, picture_widget, preview
 
 if TYPE_CHECKING:
     from coordflow_mini.render import Rendering
