@@ -201,7 +201,7 @@ def fit(
     runs: list[Training] = []
     for start in range(config.starts):
         network = CoordFlow(model, torch.Generator().manual_seed(config.seed + 1000 * start)).to(device)
-        network.start_from(motion and motion.transforms)
+        network.start_from(motion.transforms if motion else None)
         training = Training(sampler, network, config, learning_rate(config, model))
         runs.append(training)
         if config.starts > 1:
