@@ -506,7 +506,8 @@ def _chosen(segments: Sequence[Section], segment: int | None) -> Section:
     if segment is None and len(segments) > 1:
         raise BitstreamError(
             f"the file has {len(segments)} segments, each with weights of its own, where a file of one is "
-            f"expected; name one of them, segment=0 for example, or encode without --segment-frames"
+            f"expected; name one of them, segment=0 for example, or encode with --ignore-cuts and without "
+            f"--segment-frames"
         )
     if not 0 <= (segment or 0) < len(segments):
         raise ValueError(f"segment must be 0 to {len(segments) - 1}, got {segment}")

@@ -194,7 +194,8 @@ class Recipe:
     auto_layers: bool = False  # as many as the clip has motions, if they are measured; also without a model
     fit: FitConfig = field(default_factory=lambda: FitConfig(flow_start="measured"))
     codec: CodecConfig = field(default_factory=CodecConfig)
-    segment_frames: int | None = None  # in the longest segment, see `encoder.cuts`; None: one segment
+    segment_frames: int | None = None  # in the longest segment, see `encoder.segmented`; None: any number
+    ignore_cuts: bool = False  # take the clip for one shot; otherwise each shot begins a segment
     minutes: float | None = None  # for the encode, instead of the steps above, see `sweeps.budget`
 
     def with_steps(self, steps: int) -> "Recipe":

@@ -2,8 +2,9 @@
 
     data = encode(video, bpp=0.1)  # bytes; Path("clip.cfv").write_bytes(data)
 
-A long clip can be split into independent segments of equal shape. `plan` lists them, `encode_segment` encodes
-one, in this process or another, and `assembled` joins them into a file.
+Each shot of a clip is a segment with a model of its own, and a long one can be split into several; all models
+have the same shape. `plan` lists the segments, `encode_segment` encodes one, in this process or another, and
+`assembled` joins them into a file.
 """
 
 import time
@@ -31,9 +32,11 @@ from coordflow_mini.sampling import default_model
 from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import uploaded
+from coordflow_mini.video.shots import shots
 
 _OCTAVES = 4  # of t for a measured motion: misses those of hand-held cameras by 0.1 pixels (LOG.md)
 _WIDE = 128  # from here on, seven hidden units less are at most a tenth of the weights
+_LEAST = 3  # times the frames of the shortest segment are at least those of the longest
 _BRIEF = 100  # steps of fine-tuning, at most, after Ctrl-C
 
 
@@ -80,19 +83,20 @@ def encode(
 def compress(
     video: Video,
     recipe: Recipe | None = None,
+    planned: "Plan | None" = None,
     *,
     bpp: float | None = None,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
-    planned: "Plan | None" = None,
 ) -> EncodeResult:
     """`encode`, with a record of how the file was made.
 
     Ctrl-C during training ends it early and still returns a file, with `interrupted` set.  In a clip of
     several segments it raises KeyboardInterrupt instead.
+    planned: the `plan` of this video and recipe, if it is known already.
     checkpoint: where to resume from and save to; the bytes are the same with and without one.  Remove it
-    once the file is written.  After Ctrl-C, it resumes the full training.  planned: see `plan`.
+    once the file is written.  After Ctrl-C, it resumes the full training.
     """
     recipe = recipe or Recipe()
     recipe = recipe if bpp is None else replace(recipe, bpp=bpp)
@@ -117,11 +121,12 @@ def compress(
 
 @dataclass(frozen=True)
 class Plan:
-    """The model of every segment, the size limit, and the frames of each segment."""
+    """The model of every segment, the size limit, and the frames of each segment and shot."""
 
     model: ModelConfig
     target_bytes: int  # of the whole file
     segments: tuple[range, ...]
+    shots: tuple[range, ...] = ()
     motion: Motion | None = field(default=None, repr=False, compare=False)  # of the longest segment
 
     @property
@@ -130,9 +135,13 @@ class Plan:
         return max(range(len(self.segments)), key=lambda index: len(self.segments[index]))
 
     def share(self, index: int, total: int) -> int:
-        """The part of a total that segment `index` gets for its frames; all shares sum to the total."""
-        frames, time = self.segments[index], self.segments[-1].stop
-        return total * frames.stop // time - total * frames.start // time
+        """The part of a total that segment `index` gets; all shares sum to the total.
+
+        One half of the total is shared equally, since all models have as many weights, the other by frames.
+        """
+        frames, time, count = self.segments[index], self.segments[-1].stop, len(self.segments)
+        start, stop = count * frames.start + time * index, count * frames.stop + time * (index + 1)
+        return total * stop // (2 * count * time) - total * start // (2 * count * time)
 
     def name(self, index: int, text: str = "{}") -> str:
         """A text with the segment's name in it, such as "segment 2 of 5"; empty for an only segment."""
@@ -147,7 +156,8 @@ def plan(video: Video, recipe: Recipe) -> Plan:
     weight.  Raises `EncodeError`.
     """
     codec, model = recipe.codec, recipe.model or default_model(video)
-    segments = cuts(video.time, recipe.segment_frames)
+    found = (range(video.time),) if recipe.ignore_cuts else shots(video.frames)
+    segments = segmented(found, recipe.segment_frames)
     count = len(segments)
     if recipe.bpp is None and not codec.choose_width:
         target = round(count * weight_count(model) * codec.bits_per_weight / 8) + _framing(count)
@@ -156,7 +166,7 @@ def plan(video: Video, recipe: Recipe) -> Plan:
     motion = _motion(video, segments, model, recipe)
     if motion:
         model = replace(model, layers=motion.layers, flow_frequencies=max(_OCTAVES, model.flow_frequencies))
-    planned = Plan(model_for(video, target, model, codec, count), target, segments, motion)
+    planned = Plan(model_for(video, target, model, codec, count), target, segments, found, motion)
     _check_format(video, planned.model)
     _check_bits(planned)
     return planned
@@ -221,6 +231,7 @@ def _too_few_bytes(video: Video, target: int, least: ModelConfig, codec: CodecCo
     size = segments * weight_count(least) * codec.bits_per_weight / 8 + _framing(segments)
     bpp, several = 8 * size / video.pixels, segments > 1
     cure = f"ask for at least {bpp:.3g} bpp, or fewer {'segments or ' if several else ''}layers"
+    cure += "; --ignore-cuts makes one segment of all shots" if several else ""
     return (
         f"{target} bytes are too few: the smallest model of {least.layers} layers"
         f"{f', once for each of {segments} segments,' if several else ''} needs {size:.0f}; "
@@ -262,21 +273,31 @@ def _check_bits(plan: Plan) -> None:
             )
 
 
-def cuts(frames: int, longest: int | None = None) -> tuple[range, ...]:
-    """The frames of each segment: the fewest segments of at most `longest` frames, of nearly equal length.
+def segmented(shots: Sequence[range], longest: int | None = None) -> tuple[range, ...]:
+    """The frames of each segment: a shot, or an even part of a shot of more than `longest` frames.
 
+    All models have as many weights, so no segment may be much shorter than others: while a shot has less than
+    a third of the frames of the longest, or of `longest`, the shortest one joins its shorter neighbor.
     Raises `EncodeError` if `longest` is not a positive integer.
 
-    >>> [len(segment) for segment in cuts(250, 120)]
+    >>> [len(segment) for segment in segmented([range(250)], 120)]
     [84, 83, 83]
+    >>> segmented([range(0, 50), range(50, 60), range(60, 100), range(100, 130)])
+    (range(0, 50), range(50, 100), range(100, 130))
     """
-    if longest is None:
-        return (range(frames),)
-    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
+    if longest is not None and (not isinstance(longest, int) or isinstance(longest, bool) or longest < 1):
         raise EncodeError(f"segment_frames must be an integer of at least 1, got {longest!r}")
-    count = -(-frames // longest)
-    bounds = [-(-frames * number // count) for number in range(count + 1)]
-    return tuple(range(start, stop) for start, stop in pairwise(bounds))
+    bounds, most = [0, *(shot.stop for shot in shots)], longest or shots[-1].stop
+    while _LEAST * min(lengths := [b - a for a, b in pairwise(bounds)]) < min(max(lengths), most):
+        short = lengths.index(min(lengths))
+        ends = {short, short + 1} & set(range(1, len(lengths)))
+        del bounds[min(sorted(ends), key=lambda end: bounds[end + 1] - bounds[end - 1])]
+    counts = [-(-length // most) for length in lengths]
+    return tuple(
+        range(start - (-length * part // count), start - (-length * (part + 1) // count))
+        for start, length, count in zip(bounds, lengths, counts, strict=False)
+        for part in range(count)
+    )
 
 
 def cut(video: Video, frames: range) -> Video:

@@ -16,7 +16,7 @@ from coordflow_mini.bitstream import BitstreamError, Header
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe, Selection
 from coordflow_mini.coords import frame_times
 from coordflow_mini.decoder import decode, decode_frames, read_model
-from coordflow_mini.encoder import EncodeError, Plan, assembled, compress, cuts, encode_segment
+from coordflow_mini.encoder import EncodeError, Plan, assembled, compress, encode_segment, segmented
 from coordflow_mini.finetune import quantize_model
 from coordflow_mini.measure import evaluate
 from coordflow_mini.measure.metrics import iou, psnr_db
@@ -24,6 +24,8 @@ from coordflow_mini.model import CoordFlow, weight_count
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.render import render
 from coordflow_mini.train import Progress
+from coordflow_mini.video import scenes
+from coordflow_mini.video.clip import Video
 
 SMALL = ModelConfig(depth=1, space_frequencies=6, flow_width=8)
 TINY = ModelConfig(width=4, depth=1, space_frequencies=3, time_frequencies=1, flow_width=2)
@@ -82,13 +84,13 @@ def decodings(monkeypatch) -> list[int]:
 
 
 @given(st.integers(1, 3000), st.integers(1, 4000))
-def test_cuts_cover_every_frame_once_and_evenly(frames, longest):
-    segments = cuts(frames, longest)
+def test_segments_cover_every_frame_once_and_evenly(frames, longest):
+    segments = segmented([range(frames)], longest)
     assert [frame for segment in segments for frame in segment] == list(range(frames))
     lengths = [len(segment) for segment in segments]
     assert min(lengths) >= 1 and max(lengths) <= longest and max(lengths) - min(lengths) <= 1
     assert len(segments) == -(-frames // longest), "no more than are needed"
-    assert cuts(frames, max(lengths)) == segments, "the longest says how to make the file again"
+    assert segmented([range(frames)], max(lengths)) == segments, "the longest says how to make the file again"
 
 
 @pytest.mark.parametrize("longest", [0, -1, 1.5, True, "9"])
@@ -97,12 +99,37 @@ def test_segments_of_no_length_are_refused(longest, clip):
         encoder.plan(clip, Recipe(bpp=4, segment_frames=longest))
 
 
-@given(st.integers(1, 500), st.integers(1, 500), st.integers(0, 10**6))
-def test_shares_sum_to_the_whole(frames, longest, total):
-    plan = Plan(TINY, total, cuts(frames, longest))
-    shares = [plan.share(index, total) for index in range(len(plan.segments))]
+shots_of = st.lists(st.integers(1, 300), min_size=1, max_size=12).map(
+    lambda lengths: tuple(map(range, np.cumsum([0, *lengths]).tolist(), np.cumsum(lengths).tolist()))
+)
+
+
+@given(shots_of, st.none() | st.integers(1, 400))
+def test_segments_of_shots_have_similar_lengths(shots, longest):
+    """They begin at cuts or divide a shot evenly; the longest has at most three times the frames of any."""
+    segments = segmented(shots, longest)
+    assert [frame for segment in segments for frame in segment] == list(range(shots[-1].stop))
+    lengths = [len(segment) for segment in segments]
+    assert max(lengths) <= min(3 * min(lengths), longest or 10**9)
+    if longest is None:
+        assert {segment.start for segment in segments} <= {shot.start for shot in shots}
+    if max(map(len, shots)) <= 3 * min(map(len, shots)):
+        assert {shot.start for shot in shots} <= {segment.start for segment in segments}
+
+
+def test_short_shots_join_their_shorter_neighbor():
+    shots = (range(40), range(40, 46), range(46, 70), range(70, 71), range(71, 111))
+    assert segmented(shots) == (range(40), range(40, 71), range(71, 111))
+    assert segmented(shots, 18)[-3:] == (range(71, 85), range(85, 98), range(98, 111))
+    assert len(segmented(shots, 1)) == 111
+
+
+@given(shots_of, st.integers(0, 10**6))
+def test_shares_sum_to_the_whole_half_of_it_by_frames(shots, total):
+    plan = Plan(TINY, total, shots)
+    shares = [plan.share(index, total) for index in range(len(shots))]
     assert sum(shares) == total
-    fair = [total * len(segment) / frames for segment in plan.segments]
+    fair = [total * (len(shot) / shots[-1].stop + 1 / len(shots)) / 2 for shot in shots]
     assert all(abs(share - part) < 1 for share, part in zip(shares, fair, strict=True))
 
 
@@ -130,6 +157,34 @@ def test_the_plan_counts_all_segments(clip):
 def test_too_many_segments_for_the_rate_are_refused(clip):
     with pytest.raises(EncodeError, match="once for each of 6 segments.*fewer segments or layers"):
         encoder.plan(clip, Recipe(bpp=0.5, segment_frames=1))
+
+
+# --- shots ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def film() -> Video:
+    """Shots of 8 and 6 frames."""
+    takes = [scenes.cutout(24, 32, 8).video.frames, scenes.pan(24, 32, 6, seed=1).video.frames]
+    return Video(np.concatenate(takes), name="film")
+
+
+def test_each_shot_is_a_segment_unless_cuts_are_ignored(film, clip):
+    recipe, shots = Recipe(bpp=4, model=SMALL), (range(8), range(8, 14))
+    plan, alone = encoder.plan(film, recipe), encoder.plan(film, replace(recipe, ignore_cuts=True))
+    assert plan.segments == plan.shots == shots and plan.target_bytes == alone.target_bytes
+    assert alone.segments == alone.shots == (range(14),) and alone.model.width > plan.model.width
+    bounded = encoder.plan(film, replace(recipe, segment_frames=6))
+    assert bounded.segments == (range(4), range(4, 8), range(8, 14)) and bounded.shots == shots
+    assert encoder.plan(clip, recipe) == encoder.plan(clip, replace(recipe, ignore_cuts=True))
+
+
+@given(shots_of)
+def test_every_segment_has_bytes_for_the_model_of_all(shots):
+    """From 3.6 bits per weight to 10.8, if a rate gives 5.4 on average."""
+    plan = Plan(TINY, 10**6, segmented(shots))
+    bits = [5.4 * plan.share(i, 10**6) * len(plan.segments) / 10**6 for i in range(len(plan.segments))]
+    assert 3.59 < min(bits) <= max(bits) < 10.81
 
 
 # --- decoding -------------------------------------------------------------------------------------
@@ -269,42 +324,42 @@ def recipe(quick_fit, quick_codec) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def segmented(clip, recipe, reported):
+def encoded(clip, recipe, reported):
     """Six frames in two segments."""
     return compress(clip, recipe, on_step=reported.append)
 
 
-def test_the_file_meets_its_rate_and_tells_its_segments(segmented, clip):
-    assert 0.95 * segmented.target_bytes <= len(segmented.data) <= segmented.target_bytes
-    found = bitstream.segments(segmented.data)
+def test_the_file_meets_its_rate_and_tells_its_segments(encoded, clip):
+    assert 0.95 * encoded.target_bytes <= len(encoded.data) <= encoded.target_bytes
+    found = bitstream.segments(encoded.data)
     assert [(segment.first, segment.frames) for segment in found] == [(0, 3), (3, 3)]
-    assert bitstream.read_header(segmented.data) == segmented.header
-    assert segmented.parameters == 2 * weight_count(segmented.header.model)
-    assert segmented.bits_per_weight == 8 * len(segmented.data) / segmented.parameters
-    assert decode(segmented.data).frames.shape == clip.frames.shape and not segmented.interrupted
+    assert bitstream.read_header(encoded.data) == encoded.header
+    assert encoded.parameters == 2 * weight_count(encoded.header.model)
+    assert encoded.bits_per_weight == 8 * len(encoded.data) / encoded.parameters
+    assert decode(encoded.data).frames.shape == clip.frames.shape and not encoded.interrupted
 
 
-def test_the_reported_quality_is_that_of_all_segments(segmented, clip):
-    decoded = decode(segmented.data).frames
-    assert psnr_db(clip.frames, decoded) == pytest.approx(segmented.psnr_db, abs=0.01)
+def test_the_reported_quality_is_that_of_all_segments(encoded, clip):
+    decoded = decode(encoded.data).frames
+    assert psnr_db(clip.frames, decoded) == pytest.approx(encoded.psnr_db, abs=0.01)
 
 
-def test_progress_says_which_segment(segmented, reported):
+def test_progress_says_which_segment(encoded, reported):
     stages = [f"segment {number} of 2, {stage}" for number in (1, 2) for stage in ("fit", "fine-tune")]
-    assert list(dict.fromkeys(progress.stage for progress in segmented.history)) == stages
+    assert list(dict.fromkeys(progress.stage for progress in encoded.history)) == stages
     assert list(dict.fromkeys(progress.stage for progress in reported)) == stages
 
 
-def test_other_processes_make_the_same_file(segmented, clip, recipe):
+def test_other_processes_make_the_same_file(encoded, clip, recipe):
     """Segments made one by one, in any order, sent as pickles: the file that compress makes."""
     plan = encoder.plan(clip, recipe)
     plan, results = pickle.loads(pickle.dumps(plan)), []
     for index in (1, 0):
         result = encode_segment(clip, plan, index, recipe)
         results.append(pickle.loads(pickle.dumps(result)))
-    assert assembled(segmented.header, plan, results).data == segmented.data
+    assert assembled(encoded.header, plan, results).data == encoded.data
     with pytest.raises(RuntimeError, match=r"segments of frames 3:6 make no file of 6 frames"):
-        assembled(segmented.header, plan, results[:1])
+        assembled(encoded.header, plan, results[:1])
 
 
 def test_one_segment_is_the_file_that_it_always_was(clip, quick_fit, quick_codec):
@@ -329,7 +384,7 @@ def test_segments_of_one_frame(name, longest, count, odd_clips, quick_fit, quick
 
 
 @pytest.mark.parametrize("stage", ["fit", "fine-tune"])
-def test_ctrl_c_in_one_of_several_segments_leaves_a_checkpoint(stage, segmented, clip, recipe, tmp_path):
+def test_ctrl_c_in_one_of_several_segments_leaves_a_checkpoint(stage, encoded, clip, recipe, tmp_path):
     """There is no file then; resumed, the encode ends with the bytes of one that nobody stopped."""
 
     def stop(progress: Progress) -> None:
@@ -341,7 +396,7 @@ def test_ctrl_c_in_one_of_several_segments_leaves_a_checkpoint(stage, segmented,
     resumed = Checkpoint(tmp_path / "x")
     assert len(resumed.files()) == 2
     result = compress(clip, recipe, checkpoint=resumed)
-    assert result.data == segmented.data and not result.interrupted
+    assert result.data == encoded.data and not result.interrupted
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -368,11 +423,11 @@ def test_a_mask_is_found_in_whichever_layer_it_is(data):
     assert max(iou(top, mask) for top in tops) < 0.9
 
 
-def test_an_evaluation_is_of_all_segments(segmented, clip):
-    found = evaluate.evaluate(clip, segmented.data)
-    assert found.parameters == segmented.parameters
-    assert found.point.psnr_db == pytest.approx(segmented.psnr_db, abs=0.01)
-    assert found.bits_per_weight == pytest.approx(segmented.bits_per_weight)
+def test_an_evaluation_is_of_all_segments(encoded, clip):
+    found = evaluate.evaluate(clip, encoded.data)
+    assert found.parameters == encoded.parameters
+    assert found.point.psnr_db == pytest.approx(encoded.psnr_db, abs=0.01)
+    assert found.bits_per_weight == pytest.approx(encoded.bits_per_weight)
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -382,6 +437,30 @@ def run(*words: object) -> str:
     result = CliRunner().invoke(cli.app, [str(word) for word in words])
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def test_the_command_line_tells_shots_and_looks_for_them_once(film, tmp_path, monkeypatch):
+    calls, found = [], encoder.shots
+    monkeypatch.setattr(encoder, "shots", lambda frames: calls.append(frames) or found(frames))
+    monkeypatch.setattr(cli.options, "FitConfig", lambda: FitConfig(batch=64))
+    np.save(tmp_path / "film.npy", film.frames)
+    words = ["encode", tmp_path / "film.npy", tmp_path / "film.cfv", "--width", 4, "--depth", 1, "--json"]
+    shown = CliRunner().invoke(cli.app, [str(word) for word in (*words, "--steps", 10, "--threads", 1)])
+    assert ", 2 shots of 8 and 6 frames, into at most" in shown.stderr and "in segments" not in shown.stderr
+    figures = json.loads(shown.stdout)
+    assert figures["shots"] == figures["segments"] == [8, 6] and len(calls) == 1
+    assert "2 of 8 and 6 frames" in run("info", tmp_path / "film.cfv")
+
+
+def test_cuts_can_be_ignored_on_the_command_line(film, tmp_path, monkeypatch):
+    def stop(video, recipe, plan, **more):
+        raise ValueError(f"planned: {plan.segments}")
+
+    monkeypatch.setattr(encoder, "compress", stop)
+    np.save(tmp_path / "film.npy", film.frames)
+    words = ["encode", str(tmp_path / "film.npy"), str(tmp_path / "film.cfv"), "--ignore-cuts"]
+    shown = CliRunner().invoke(cli.app, words)
+    assert "shots" not in shown.stderr and "planned: (range(0, 14),)" in shown.stderr
 
 
 def test_the_command_line_makes_shows_and_reads_segments(clip, tmp_path, monkeypatch):

@@ -121,7 +121,8 @@ def one_segment(coded: Coded, name: str) -> None:
     if count > 1:
         raise ValueError(
             f"{name} has {count} segments with separate layers, and this needs a single one; "
-            "encode without --segment-frames, or pass the video that `coordflow decode` writes"
+            "encode with --ignore-cuts and without --segment-frames, or pass the video that "
+            "`coordflow decode` writes"
         )
 
 

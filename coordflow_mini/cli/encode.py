@@ -135,7 +135,7 @@ def encode(
     """Encode a video into a .cfv file.
 
     Fits layered networks to the video, fine-tunes them to take few bits, and writes their weights.  The same
-    steps, seed and threads give the same file.
+    steps, seed and threads give the same file.  Each shot gets networks of its own.
 
     Ctrl-C ends the fit and fine-tunes the model as it is; another Ctrl-C ends that, too.  The file is
     complete but of lower quality, and --resume still leads to the full one.  With several segments, Ctrl-C
@@ -168,17 +168,15 @@ def encode(
         checkpointing.begin(checkpoint, console)
         recipe = _in_steps(recipe, checkpoint, video, plan, device, console)
         console.say(_intention(video, plan, recipe))
-        with console.training() as on_step:
-            result = encoder.compress(
-                video, recipe, device=device, on_step=on_step, checkpoint=checkpoint, planned=plan
-            )
+        with console.training() as tell:
+            result = encoder.compress(video, recipe, plan, device=device, on_step=tell, checkpoint=checkpoint)
         if distributed.rank() > 0:
             return
         _write(output, result.data)
         if not result.interrupted:
             checkpoint.remove()
     if messages.as_json:
-        print_json(_figures(output, result))
+        print_json({**_figures(output, result), "shots": [len(shot) for shot in plan.shots]})
     elif not messages.quiet:
         say(_summary(output, result))
 
@@ -241,10 +239,12 @@ def _write(output: Path, data: bytes) -> None:
 
 def _intention(video: "clip.Video", plan: "encoder.Plan", recipe: Recipe) -> str:
     several = len(plan.segments) > 1
-    segments = f" in segments: {lengths([len(frames) for frames in plan.segments])}" if several else ""
+    shots = f", {lengths([len(shot) for shot in plan.shots], 'shots')}," if len(plan.shots) > 1 else ""
+    parts = "" if plan.segments == plan.shots else lengths([len(frames) for frames in plan.segments])
     return _found(plan, recipe) + (
-        f"{video.name}: {video.time} frames of {video.width}x{video.height} into at most "
-        f"{plan.target_bytes:,} bytes{segments}; {plan.model.layers} layers of width {plan.model.width}, "
+        f"{video.name}: {video.time} frames of {video.width}x{video.height}{shots} into at most "
+        f"{plan.target_bytes:,} bytes{parts and f' in segments: {parts}'}; "
+        f"{plan.model.layers} layers of width {plan.model.width}, "
         f"{recipe.fit.steps:,} steps and {recipe.codec.steps:,} of fine-tuning{' each' if several else ''}"
     )
 

@@ -198,11 +198,19 @@ class Modeling:
         typer.Option(
             metavar="N",
             min=1,
-            help="Cut the video into segments of at most N frames with networks and layers of their own: "
+            help="Divide the video into segments of at most N frames with networks and layers of their own: "
             "frames can then be decoded without the other segments.  Each segment is trained for all "
-            "--steps; they share --minutes and the rate.  [default: one segment]",
+            "--steps; they share --minutes and the rate.  [default: one segment for each shot]",
         ),
     ] = None
+    ignore_cuts: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-cuts",
+            help="Take the video for one shot.  Otherwise a segment begins at each cut, unless the shot has "
+            "less than a third of the frames of the longest segment: it then joins a neighbor.",
+        ),
+    ] = False
 
 
 def recipe_for(
@@ -211,6 +219,7 @@ def recipe_for(
     bpp: float | None = None,
     preset: str | None = None,
     segment_frames: int | None = None,
+    ignore_cuts: bool = False,
     layers: str | int = "auto",
     width: int | None = None,
     depth: int | None = None,
@@ -234,6 +243,7 @@ def recipe_for(
         fit=replace(recipe.fit, gamma=gamma, seed=training.seed, flow_start=flow),
         codec=replace(recipe.codec, choose_width=width is None),
         segment_frames=segment_frames,
+        ignore_cuts=ignore_cuts,
         minutes=training.minutes,
     )
 

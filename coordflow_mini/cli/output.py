@@ -34,14 +34,14 @@ def _figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
-def lengths(frames: list[int]) -> str:
-    """Number of segments and their lengths.
+def lengths(frames: list[int], parts: str = "") -> str:
+    """Number of segments, or of other parts, and their lengths.
 
-    >>> lengths([24]), lengths([84, 83, 83]), lengths([2] * 20 + [1] * 5)
-    ('1 of 24 frames', '3 of 84, 83 and 83 frames', '25 of 1 to 2 frames')
+    >>> lengths([24]), lengths([84, 83, 83], "shots"), lengths([2] * 20 + [1] * 5)
+    ('1 of 24 frames', '3 shots of 84, 83 and 83 frames', '25 of 1 to 2 frames')
     """
     if len(set(frames)) == 1 or len(frames) > 8:
         text = " to ".join(str(length) for length in sorted({min(frames), max(frames)}))
     else:
         text = ", ".join(map(str, frames[:-1])) + f" and {frames[-1]}"
-    return f"{len(frames)} of {text} frame{'s' if max(frames) > 1 else ''}"
+    return f"{len(frames)} {f'{parts} ' if parts else ''}of {text} frame{'s' if max(frames) > 1 else ''}"

@@ -29,7 +29,7 @@ def steps_within(
 ) -> Recipe:
     """The recipe with the number of steps that fit into its minutes; unchanged if it has none.
 
-    segments: of `encoder.Plan`; they share the minutes, and the first one is timed.
+    segments: of `encoder.Plan`; they share the minutes, and the longest is timed.
     The minutes include timing and the frames that an encode renders to check itself, but training gets at
     least half of them.  The number varies with the load of the machine: to repeat a file, give the steps.
     """
@@ -37,7 +37,7 @@ def steps_within(
         return recipe
     began, seconds = time.perf_counter(), 60 * recipe.minutes
     count = len(segments or [1])
-    video = cut(video, segments[0]) if segments else video
+    video = cut(video, max(segments, key=len)) if segments else video
     timed = pace(video, model, recipe, enough=seconds / 50, device=device)
     step = timed.fit_seconds + recipe.codec.steps / recipe.fit.steps * timed.tune_seconds
     left = 0.97 * seconds - (time.perf_counter() - began) - count * timed.check_seconds

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import segments
-from coordflow_mini.encoder import cuts
+from coordflow_mini.encoder import segmented
 from coordflow_mini.video import scenes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -19,5 +19,5 @@ def test_a_share_is_that_of_the_wanted_frames():
 
 def test_the_wanted_frames_are_ten_of_one_segment():
     for longest in (10, 60, 120):
-        parts = [part for part in cuts(600, longest) if set(part) & set(segments.WANTED)]
+        parts = [part for part in segmented([range(600)], longest) if set(part) & set(segments.WANTED)]
         assert len(segments.WANTED) == 10 and len(parts) == 1
