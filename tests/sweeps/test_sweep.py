@@ -443,7 +443,7 @@ def test_clips_of_one_name_in_two_folders_are_two_jobs():
 def test_the_same_twice_is_refused():
     with pytest.raises(ValueError, match="asked for twice"):
         planned(["clip:pan", "clip:pan"])
-    with pytest.raises(ValueError, match="x264-medium at 1 bpp is asked for twice"):
+    with pytest.raises(ValueError, match="x264-medium-1 is asked for twice"):
         planned(rates=(1.0,), references=(Reference("x264", "medium"), Reference("x264", "medium")))
 
 
