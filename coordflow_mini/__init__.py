@@ -15,9 +15,10 @@
 
 The paper and its codec stand here, in the order in which a video travels: `config`; `coords`,
 `similarity`, `model`, `render`; `loss`, `draws`, `sampling`, `muon`, `train`; `quantize`, `finetune`,
-`entropy`, `bitstream`; `encoder`, `decoder`.  Everything else has a folder: `applications` use a fitted
-model, `video` reads and writes, `fetch` downloads, `ops` keeps long training alive, `measure` and `show`
-look at results, `sweeps` encodes many clips, `cli` is the command `coordflow`, `course` teaches.
+`entropy`, `bitstream`; `encoder`, `decoder`.  Everything else has a folder: `motion` is measured before
+training, `applications` use a fitted model, `video` reads and writes, `fetch` downloads, `ops` keeps long
+training alive, `measure` and `show` look at results, `sweeps` encodes many clips, `cli` is the command
+`coordflow`, `course` teaches.
 """
 
 from coordflow_mini.ops.lazy import lazily, publish

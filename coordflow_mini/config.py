@@ -136,7 +136,7 @@ class FitConfig:
     flow_rate: float = 0.02  # moves by at most about so much a step [pixels], after ...
     flow_still: float = 0.3  # ... a part of all steps
     guide: float = 0.01  # weight of the cross-entropy of alpha and measured owners; falls to 0 at 40 %
-    front: float = 3e-4  # weight of the mean alpha of all layers but the first, which gets what both explain
+    front: float = 2e-3  # weight of the mean alpha of all layers but the first, which gets what both explain
     seed: int = 0
     compile: bool | None = None  # with torch.compile; None: if the fit is long enough to gain from it
 

@@ -29,7 +29,7 @@ from coordflow_mini.ops.run import fit as fit_video
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.render import pictures
 from coordflow_mini.sampling import default_model
-from coordflow_mini.train import Progress
+from coordflow_mini.train import FitResult, Progress
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import uploaded
 from coordflow_mini.video.shots import shots
@@ -346,8 +346,6 @@ def encode_segment(
     if recipe.minutes is not None:
         raise EncodeError("a recipe with minutes needs steps first; see sweeps.budget.steps_within")
     began, frames, codec = time.perf_counter(), plan.segments[index], recipe.codec
-    fit = recipe.fit if plan.motion else replace(recipe.fit, flow_start="random")
-    motion = plan.motion if index == plan.longest else None
     header = header_of(video, plan.model, recipe.fit)  # before training: it may refuse the recipe
     clip, on_step = cut(video, frames), _named(on_step, plan, index)
     target = plan.share(index, plan.target_bytes)
@@ -357,15 +355,7 @@ def encode_segment(
         return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
 
     with uploaded(clip.frames, device):
-        fitted = fit_video(
-            clip,
-            plan.model,
-            fit,
-            motion=motion,
-            device=device,
-            on_step=on_step,
-            checkpoint=checkpoint,
-        )
+        fitted = _fit(clip, plan, index, recipe.fit, device, on_step, checkpoint)
         before = checkpoint.before if checkpoint else 0.0
         if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume
             _give_up_several(plan)
@@ -394,6 +384,23 @@ def encode_segment(
         seconds=time.perf_counter() - began + before,
         history=tuple(_renamed(progress, plan, index) for progress in fitted.history + tuned.history),
         interrupted=fitted.interrupted or tuned.interrupted,
+    )
+
+
+def _fit(
+    clip: Video,
+    plan: Plan,
+    index: int,
+    config: FitConfig,
+    device: torch.device | str,
+    on_step: OnStep | None,
+    checkpoint: Checkpoint | None,
+) -> FitResult:
+    """A fit that starts from the planned motion, or from that of the segment itself, if the plan has any."""
+    config = config if plan.motion else replace(config, flow_start="random")
+    motion = plan.motion if index == plan.longest else None
+    return fit_video(
+        clip, plan.model, config, motion=motion, device=device, on_step=on_step, checkpoint=checkpoint
     )
 
 

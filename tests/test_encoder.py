@@ -217,7 +217,7 @@ def test_the_rates_of_the_field_have_a_plan(bpp):
     shape = {"time": 600, "height": 1080, "width": 1920, "pixels": 600 * 1080 * 1920}
     whole = Selection(0, 600, 1, 1920, 1080)
     sequence = SimpleNamespace(**shape, fps=Fraction(120), matrix="bt601", selection=whole)
-    planned = plan(sequence, Recipe(bpp=bpp, ignore_cuts=True))
+    planned = plan(sequence, Recipe(bpp=bpp, fit=FitConfig(), ignore_cuts=True))
     assert 5 < 8 * planned.target_bytes / weight_count(planned.model) < 6
 
 

@@ -20,6 +20,7 @@ _SPACING = 8  # of the points
 _TEXTURE = 2e-4  # smallest eigenvalue of the gradients' covariance, of a point worth following
 _AWAY, _AWAY_SHARE = 0.4, 0.03  # largest distance of a round trip from its start, and per pixel of motion
 _SHORTEST = 4  # frames of a track
+_MOST = 2**23  # tracks x frames, which take 140 MB; of more tracks, some
 
 Gray = NDArray[np.uint8]
 Field = NDArray[np.float32]  # [height, width, 2], the motion (x, y) of every pixel
@@ -47,13 +48,19 @@ def tracks(video: Video) -> Tracks:
         points, total = np.concatenate([points, fresh]), total + len(fresh)
         found.append((numbers, points))
         before = now
+    lengths = np.bincount(np.concatenate([who for who, _ in found]), minlength=total)
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(lengths >= _SHORTEST))
+    kept = np.sort(kept[: _MOST // video.time])
+    row = np.full(total, -1)
+    row[kept] = np.arange(len(kept))
     height, width = now.shape
-    placed = np.full((total, video.time), np.nan, np.complex64)
+    made = Tracks(*(np.zeros((len(kept), video.time), kind) for kind in (complex, bool)))
     for frame, (who, where) in enumerate(found):
-        placed[who, frame] = where[:, 0] - (width - 1) / 2 + 1j * (where[:, 1] - (height - 1) / 2)
-    placed = placed[(~np.isnan(placed)).sum(1) >= min(_SHORTEST, video.time)]
-    seen = ~np.isnan(placed)
-    return Tracks(np.where(seen, placed, 0) / (max(height, width) / 2), seen)
+        here = row[who] >= 0
+        x, y = where[here, 0] - (width - 1) / 2, where[here, 1] - (height - 1) / 2
+        made.points[row[who[here]], frame] = (x + 1j * y) * (2 / max(height, width))
+        made.seen[row[who[here]], frame] = True
+    return made
 
 
 def _gray(frame: NDArray[np.uint8]) -> Gray:

@@ -67,7 +67,7 @@ def pace(
     fit is compiled, and so faster than this says.  Raises KeyboardInterrupt.
     """
     codec = recipe.codec
-    config = replace(recipe.fit, compile=False) if recipe.fit.compile is None else recipe.fit
+    config = replace(recipe.fit, compile=bool(recipe.fit.compile), flow_start="random")  # measure no motion
     with uploaded(video.frames, device):
         fitted = _fit(video, model, config, 2, device)  # the first steps are slow
         return Pace(

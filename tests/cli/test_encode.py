@@ -16,7 +16,7 @@ from tests.cli.commands import run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-BRIEF = ["--width", "4", "--depth", "1", "--threads", "1", "--steps", "60"]
+BRIEF = ["--width", "4", "--depth", "1", "--threads", "1", "--steps", "60", "--flow", "random"]
 
 
 class Killed(BaseException):
