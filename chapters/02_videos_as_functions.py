@@ -59,7 +59,7 @@ here = setup(chapter=2)
 # %%
 pan = scenes.pan().video
 still = Video(np.repeat(pan.frames[:1], 24, axis=0), pan.fps, name="still")
-plots.frames_strip(pan)
+figures.frames_strip(pan)
 
 # %% [markdown]
 # You will train the same network on either clip, with as many weights and as many steps. The quality is
@@ -199,7 +199,7 @@ index = torch.randint(len(everything), (BATCH,))
 seen = torch.full_like(everything, 255)
 seen[index] = everything[index]
 seen = seen.view(clip.shape)
-plots.pictures(
+figures.pictures(
     {f"frame {i}": seen[i] for i in (0, 8, 16, 23)},
     alt="Four frames, white but for a few pixels in their colors, scattered at random.",
 )
@@ -459,7 +459,7 @@ print(f"{bits_per_pixel(size_in_bytes, pan):.3f} bpp at {pan_db:.1f} dB; raw: 24
 # arrow keys. Which places are wrong? Do they stay where they are?
 
 # %%
-widgets.compare(pan, decoded_pan)
+widgets.scrub([pan, *plots.panels(pan, decoded_pan)[1:]])
 
 # %% [markdown]
 # Blurred everywhere, and the edges of all shapes are in the error. Now the same network on the still clip.
@@ -666,7 +666,7 @@ flicker = Video(
     still.fps,
     name="flicker",
 )
-plots.frames_strip(flicker)
+figures.frames_strip(flicker)
 
 # %%
 what_flicker = predict(
@@ -764,7 +764,7 @@ figures.lines(
 # The last frame is better than ever, the first ones are ruined. Look at what the network shows at $t = -1$:
 
 # %%
-plots.pictures(
+figures.pictures(
     {
         "first frame": pan.frames[0],
         "first frame, decoded": in_order[0],

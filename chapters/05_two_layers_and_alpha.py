@@ -51,7 +51,7 @@ scene = scenes.cutout()
 video = scene.video
 time, height, width = video.frames.shape[:3]
 times = frame_times(time)
-plots.frames_strip(video)
+figures.frames_strip(video)
 
 # %% [markdown]
 # Two layers, number 0 and number 1, will be trained on these frames. Each has its own flow and its own colors, and
@@ -104,7 +104,7 @@ frames = torch.from_numpy(video.frames)  # uint8 [time, height, width, 3]
 ground, flower = torch.from_numpy(scene.layers).float() / 255
 mask = torch.from_numpy(scene.masks)  # bool [time, height, width]
 shown = 12
-plots.pictures(
+figures.pictures(
     {"the ground": ground[shown], "the flower's layer": flower[shown], "mask": mask[shown]},
     alt="The patterned ground; the flower's pattern, which goes on beyond its outline; a "
     "white flower on black.",
@@ -149,7 +149,7 @@ assert soft_db > hard_db + 10
 
 # %%
 part = (slice(10, 34), slice(34, 70))  # rows and columns around two petals
-plots.pictures(
+figures.pictures(
     {
         "original": true_color[shown][part],
         "hard mask": hard[shown][part],
@@ -485,7 +485,7 @@ second_layer.compare(
 )
 
 # %%
-plots.pictures(
+figures.pictures(
     {
         "original": frames[20],
         f"one layer, {one_db:.1f} dB": one_rendering.rgb[20],
@@ -499,7 +499,7 @@ plots.pictures(
 # ## Look: what is in each layer?
 
 # %%
-plots.layers_figure(rendering, frame=12)
+figures.layers_figure(rendering, frame=12)
 
 # %% [markdown]
 # **Nobody told them.** The loss only ever saw the blend. No mask, no "object", no order. Two still pictures that
@@ -584,7 +584,7 @@ assert found > 0.9
 
 # %%
 seen = rendering.alpha[player] > 0.5
-plots.pictures(
+figures.pictures(
     {f"wrong pixels, frame {i}": seen[i] != mask[i] for i in (2, 12, 22)},
     alt="Three nearly black pictures: a few white dots, most of them along the outline of "
     "the flower.",
@@ -676,7 +676,7 @@ overlay(rendering, fps=24.0, name="the flower")
 header, bunny_model = decoder.read_model(results.data_file("bunny.cfv").read_bytes())
 every_fourth = frame_times(header.time)[::4]
 bunny = render(bunny_model.to(here.device), every_fourth, header.height, header.width)
-plots.layers_figure(bunny, frame=19)
+figures.layers_figure(bunny, frame=19)
 
 # %% [markdown]
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
@@ -705,7 +705,7 @@ overlay(bunny, fps=float(header.fps) / 4, name="Big Buck Bunny")
 header, squirrel_model = decoder.read_model(results.data_file("squirrel.cfv").read_bytes())
 every_third = frame_times(header.time)[::3]
 squirrel = render(squirrel_model.to(here.device), every_third, header.height, header.width)
-plots.layers_figure(squirrel, frame=5)
+figures.layers_figure(squirrel, frame=5)
 
 # %% [markdown]
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
@@ -838,7 +838,7 @@ undecided = {
     for name, (_, weights, _) in runs.items()
 }
 assert undecided["sigmoids"] > 0.8 and undecided["softmax"] < 0.3
-plots.pictures(
+figures.pictures(
     {
         f"{name}, weight of layer {i}": weights[i, 12]
         for i in range(2)
@@ -942,7 +942,7 @@ assert crowd_db > one_db + 8
 # By that number, no harm done. Now look at the layers.
 
 # %%
-plots.layers_figure(crowd, frame=12)
+figures.layers_figure(crowd, frame=12)
 
 # %% [markdown]
 # Two or three layers share the ground, in patches and in halftones. Their blend is right, but *none of them is the
