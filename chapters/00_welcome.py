@@ -25,6 +25,7 @@ import coordflow_mini as cf
 from coordflow_mini import bitstream, decoder
 from coordflow_mini.coords import frame_times
 from coordflow_mini.course import check, predict, progress, setup
+from coordflow_mini.course.lesson import figures
 from coordflow_mini.course.lesson.overlay import overlay
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.measure import results
@@ -120,7 +121,7 @@ assert 2 < fit_in < 5 and abs(jpeg_db - our_db) < 1
 jpegs.compare(
     fit_in, "At about the same PSNR, 96 frames fit where JPEG puts three or four.", within=1
 )
-plots.pictures(
+figures.pictures(
     {
         "original": original.frames[80],
         f"JPEG, {len(files[80]):,} bytes": from_jpegs[80],
@@ -343,7 +344,7 @@ assert apart <= 1
 cut_header, cut_model = decoder.read_model(results.data_file("cutout.cfv").read_bytes())
 cut_times = frame_times(cut_header.time)
 cutout = render(cut_model.to(here.device), cut_times, cut_header.height, cut_header.width)
-plots.layers_figure(cutout, frame=12)
+figures.layers_figure(cutout, frame=12)
 
 # %% [markdown]
 # Now do the blending by hand, layer by layer, as in the sum above.
@@ -405,7 +406,7 @@ def switch_off(layer_rgb, alpha, off):
 
 # %%
 colors, shares = cutout.layer_rgb[:, 12], cutout.alpha[:, 12]
-plots.pictures(
+figures.pictures(
     {
         f"layer {off} off": (switch_off(colors, shares, off) / 255).clamp(0, 1)
         for off in range(len(colors))
@@ -454,7 +455,7 @@ overlay(rendering, fps=float(header.fps), name="Big Buck Bunny")
 # which frames is the error largest?
 
 # %%
-widgets.compare(original, bunny)
+widgets.scrub([original, *plots.panels(original, bunny)[1:]])
 
 # %% [markdown]
 # ## The whole path in ten lines
@@ -480,7 +481,7 @@ print(f"{len(coded):,} bytes, {rate:.2f} bits per pixel, {quality:.1f} dB")
 assert 1.5 < rate <= 1.6 and quality > 32
 
 # %%
-widgets.compare(stamp, decoded)
+widgets.scrub([stamp, *plots.panels(stamp, decoded)[1:]])
 
 # %% [markdown]
 # That is all of it. `encode` chose how wide the networks may be for this rate, **fitted** them to the

@@ -32,6 +32,7 @@ from coordflow_mini import ModelConfig
 from coordflow_mini.coords import pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, images
+from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import (
     CoordFlow,
@@ -109,7 +110,7 @@ def draw(function, places):
 
 
 sizes = [(8, 12), (32, 48), (256, 384)]
-plots.pictures(
+figures.pictures(
     {f"{w} × {h} places": draw(rings, pixel_grid(h, w).view(h, w, 2)) for h, w in sizes},
     alt="Colored rings, drawn three times: of 12 by 8 squares, of 48 by 32, and smooth.",
 )
@@ -130,7 +131,7 @@ known[::2, ::2] = True
 points = places[known].to(here.device)  # [6144, 2]
 colors = (torch.from_numpy(picture)[known] / 255).to(here.device)  # [6144, 3], from 0 to 1
 shown = picture * known[..., None].numpy()
-plots.pictures(
+figures.pictures(
     {"the picture": picture, "what the networks are shown": shown},
     alt="A flower on a patterned ground. Beside it the same, three of four pixels black.",
 )
@@ -209,7 +210,7 @@ for sigma in (26.0, 8.0, 2.5):  # standard deviation of the noise [levels of 255
     noise = np.random.default_rng(0).normal(0, sigma, picture.shape)
     spoiled = np.clip(picture + noise, 0, 255).round().astype(np.uint8)
     noisy[f"{psnr(picture, spoiled):.1f} dB"] = spoiled
-plots.pictures(
+figures.pictures(
     noisy, alt="The flower under strong noise, under weak noise, and almost clean."
 )
 
@@ -322,7 +323,7 @@ def train(name, network, rate=0.01, seen=()):
 
 # %%
 album = train("plain", plain, seen=(10, 50, 200, STEPS))
-plots.pictures(
+figures.pictures(
     album,
     alt="Four stages of learning: a gray smear, a yellow spot on blue, a green spot with a "
     "light rim, a blurred flower on a ground of soft patches.",
@@ -362,7 +363,7 @@ def neuron_pictures(network, layer, count=6):
     }
 
 
-plots.pictures(
+figures.pictures(
     neuron_pictures(plain, 1) | neuron_pictures(plain, 2) | neuron_pictures(plain, 3),
     columns=6,
     alt="Eighteen gray pictures. Layer 1: ramps, black on one side of a straight line. "
@@ -505,7 +506,7 @@ for index in (4, 12, 20, 28, 36, 44):
     wave = waves[:, index]
     name = f"{wave.norm():.1f} half-waves per unit"
     striped[name] = 0.5 + 0.5 * torch.sin(math.pi * (places @ wave))
-plots.pictures(
+figures.pictures(
     striped,
     columns=3,
     alt="Six plane waves: soft gradients first, then stripes in other directions, ever "
@@ -700,7 +701,7 @@ for layer in siren([2, 70, 70, 70, 3])[:-1]:
 # waves are fast already. Here is one of its hidden layers, beside ours.
 
 # %%
-library = CoordFlow(ModelConfig(layers=1)).layer(0).color  # sums, sine, sums, sine, ...
+library = Layer(CoordFlow(ModelConfig(layers=1)), 0).color  # sums, sine, sums, sine, ...
 hidden = torch.rand(4, library[2].in_features)
 ours = sine_layer(hidden, library[2].weight.T, library[2].bias, factor=1.0)
 assert torch.allclose(ours, library[2:4](hidden), atol=1e-5)
@@ -714,7 +715,7 @@ sines = siren([2, 70, 70, 70, 3])
 train("sine layers", sines, rate=0.001)
 sines_db, sines_between = quality(sines)
 assert sines_db > plain_db + 6
-plots.pictures(
+figures.pictures(
     {
         f"plain: {plain_db:.1f} dB in {plain.seconds:.0f} s": draw(plain, places),
         f"waves up to 32: {waved_db:.1f} dB in {waved.seconds:.0f} s": draw(waved, places),
@@ -849,7 +850,7 @@ frantic_db, frantic_between = quality(frantic)
 assert frantic_db > frantic_between + 8 and frantic_between < sines_between - 5
 calm_name = f"factor 30: {sines_db:.1f} dB, {sines_between:.1f} between"
 frantic_name = f"factor 100: {frantic_db:.1f} dB, {frantic_between:.1f} between"
-plots.pictures(
+figures.pictures(
     {calm_name: draw(sines, close), frantic_name: draw(frantic, close), "the truth": truth},
     alt="Petals, enlarged: soft edges for factor 30, colored grain all over for factor "
     "100, and the truth.",
@@ -889,7 +890,7 @@ gallery = {}
 for letter, name in zip("ABCD", images.scrambled(four), strict=True):
     title = f"{letter}: {quality(four[name])[0]:.1f} dB at the known pixels"
     gallery[title] = draw(four[name], elsewhere)
-plots.pictures(
+figures.pictures(
     gallery,
     columns=2,
     alt="The same part of the picture four times. A: shapes, a little rough. B: upright "

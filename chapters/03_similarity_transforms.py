@@ -27,7 +27,6 @@ from coordflow_mini.coords import pixel_grid, point_pixels
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, warping
 from coordflow_mini.course.lesson.playground import playground
-from coordflow_mini.show import plots
 from coordflow_mini.video import scenes
 
 here = setup(chapter=3)
@@ -266,7 +265,7 @@ scale_two.compare(
     "smaller",
     "The frame shows twice as wide a piece of the source, so what is in it shrinks.",
 )
-plots.pictures(
+figures.pictures(
     {"source": source, "frame: each pixel p shows 2p": frame},
     alt="A flower on a patterned ground; beside it the same at half its size.",
 )
@@ -357,7 +356,7 @@ frames = torch.from_numpy(pan.video.frames).float() / 255  # [time, height, widt
 first, last = frames[0], frames[-1]
 motions = pan.motion[0].float()  # [time, 4], frame -> canonical
 truth = similarity.compose(after=inverse(motions[0]), before=motions[-1])
-plots.pictures(
+figures.pictures(
     {"first frame": first, "last frame": last},
     alt="Two frames of one clip: the same ground, shifted, turned and zoomed.",
 )
@@ -423,7 +422,7 @@ turned = torch.tensor([0.0, math.radians(45), 0.0, 0.0])
 bent = warping.sample(source, similarity.apply(turned, grid / square) * square).view(
     height, width, 3
 )
-plots.pictures(
+figures.pictures(
     {
         "turned by 45°": warp(source, inverse(turned)),
         "turned in coordinates of -1 to 1": bent,
@@ -496,7 +495,7 @@ assert abs(found_shift[2] + 0.1) < 0.02 and stripe_errors[-1] < 0.001
 stripes_shift.compare(
     -0.1, "One period is 0.3: going back by 0.1 looks the same, and is nearer.", within=0.02
 )
-plots.pictures(
+figures.pictures(
     {"stripes": striped, "shifted by 0.2": shifted},
     alt="Two pictures of vertical stripes; the second is moved by two thirds of a period.",
 )

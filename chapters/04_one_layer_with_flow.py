@@ -33,12 +33,12 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
+from coordflow_mini.course.lesson.modules import Layer, Sine
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.draws import key_of
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import (
     CoordFlow,
-    Sine,
     fourier_features,
     octave_frequencies,
     spiral_frequencies,
@@ -61,7 +61,7 @@ here = setup(chapter=4)
 pan = scenes.pan(frames=50)
 video = pan.video
 time, height, width = video.frames.shape[:3]
-plots.frames_strip(video)
+figures.frames_strip(video)
 
 # %% [markdown]
 # You will fit this clip twice, with two networks of **equal size**: nearly 8,000 weights each, as many
@@ -346,14 +346,14 @@ library = CoordFlow(LAYER)
 nn.init.normal_(library.flow.weight_out, std=0.1)
 nn.init.normal_(library.color.time_weight, std=0.1)
 mine = OneLayer()
-mine.load_state_dict(library.layer(0).state_dict())
+mine.load_state_dict(Layer(library, 0).state_dict())
 with torch.no_grad():
     theirs = library.flow.transforms(times)[0]
     assert torch.allclose(mine.transforms(times), theirs, atol=1e-5)
     everywhere = library.canonical(points[None], times)[0]  # [times, pixels, 2]
     theirs = everywhere[frame, torch.arange(BATCH)]
     assert torch.allclose(mine.places(points, frame, times), theirs, atol=1e-5)
-    theirs = library.layer(0)(points, times[frame])[0]
+    theirs = Layer(library, 0)(points, times[frame])[0]
     apart = (mine(points, frame, times) - theirs).abs().max()
 assert apart < 1e-3
 print(f"transforms, places, colors of {BATCH} pixels, by hand and by the library: equal")
@@ -426,7 +426,7 @@ error = {
     name: plots.error_picture(video.frames[shown], frames[shown])
     for name, frames in {"plain": by_plain, "layer": by_layer}.items()
 }
-plots.pictures(
+figures.pictures(
     {
         f"plain, {plain_db:.1f} dB": by_plain[shown],
         f"one layer, {layer_db:.1f} dB": by_layer[shown],
@@ -447,7 +447,7 @@ plots.pictures(
 # is, dashed, beside what the flow network has learned from nothing but pixels.
 
 # %%
-mine.load_state_dict(model.layer(0).state_dict())  # your own layer, trained
+mine.load_state_dict(Layer(model, 0).state_dict())  # your own layer, trained
 with torch.no_grad():
     found = mine.transforms(times).double()  # [time, 4]
 truth = pan.motion[0]  # [time, 4]
@@ -762,7 +762,7 @@ shown = {}
 for name, layer in young.items():
     train(layer, steps=20)
     shown[f"{name}, after 20 steps"] = frame_of(layer, 12, short_times)
-plots.pictures(
+figures.pictures(
     shown | {"original": short.video.frames[12]},
     alt="After 20 steps the layer shows blurred shapes in their places; with s instead of "
     "log s there is nearly one color, and no shape.",
@@ -866,7 +866,7 @@ for name, layer in compared.items():
     shown[name], bent = around_the_middle(layer)
     print(f"{name:10s} pixels are off the best similarity by {bent:.1f} pixels on average")
 assert bent > 1
-plots.pictures(
+figures.pictures(
     shown,
     alt="Two canonical pictures. Similarity: discs, rings and squares. Per pixel: the same "
     "shapes melted into blobs.",
@@ -943,7 +943,7 @@ which_motion = {
 # %%
 scene = scenes.cutout(frames=50)
 print(f"the flower covers {scene.masks.mean():.0%} of the pixels")
-plots.frames_strip(scene.video)
+figures.frames_strip(scene.video)
 
 # %% [markdown]
 # One layer has one motion. Which one will it be?
@@ -967,7 +967,7 @@ two = OneLayer()
 def keep(progress):
     """Copy the model after 600 steps."""
     if progress.step == 600:
-        two.load_state_dict(progress.model.layer(0).state_dict())
+        two.load_state_dict(Layer(progress.model, 0).state_dict())
 
 
 _, by_one = fitted(scene.video, LAYER, on_step=keep, steps=800, grow=400)
@@ -1039,7 +1039,7 @@ figure
 three = (4, 25, 45)
 shown = {f"original, frame {i}": scene.video.frames[i] for i in three}
 shown |= {f"after 600 steps, frame {i}": frame_of(two, i, times) for i in three}
-plots.pictures(
+figures.pictures(
     shown,
     columns=3,
     alt="Three frames of the flower on its background; below, the same from one layer: "
@@ -1048,7 +1048,7 @@ plots.pictures(
 
 # %%
 picture, _, _ = canonical_picture(two, recovered)
-plots.pictures(
+figures.pictures(
     {"the canonical picture of two motions": picture},
     alt="The canonical picture: what the flow follows is recognizable, and over it lies a "
     "smear of what it does not follow.",
@@ -1065,7 +1065,7 @@ plots.pictures(
 one_db = psnr_db(scene.video.frames, by_one)
 print(f"one layer, two motions: {one_db:.1f} dB; one motion: {layer_db:.1f} dB")
 assert one_db < layer_db - 12
-plots.pictures(
+figures.pictures(
     {f"after 800 steps, frame {i}": by_one[i] for i in three},
     alt="The same three frames at the end: both things can be told, neither is sharp.",
 )

@@ -25,6 +25,7 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
+from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.course.lesson.overlay import overlay
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.draws import key_of
@@ -51,7 +52,7 @@ scene = scenes.cutout()
 video = scene.video
 time, height, width = video.frames.shape[:3]
 times = frame_times(time)
-plots.frames_strip(video)
+figures.frames_strip(video)
 
 # %% [markdown]
 # Two layers, number 0 and number 1, will be trained on these frames. Each has its own flow and its own colors, and
@@ -104,7 +105,7 @@ frames = torch.from_numpy(video.frames)  # uint8 [time, height, width, 3]
 ground, flower = torch.from_numpy(scene.layers).float() / 255
 mask = torch.from_numpy(scene.masks)  # bool [time, height, width]
 shown = 12
-plots.pictures(
+figures.pictures(
     {"the ground": ground[shown], "the flower's layer": flower[shown], "mask": mask[shown]},
     alt="The patterned ground; the flower's pattern, which goes on beyond its outline; a "
     "white flower on black.",
@@ -149,7 +150,7 @@ assert soft_db > hard_db + 10
 
 # %%
 part = (slice(10, 34), slice(34, 70))  # rows and columns around two petals
-plots.pictures(
+figures.pictures(
     {
         "original": true_color[shown][part],
         "hard mask": hard[shown][part],
@@ -265,7 +266,7 @@ points, moment = pixel_grid(height, width), times[5]
 each = []
 with torch.no_grad():
     for i in range(2):
-        rgb, logit = library.layer(i)(points, moment.expand(len(points)))
+        rgb, logit = Layer(library, i)(points, moment.expand(len(points)))
         each.append(torch.cat([rgb, logit[:, None]], dim=-1))
     theirs = library(points[None], moment[None])  # a Blend: .layer_rgb, .alpha, .rgb
 mine = blend(torch.stack(each))
@@ -485,7 +486,7 @@ second_layer.compare(
 )
 
 # %%
-plots.pictures(
+figures.pictures(
     {
         "original": frames[20],
         f"one layer, {one_db:.1f} dB": one_rendering.rgb[20],
@@ -499,7 +500,7 @@ plots.pictures(
 # ## Look: what is in each layer?
 
 # %%
-plots.layers_figure(rendering, frame=12)
+figures.layers_figure(rendering, frame=12)
 
 # %% [markdown]
 # **Nobody told them.** The loss only ever saw the blend. No mask, no "object", no order. Two still pictures that
@@ -584,7 +585,7 @@ assert found > 0.9
 
 # %%
 seen = rendering.alpha[player] > 0.5
-plots.pictures(
+figures.pictures(
     {f"wrong pixels, frame {i}": seen[i] != mask[i] for i in (2, 12, 22)},
     alt="Three nearly black pictures: a few white dots, most of them along the outline of "
     "the flower.",
@@ -625,7 +626,7 @@ def canonical_picture(layer):
     alpha = rendering.alpha[layer][..., None]
     ever = torch.stack([warping.sample(alpha[i], back[i]) for i in range(time)]).amax(0)
     with torch.no_grad():  # the colors at the middle frame's time
-        color, _ = model.layer(layer)(back[12], times[12].expand(len(places)))
+        color, _ = Layer(model, layer)(back[12], times[12].expand(len(places)))
     picture = ever * color.clamp(0, 1) + (1 - ever) * 0.85
     return picture.view(canvas.height, canvas.width, 3), canvas, moves
 
@@ -676,7 +677,7 @@ overlay(rendering, fps=24.0, name="the flower")
 header, bunny_model = decoder.read_model(results.data_file("bunny.cfv").read_bytes())
 every_fourth = frame_times(header.time)[::4]
 bunny = render(bunny_model.to(here.device), every_fourth, header.height, header.width)
-plots.layers_figure(bunny, frame=19)
+figures.layers_figure(bunny, frame=19)
 
 # %% [markdown]
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
@@ -705,7 +706,7 @@ overlay(bunny, fps=float(header.fps) / 4, name="Big Buck Bunny")
 header, squirrel_model = decoder.read_model(results.data_file("squirrel.cfv").read_bytes())
 every_third = frame_times(header.time)[::3]
 squirrel = render(squirrel_model.to(here.device), every_third, header.height, header.width)
-plots.layers_figure(squirrel, frame=5)
+figures.layers_figure(squirrel, frame=5)
 
 # %% [markdown]
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
@@ -838,7 +839,7 @@ undecided = {
     for name, (_, weights, _) in runs.items()
 }
 assert undecided["sigmoids"] > 0.8 and undecided["softmax"] < 0.3
-plots.pictures(
+figures.pictures(
     {
         f"{name}, weight of layer {i}": weights[i, 12]
         for i in range(2)
@@ -942,7 +943,7 @@ assert crowd_db > one_db + 8
 # By that number, no harm done. Now look at the layers.
 
 # %%
-plots.layers_figure(crowd, frame=12)
+figures.layers_figure(crowd, frame=12)
 
 # %% [markdown]
 # Two or three layers share the ground, in patches and in halftones. Their blend is right, but *none of them is the

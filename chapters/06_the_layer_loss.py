@@ -49,7 +49,7 @@ here = setup(chapter=6)
 scene = cutout(32, 48)
 video = scene.video
 time, height, width = video.frames.shape[:3]
-plots.frames_strip(video)
+figures.frames_strip(video)
 
 # %% [markdown]
 # You do not know the term yet, only its purpose: each layer shall explain by itself what it shows. So take ten
@@ -645,7 +645,7 @@ for gamma, rendering in fits.items():
 for gamma, rendering in fits.items():
     alpha = rendering.alpha[:, MIDDLE]
     shown[f"γ = {gamma:g}, alpha"] = alpha[flower_layer(alpha)].numpy()
-plots.pictures(
+figures.pictures(
     shown,
     columns=3,
     alt="Three columns, γ = 0, 0.1 and 1. Blends in the first row; in the second, single "
@@ -682,7 +682,7 @@ plots.pictures(
 
 # %%
 trio, trio_truth = owners.trio()
-plots.frames_strip(trio)
+figures.frames_strip(trio)
 
 
 # %%
@@ -1023,7 +1023,7 @@ shaken, _ = fitted(0.1, on_step=stop, steps=900, learning_rate=0.2)
 shaken_db = psnr_db(video.frames, shaken.rgb)
 print(f"rate 0.2, constant: {shaken_db:.1f} dB")
 assert shaken_db < 22
-plots.pictures(
+figures.pictures(
     {
         "original": video.frames[MIDDLE],
         "rate 0.2": shaken.rgb[MIDDLE],

@@ -69,7 +69,7 @@ here = setup(chapter=7)
 # Which ones? Put your answer in place of the three dots.
 
 # %%
-plots.frames_strip(load("clip:bunny", Selection(0, 97, 24, 96, 54)))
+figures.frames_strip(load("clip:bunny", Selection(0, 97, 24, 96, 54)))
 
 # %% [markdown]
 # *Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org,
@@ -160,7 +160,7 @@ def triptych(truth, results, alt, gain=5):
         f"error × {gain} ({name})": plots.error_picture(truth, picture, gain=gain)
         for name, picture in results.items()
     }
-    return plots.pictures(
+    return figures.pictures(
         results | {"truth": truth} | errors, columns=len(results) + 1, alt=alt
     )
 
@@ -203,7 +203,7 @@ assert iou(flower, scene.masks) > 0.9 and iou(changed, scene.masks) < 0.6
 
 # %%
 middle = time // 2
-plots.pictures(
+figures.pictures(
     {
         "layers": flower[middle],
         "what changes": changed[middle],
@@ -233,7 +233,7 @@ plots.pictures(
 holes = applications.grown(flower, 2)  # bool [time, height, width]
 print(f"{holes.mean():.0%} of all pixels are hidden")
 pierced = np.where(holes[..., None], 128, video.frames).astype(np.uint8)
-plots.frames_strip(Video(pierced, video.fps, "the clip with holes"))
+figures.frames_strip(Video(pierced, video.fps, "the clip with holes"))
 
 # %% [markdown]
 # How do you hide pixels from training? They must not count in the loss. That is all: where nothing is asked,
@@ -675,7 +675,7 @@ assert numbers["layers"] < 0.3 and numbers["shifts"] > 1
 points = similarity.apply(by_shift[:, None], pixel_grid(height, width))
 shifted = [warping.sample(frames[i], points[i]).view(height, width, 3) for i in range(time)]
 shifted = plots.to_pixels(torch.stack(shifted))
-plots.pictures(
+figures.pictures(
     {
         "layers": stabilized.video.frames.mean(0) / 255,
         "shifts": shifted.mean(0) / 255,
@@ -839,7 +839,7 @@ matrices = {
     for kind, amount in most.items()
 }  # [13, 3, 3] each
 bent = {kind: gains.bent(matrix) for kind, matrix in matrices.items()}
-plots.pictures(
+figures.pictures(
     {f"{kind}, first frame": clip.frames[0] for kind, clip in bent.items()}
     | {f"{kind}, last frame": clip.frames[-1] for kind, clip in bent.items()},
     columns=3,
@@ -912,7 +912,7 @@ for kind, clip in bent.items():
 # PSNR was repainted, the applications are not. Stabilize the three clips:
 
 # %%
-plots.pictures(
+figures.pictures(
     {f"{kind}, first frame": frames[0] for kind, frames in held.items()}
     | {f"{kind}, last frame": frames[-1] for kind, frames in held.items()}
     | {f"{kind}, mean of all": frames.mean(0) / 255 for kind, frames in held.items()},

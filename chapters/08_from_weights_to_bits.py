@@ -382,7 +382,7 @@ six_bits.compare(
     "Every weight is a little wrong, and the precious ones hurt everywhere; see below.",
     within=2,
 )
-plots.pictures(
+figures.pictures(
     {
         f"{name}: {rungs[name][1]:.1f} dB": rungs[name][2]
         for name in ("float32", "8 bits, rounded", "6 bits, rounded", "4 bits, rounded")

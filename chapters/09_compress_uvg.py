@@ -377,7 +377,7 @@ def training(steps):
 clip = load(FILM, PART)
 frames = np.asarray(clip.frames)
 middle = clip.time // 2  # the frame to look at
-plots.frames_strip(clip)
+figures.frames_strip(clip)
 
 
 # %%

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -227,11 +226,6 @@ class Sampler:
         patch = random_patches(self.clip, self.drawn[0] ^ _PATCHES, self._order)
         points, frames, color = (moved(part, self.device) for part in patch[:3])
         return PatchBatch(points, frames, color, patch.height, patch.width)
-
-    def spread(self) -> float:
-        """Mean squared error of the best single color, estimated from up to 16 frames."""
-        some = self.video.frames[:: -(-self.video.time // 16)]
-        return float(np.var(np.asarray(some).reshape(-1, 3) / np.float32(255), axis=0).mean())
 
 
 def pixel_terms(

@@ -17,7 +17,6 @@ from coordflow_mini.ops import distributed
 from coordflow_mini.train import Progress, Training
 
 _LOWERED = 3  # times that the learning rate is lowered before training is given up
-_USUAL = {"muon": 0.08, "adam": 0.02}  # learning rates up to which no model was seen stuck at a single color
 _log = logging.getLogger("coordflow_mini")
 
 
@@ -106,19 +105,3 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(part)
     else:
         yield value
-
-
-def warned(training: Training, reports: Iterator[Progress]) -> Iterator[Progress]:
-    """Warns, once, of a high learning rate at which a model shows no more than a single color."""
-    rate, due = training.config.learning_rate, distributed.rank() == 0
-    for progress in reports:
-        if due and progress.step >= progress.steps // 4:
-            due = False
-            spread = training.sampler.spread() if rate > _USUAL[training.config.optimizer] else 0.0
-            if training.error() > 0.9 * spread > 0:
-                _log.warning(
-                    "%s: at step %d of %d the model shows no more than a single color would; "
-                    "use a learning rate below %g, for example %g",
-                    *(progress.stage, progress.step, progress.steps, rate, rate / 10),
-                )
-        yield progress

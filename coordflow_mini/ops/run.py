@@ -20,7 +20,7 @@ from coordflow_mini.motion.measure import Motion, started
 from coordflow_mini.ops import distributed
 from coordflow_mini.ops.checkpoint import Checkpoint
 from coordflow_mini.ops.compiling import compiling, keep_memory, on_tensor_cores
-from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite, warned
+from coordflow_mini.ops.guard import DivergenceError, Guard, is_finite
 from coordflow_mini.sampling import Sampler, Weights, default_model, pixel_terms
 from coordflow_mini.train import Around, FitResult, Progress, Training, best
 from coordflow_mini.video.clip import Video
@@ -153,7 +153,6 @@ def _around(
     """All wrappers, the innermost first."""
     guard = Guard()
     around: list[Around] = [_into(runs), compiled, on_tensor_cores, guard, distributed.together]
-    around += [warned] if stage == "fit" else []
     around += [_resuming(checkpoint, stage, subject, guard)] if checkpoint else []
     return [*around, _listening(on_step)] if on_step else around
 

@@ -19,10 +19,9 @@ import numpy as np
 from PIL import Image
 
 from coordflow_mini.show.figure import Picture, Pixels, alt_text, to_html, to_jpeg
-from coordflow_mini.show.plots import Panel, panels, panels_figure
+from coordflow_mini.show.plots import Panel, panels_figure
 
 if TYPE_CHECKING:
-    from coordflow_mini.render import Rendering
     from coordflow_mini.video.clip import Video
 
 MOST_PIXELS = 640 * 640  # of one picture; larger ones would make a step slow
@@ -99,15 +98,6 @@ def scrub(
 
 
 _SETTINGS_PER_SECOND = 2.0  # slow enough to read the captions
-
-
-def compare(original: Video, decoded: Video, rendering: Rendering | None = None, *, gain: float = 5) -> Shown:
-    """A player of original, decoded clip and error, then color and alpha of each layer if given.
-
-    Raises ValueError if the parts differ in size or number of frames.
-    """
-    shown = panels(original, decoded, rendering, gain=gain)
-    return _player(shown, fps=float(original.fps), name=original.name)
 
 
 def _titled(source: Video | Panel, title: str) -> Panel:

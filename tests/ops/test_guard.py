@@ -235,15 +235,13 @@ def interrupt(run) -> None:
 
 @pytest.mark.parametrize(("width", "layers", "rate"), [(4, 1, 1.0), (16, 2, 1.0), (64, 3, 1.0), (4, 2, 9.9)])
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
-def test_learning_rates_far_too_large(width, layers, rate, optimizer, clip, short_fit, caplog):
-    """Ends with a model that is at least a single color; or its line says to use a lower rate."""
+def test_learning_rates_far_too_large(width, layers, rate, optimizer, clip, short_fit):
+    """Ends with a model that is at least a single color."""
     model = ModelConfig(layers=layers, width=width, depth=2, highest_frequency=4.0)
     config = replace(short_fit, steps=150, batch=128, learning_rate=rate, optimizer=optimizer)
     result = fit(clip, model, config)
     flat = float(np.var(clip.frames.reshape(-1, 3) / 255, axis=0).mean())
     assert result.history[-1].psnr_db > -10 * math.log10(flat) - 3
-    assert warnings_of(caplog), "nothing was said"
-    assert any("learning rate" in line for line in warnings_of(caplog))
 
 
 def test_a_slow_start_is_no_divergence(small_model, short_fit, caplog):

@@ -58,9 +58,9 @@ HISTORY = [
 ]
 
 FIGURES = {
-    "frames_strip": lambda: plots.frames_strip(clip(), 3),
+    "frames_strip": lambda: figures.frames_strip(clip(), 3),
     "panels_figure": lambda: plots.panels_figure(plots.panels(clip(), clip(5), rendering()), fps=25),
-    "layers_figure": lambda: plots.layers_figure(rendering(), 1),
+    "layers_figure": lambda: figures.layers_figure(rendering(), 1),
     "rate_quality": lambda: plots.rate_quality(POINTS),
     "motion_figure": lambda: figures.motion_figure(torch.from_numpy(MOTION), MOTION, pixels_per_unit=48),
     "training_curve": lambda: training_curve(HISTORY),
@@ -124,18 +124,18 @@ def test_error_does_not_wrap_around():
 
 
 def test_panels_show_every_frame_of_everything():
-    shown = plots.panels(clip(), clip(5), rendering(2), gain=4)
+    shown = plots.panels(clip(), clip(5), rendering(2))
     assert [panel.title for panel in shown] == [
         "original",
         "decoded",
-        "error × 4",
+        "error × 5",
         "layer 0, color",
         "layer 0, alpha",
         "layer 1, color",
         "layer 1, alpha",
     ]
     np.testing.assert_array_equal(shown[1].picture(3), clip(5).frames[3])
-    assert (shown[2].picture(3) == 20).all()
+    assert (shown[2].picture(3) == 25).all()
     expected = torch.softmax(torch.arange(2).float(), 0)[1] * 255
     np.testing.assert_allclose(shown[6].picture(0), expected, atol=1)
     assert {panel.picture(0).dtype for panel in shown} == {np.dtype(np.uint8)}
@@ -149,12 +149,12 @@ def test_panels_refuse_what_does_not_fit_together():
     with pytest.raises(ValueError, match="one shape"):
         plots.panels(clip(), narrow)
     with pytest.raises(ValueError, match="at least 1"):
-        plots.frames_strip(clip(), 0)
+        figures.frames_strip(clip(), 0)
 
 
 @pytest.mark.parametrize(("time", "count"), [(1, 4), (5, 5), (5, 2), (96, 6), (3, 9)])
 def test_a_strip_holds_the_first_and_the_last_frame(time, count):
-    strip = plots.frames_strip(Video(np.zeros((time, 4, 6, 3), np.uint8)), count)
+    strip = figures.frames_strip(Video(np.zeros((time, 4, 6, 3), np.uint8)), count)
     captions = [one.get_xlabel() for one in strip.axes]
     assert len(captions) == min(time, count)
     assert captions[0].startswith("frame 0") and captions[-1].startswith(f"frame {time - 1}")
@@ -274,5 +274,5 @@ def test_an_svg_file_stands_alone_and_pictures_of_one_page_share_no_id():
 
 def test_places_without_a_picture_stay_empty():
     picture = np.zeros((4, 6, 3), np.uint8)
-    drawn = plots.pictures(dict.fromkeys("abcde", picture), alt="Five black pictures.", columns=3)
+    drawn = figures.pictures(dict.fromkeys("abcde", picture), alt="Five black pictures.", columns=3)
     assert [place.axison for place in drawn.axes] == [True] * 5 + [False]

@@ -14,9 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from coordflow_mini.measure import metrics
+from coordflow_mini.render import Rendering
 from coordflow_mini.show.figure import PALETTE, Picture, styled, to_pixels, to_png
-from coordflow_mini.show.plots import pictures as pictures
-from coordflow_mini.show.plots import put_picture, write_beside
+from coordflow_mini.show.plots import Panel, grid, panels_figure, put_picture, write_beside
+from coordflow_mini.video.clip import Video
 
 _SERIES = ("blue", "orange", "green", "purple", "vermillion", "sky", "black")
 
@@ -24,6 +25,57 @@ _SERIES = ("blue", "orange", "green", "purple", "vermillion", "sky", "black")
 def series_color(index: int) -> str:
     """Color of the n-th line of a chart; the seven colors repeat."""
     return PALETTE[_SERIES[index % len(_SERIES)]]
+
+
+def frames_strip(video: Video, count: int = 6) -> Picture:
+    """`count` frames of a clip side by side, evenly spaced, first and last included."""
+    panel = Panel("", video.time, lambda i: video.frames[i])
+    return panels_figure([panel], count=count, fps=video.fps, name=video.name)
+
+
+@styled
+def pictures(
+    shown: Mapping[str, Any], *, alt: str, columns: int | None = None, width: float = 9.0
+) -> Picture:
+    """Pictures under their titles, side by side or in rows of `columns`.
+
+    shown: title -> picture, uint8 or float in [0, 1], [height, width, 3] or gray [height, width].
+    width: of the figure [inches].
+    """
+    columns = columns or len(shown)
+    drawn = {title: to_pixels(picture) for title, picture in shown.items()}
+    figure, axes = grid(-(-len(shown) // columns), columns, next(iter(drawn.values())), width)
+    figure.set_label(alt)
+    places = list(axes.flat)
+    for place, (title, picture) in zip(places, drawn.items(), strict=False):
+        put_picture(place, picture, "", title)
+    for place in places[len(drawn) :]:
+        place.set_axis_off()
+    return figure
+
+
+@styled
+def layers_figure(rendering: Rendering, frame: int = 0) -> Picture:
+    """One frame taken apart: the color of each layer above its alpha map, and the blend of all layers."""
+    layers, blended = len(rendering.alpha), to_pixels(rendering.rgb[frame])
+    figure, axes = grid(2, layers + 1, blended)
+    for layer in range(layers):
+        put_picture(axes[0, layer], to_pixels(rendering.layer_rgb[layer][frame]), "", f"layer {layer}")
+        put_picture(axes[1, layer], to_pixels(rendering.alpha[layer][frame]), f"alpha of layer {layer}")
+    put_picture(axes[0, -1], blended, "", f"blended, frame {frame}")
+    axes[1, -1].set_axis_off()
+    inset = axes[1, -1].inset_axes((0.01, 0.05, 0.025, 0.9))
+    bar = figure.colorbar(axes[1, 0].images[0], ticks=[0, 127.5, 255], cax=inset)
+    bar.ax.set_yticklabels(["0", "0.5", "1"])
+    bar.set_label("alpha (share of the pixel)")
+    bar.ax.spines[:].set_visible(False)
+    shares = [100 * float(rendering.alpha[layer][frame].mean()) for layer in range(layers)]
+    spoken = ", ".join(f"layer {layer} {share:.0f} %" for layer, share in enumerate(shares))
+    figure.set_label(
+        f"Frame {frame} taken apart into {layers} layers: the color of each, its alpha map (white where the "
+        f"layer is seen), and the blended picture.  Shares of the picture: {spoken}."
+    )
+    return figure
 
 
 @styled

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from coordflow_mini import similarity
+from coordflow_mini.course.lesson.figures import pictures
 from coordflow_mini.show.figure import to_pixels
-from coordflow_mini.show.plots import pictures
 from coordflow_mini.show.widgets import Shown, picture_widget, preview
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import ipywidgets
 import numpy as np
 
 from coordflow_mini.coords import frame_times
-from coordflow_mini.course.lesson.figures import series_color
+from coordflow_mini.course.lesson.figures import pictures, series_color
 from coordflow_mini.render import render
 from coordflow_mini.show.figure import Picture, styled, to_pixels, to_png
-from coordflow_mini.show.plots import pictures, write_beside
+from coordflow_mini.show.plots import write_beside
 from coordflow_mini.show.widgets import Shown, picture_widget, preview
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Plots of clips, layers and rates.  Each returns a `Picture` and shows nothing itself."""
+"""Plots of clips and rates.  Each returns a `Picture` and shows nothing itself."""
 
 from coordflow_mini.show.figure import PALETTE as PALETTE
 from coordflow_mini.show.figure import to_pixels as to_pixels
@@ -7,9 +7,7 @@ from coordflow_mini.show.plots.charts import rate_quality as rate_quality
 from coordflow_mini.show.plots.charts import write_beside as write_beside
 from coordflow_mini.show.plots.frames import Panel as Panel
 from coordflow_mini.show.plots.frames import error_picture as error_picture
-from coordflow_mini.show.plots.frames import frames_strip as frames_strip
-from coordflow_mini.show.plots.frames import layers_figure as layers_figure
+from coordflow_mini.show.plots.frames import grid as grid
 from coordflow_mini.show.plots.frames import panels as panels
 from coordflow_mini.show.plots.frames import panels_figure as panels_figure
-from coordflow_mini.show.plots.frames import pictures as pictures
 from coordflow_mini.show.plots.frames import put_picture as put_picture

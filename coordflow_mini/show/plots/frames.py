@@ -1,8 +1,8 @@
-"""Pictures of clips: contact sheets, errors, and layers with their alpha maps."""
+"""Pictures of clips: panels that move together, errors, contact sheets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
@@ -37,12 +37,9 @@ def panels(
     original: Video,
     decoded: Video | None = None,
     rendering: Rendering | None = None,
-    *,
-    gain: float = 5,
 ) -> tuple[Panel, ...]:
     """Panels of a coded clip: original, decoded, error, then color and alpha of each layer.
 
-    gain: see `error_picture`.
     Raises ValueError if the parts differ in size or number of frames.
     """
     found = [_panel("original", original.frames)]
@@ -50,7 +47,7 @@ def panels(
         a, b = original.frames, decoded.frames
         error_picture(a[0], b[0])  # reports a wrong size now, not at some later frame
         found += [_panel("decoded", b)]
-        found += [Panel(f"error × {gain:g}", len(a), lambda i: error_picture(a[i], b[i], gain=gain))]
+        found += [Panel("error × 5", len(a), lambda i: error_picture(a[i], b[i]))]
     if rendering is not None:
         for layer, (rgb, alpha) in enumerate(zip(rendering.layer_rgb, rendering.alpha, strict=True)):
             found += [_panel(f"layer {layer}, color", rgb), _panel(f"layer {layer}, alpha", alpha)]
@@ -94,7 +91,7 @@ def panels_figure(
     if count < 1:
         raise ValueError(f"count must be at least 1 frame, got {count}")
     frames = sorted({round(index) for index in np.linspace(0, time - 1, min(count, time))})
-    figure, axes = _grid(len(shown), len(frames), shown[0].picture(0))
+    figure, axes = grid(len(shown), len(frames), shown[0].picture(0))
     for row, panel in zip(axes, shown, strict=True):
         for place, frame in zip(row, frames, strict=True):
             caption = captions[frame] if captions else _when(frame, fps)
@@ -107,56 +104,6 @@ def panels_figure(
     return figure
 
 
-def frames_strip(video: Video, count: int = 6) -> Picture:
-    """`count` frames of a clip side by side, evenly spaced, first and last included."""
-    return panels_figure([_panel("", video.frames)], count=count, fps=video.fps, name=video.name)
-
-
-@styled
-def pictures(
-    shown: Mapping[str, Any], *, alt: str, columns: int | None = None, width: float = 9.0
-) -> Picture:
-    """Pictures under their titles, side by side or in rows of `columns`.
-
-    shown: title -> picture, uint8 or float in [0, 1], [height, width, 3] or gray [height, width].
-    width: of the figure [inches].
-    """
-    columns = columns or len(shown)
-    drawn = {title: to_pixels(picture) for title, picture in shown.items()}
-    figure, axes = _grid(-(-len(shown) // columns), columns, next(iter(drawn.values())), width)
-    figure.set_label(alt)
-    places = list(axes.flat)
-    for place, (title, picture) in zip(places, drawn.items(), strict=False):
-        put_picture(place, picture, "", title)
-    for place in places[len(drawn) :]:
-        place.set_axis_off()
-    return figure
-
-
-@styled
-def layers_figure(rendering: Rendering, frame: int = 0) -> Picture:
-    """One frame taken apart: the color of each layer above its alpha map, and the blend of all layers."""
-    layers, blended = len(rendering.alpha), to_pixels(rendering.rgb[frame])
-    figure, axes = _grid(2, layers + 1, blended)
-    for layer in range(layers):
-        put_picture(axes[0, layer], to_pixels(rendering.layer_rgb[layer][frame]), "", f"layer {layer}")
-        put_picture(axes[1, layer], to_pixels(rendering.alpha[layer][frame]), f"alpha of layer {layer}")
-    put_picture(axes[0, -1], blended, "", f"blended, frame {frame}")
-    axes[1, -1].set_axis_off()
-    inset = axes[1, -1].inset_axes((0.01, 0.05, 0.025, 0.9))
-    bar = figure.colorbar(axes[1, 0].images[0], ticks=[0, 127.5, 255], cax=inset)
-    bar.ax.set_yticklabels(["0", "0.5", "1"])
-    bar.set_label("alpha (share of the pixel)")
-    bar.ax.spines[:].set_visible(False)
-    shares = [100 * float(rendering.alpha[layer][frame].mean()) for layer in range(layers)]
-    spoken = ", ".join(f"layer {layer} {share:.0f} %" for layer, share in enumerate(shares))
-    figure.set_label(
-        f"Frame {frame} taken apart into {layers} layers: the color of each, its alpha map (white where the "
-        f"layer is seen), and the blended picture.  Shares of the picture: {spoken}."
-    )
-    return figure
-
-
 def put_picture(axes: Axes, picture: Pixels, caption: str, title: str = "") -> None:
     """Draw one picture into axes, with a title above and a caption below."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -166,7 +113,7 @@ def put_picture(axes: Axes, picture: Pixels, caption: str, title: str = "") -> N
     axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)  # gives a white alpha map an edge
 
 
-def _grid(rows: int, columns: int, picture: Pixels, across: float = 9.0) -> tuple[Picture, Any]:
+def grid(rows: int, columns: int, picture: Pixels, across: float = 9.0) -> tuple[Picture, Any]:
     """A figure of up to `across` inches for rows x columns pictures of one size, and its empty axes."""
     height, width = picture.shape[:2]
     cell = min(across / columns, 3.6, 4.2 * width / height)  # [inches]
