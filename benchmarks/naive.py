@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from coordflow_mini import similarity
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid
-from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.model import CoordFlow, fourier_features, octave_frequencies, spiral_frequencies
 from coordflow_mini.muon import cosine
 from coordflow_mini.video.clip import Video
@@ -68,7 +67,7 @@ def from_library(model: CoordFlow) -> NaiveModel:
     """The same weights, laid out naively.  Motion must be "similarity"."""
     naive = NaiveModel(model.config)
     for index, layer in enumerate(naive.layers):
-        source = Layer(model, index)
+        source = model.layer(index)
         assert source.flow is not None, "a naive layer always moves"
         for ours, theirs in zip(layer.flow, source.flow, strict=True):
             ours.load_state_dict(theirs.state_dict())

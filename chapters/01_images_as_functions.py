@@ -32,7 +32,6 @@ from coordflow_mini import ModelConfig
 from coordflow_mini.coords import pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, images
-from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import (
     CoordFlow,
@@ -701,7 +700,7 @@ for layer in siren([2, 70, 70, 70, 3])[:-1]:
 # waves are fast already. Here is one of its hidden layers, beside ours.
 
 # %%
-library = Layer(CoordFlow(ModelConfig(layers=1)), 0).color  # sums, sine, sums, sine, ...
+library = CoordFlow(ModelConfig(layers=1)).layer(0).color  # sums, sine, sums, sine, ...
 hidden = torch.rand(4, library[2].in_features)
 ours = sine_layer(hidden, library[2].weight.T, library[2].bias, factor=1.0)
 assert torch.allclose(ours, library[2:4](hidden), atol=1e-5)

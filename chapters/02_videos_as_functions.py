@@ -30,13 +30,13 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, pixel_grid, pixel_points
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import figures, plain
-from coordflow_mini.course.lesson.modules import Layer, Sine
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.draws import key_of
 from coordflow_mini.measure.metrics import bits_per_pixel, frame_psnr_db, psnr_db
 from coordflow_mini.measure.results import RatePoint
 from coordflow_mini.model import (
     CoordFlow,
+    Sine,
     fourier_features,
     octave_frequencies,
     spiral_frequencies,
@@ -303,15 +303,15 @@ def plain_network(sizes):
 
 
 # %% [markdown]
-# Is this the library's network? Give it the library's weights and compare. `Layer(library, 0)` is the
-# library's layer as plain PyTorch modules, so that the weights fit. (In a fresh model the weights of
+# Is this the library's network? Give it the library's weights and compare. `library.layer(0)` hands the
+# library's layer out as plain PyTorch modules, so that the weights fit. (In a fresh model the weights of
 # time are zero: it starts as a still picture. For a fair comparison they are made random first.)
 
 # %%
 library = CoordFlow(config)
 nn.init.normal_(library.color.time_weight)
 network = plain_network([55, WIDTH, WIDTH, WIDTH, 4])
-network.load_state_dict(Layer(library, 0).color.state_dict())
+network.load_state_dict(library.layer(0).color.state_dict())
 with torch.no_grad():
     mine = network(features(rows[:, :3]))[:, :3] + 0.5
     theirs = library(batch.points, frame_times(time)[batch.frames]).rgb.flatten(0, 1)
@@ -389,7 +389,7 @@ assert pan_db > 24
 # Your lines from above decode what the library has learned. That is all there is to a decoder:
 
 # %%
-network.load_state_dict(Layer(model, 0).cpu().color.state_dict())
+network.load_state_dict(model.layer(0).cpu().color.state_dict())
 by_my_decoder = decode(network)
 off = (by_my_decoder.int() - torch.from_numpy(decoded_pan.frames).int()).abs().max()
 assert off <= 1  # gray levels: two ways of rounding

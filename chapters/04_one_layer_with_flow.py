@@ -33,12 +33,12 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
-from coordflow_mini.course.lesson.modules import Layer, Sine
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.draws import key_of
 from coordflow_mini.measure.metrics import bits_per_pixel, psnr_db
 from coordflow_mini.model import (
     CoordFlow,
+    Sine,
     fourier_features,
     octave_frequencies,
     spiral_frequencies,
@@ -346,14 +346,14 @@ library = CoordFlow(LAYER)
 nn.init.normal_(library.flow.weight_out, std=0.1)
 nn.init.normal_(library.color.time_weight, std=0.1)
 mine = OneLayer()
-mine.load_state_dict(Layer(library, 0).state_dict())
+mine.load_state_dict(library.layer(0).state_dict())
 with torch.no_grad():
     theirs = library.flow.transforms(times)[0]
     assert torch.allclose(mine.transforms(times), theirs, atol=1e-5)
     everywhere = library.canonical(points[None], times)[0]  # [times, pixels, 2]
     theirs = everywhere[frame, torch.arange(BATCH)]
     assert torch.allclose(mine.places(points, frame, times), theirs, atol=1e-5)
-    theirs = Layer(library, 0)(points, times[frame])[0]
+    theirs = library.layer(0)(points, times[frame])[0]
     apart = (mine(points, frame, times) - theirs).abs().max()
 assert apart < 1e-3
 print(f"transforms, places, colors of {BATCH} pixels, by hand and by the library: equal")
@@ -447,7 +447,7 @@ figures.pictures(
 # is, dashed, beside what the flow network has learned from nothing but pixels.
 
 # %%
-mine.load_state_dict(Layer(model, 0).state_dict())  # your own layer, trained
+mine.load_state_dict(model.layer(0).state_dict())  # your own layer, trained
 with torch.no_grad():
     found = mine.transforms(times).double()  # [time, 4]
 truth = pan.motion[0]  # [time, 4]
@@ -967,7 +967,7 @@ two = OneLayer()
 def keep(progress):
     """Copy the model after 600 steps."""
     if progress.step == 600:
-        two.load_state_dict(Layer(progress.model, 0).state_dict())
+        two.load_state_dict(progress.model.layer(0).state_dict())
 
 
 _, by_one = fitted(scene.video, LAYER, on_step=keep, steps=800, grow=400)

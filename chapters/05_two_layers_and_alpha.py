@@ -25,7 +25,6 @@ from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times, half_side, pixel_grid
 from coordflow_mini.course import check, predict, progress, setup
 from coordflow_mini.course.lesson import canonical, figures, tables, warping
-from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.course.lesson.overlay import overlay
 from coordflow_mini.course.lesson.watching import watch
 from coordflow_mini.draws import key_of
@@ -266,7 +265,7 @@ points, moment = pixel_grid(height, width), times[5]
 each = []
 with torch.no_grad():
     for i in range(2):
-        rgb, logit = Layer(library, i)(points, moment.expand(len(points)))
+        rgb, logit = library.layer(i)(points, moment.expand(len(points)))
         each.append(torch.cat([rgb, logit[:, None]], dim=-1))
     theirs = library(points[None], moment[None])  # a Blend: .layer_rgb, .alpha, .rgb
 mine = blend(torch.stack(each))
@@ -626,7 +625,7 @@ def canonical_picture(layer):
     alpha = rendering.alpha[layer][..., None]
     ever = torch.stack([warping.sample(alpha[i], back[i]) for i in range(time)]).amax(0)
     with torch.no_grad():  # the colors at the middle frame's time
-        color, _ = Layer(model, layer)(back[12], times[12].expand(len(places)))
+        color, _ = model.layer(layer)(back[12], times[12].expand(len(places)))
     picture = ever * color.clamp(0, 1) + (1 - ever) * 0.85
     return picture.view(canvas.height, canvas.width, 3), canvas, moves
 

@@ -3,8 +3,8 @@
     t ──> flow ──> (log s, θ, dx, dy) of every layer
     (x, y) ──> canonical coordinates ──> color ──> RGB and alpha logit of every layer ──> blend
 
-All layers are computed at once, with weights stacked as [layers, in, out].
-CoordFlow, arXiv 2501.00975; taught in chapters 01 to 05.
+All layers are computed at once, with weights stacked as [layers, in, out]; `CoordFlow.layer` shows one
+layer as plain modules.  CoordFlow, arXiv 2501.00975; taught in chapters 01 to 05.
 """
 
 import math
@@ -359,6 +359,12 @@ class CoordFlow(nn.Module):
         layer_rgb, logits = self.color(self.canonical(points, times), times, dtype)
         return Blend(layer_rgb, torch.softmax(logits, dim=0))
 
+    def layer(self, index: int) -> "Layer":
+        """One layer as plain modules, for reading and teaching; it shares no storage with the model."""
+        if not 0 <= index < self.config.layers:
+            raise ValueError(f"layer must be 0 to {self.config.layers - 1}, got {index}")
+        return Layer(self, index)
+
 
 def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
     """Shapes of a model's tensors in the order of `parameters()`, without building the model.
@@ -376,3 +382,64 @@ def parameter_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
 def weight_count(config: ModelConfig) -> int:
     """Number of weights of a model, without building it."""
     return sum(math.prod(shape) for shape in parameter_shapes(config))
+
+
+# --- one layer, to be read ------------------------------------------------------------------------
+
+
+class Layer(nn.Module):
+    """One layer of a `CoordFlow`, written as a single network of plain modules."""
+
+    space: Tensor
+    time: Tensor
+    flow_time: Tensor
+
+    def __init__(self, model: CoordFlow, index: int):
+        super().__init__()
+        self.config, color = model.config, model.color
+        self.register_buffer("space", color.space.clone(), persistent=False)
+        self.register_buffer("time", color.time.clone(), persistent=False)
+        first = torch.cat([color.weights[0][index], color.time_weight[index]])
+        weights = [first, *(weight[index] for weight in list(color.weights)[1:])]
+        self.color = nn.Sequential()
+        for weight, bias in zip(weights, color.biases, strict=True):
+            self.color.extend([_linear(weight, bias[index]), Sine()])
+        del self.color[-1]  # the output is linear
+        self.flow = None
+        if model.flow is not None:
+            self.register_buffer("flow_time", model.flow.frequencies.clone(), persistent=False)
+            self.flow = nn.Sequential(
+                _linear(model.flow.weight_in[index], model.flow.bias_in[index]),
+                nn.Tanh(),
+                _linear(model.flow.weight_out[index], model.flow.bias_out[index]),
+            )
+
+    def transforms(self, times: Tensor) -> Tensor:
+        """The layer's motion, frame -> canonical, [times, 4]."""
+        if self.flow is None:
+            return torch.zeros(len(times), 4, device=times.device)
+        return self.flow(_time_features(times, self.flow_time))
+
+    def forward(self, points: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB, [pixels, 3], and alpha logits, [pixels], of points [pixels, 2] at times [pixels]."""
+        points = similarity.apply(self.transforms(times), points)
+        features = [fourier_features(points, self.space), _time_features(times, self.time)]
+        output = self.color(torch.cat(features, dim=-1))
+        return output[:, :3] + 0.5, output[:, 3]
+
+
+class Sine(nn.Module):
+    """The activation sin(x)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Sines of all values, same shape."""
+        return torch.sin(values)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A linear layer with weight [in, out] and bias [1, out]."""
+    linear = nn.Linear(weight.shape[0], weight.shape[1], device=weight.device)
+    with torch.no_grad():
+        linear.weight.copy_(weight.T)
+        linear.bias.copy_(bias[0])
+    return linear

@@ -22,8 +22,8 @@ def gpu_check(
 ) -> None:
     """Check a GPU against the CPU, and time it.
 
-    Prints a line for each check to stderr and the same as JSON to stdout; ends with a table of speeds.
-    Exit code 1 if a check fails.
+    Prints a line for each check to stderr and the same as JSON to stdout; ends with a table of speeds, also
+    of a naive version.  Exit code 1 if a check fails.
 
     \b
     coordflow gpu-check

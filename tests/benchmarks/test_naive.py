@@ -3,12 +3,10 @@
 import pytest
 import torch
 
-from benchmarks import gpu_naive, naive, speed
+from benchmarks import naive, speed
 from coordflow_mini.config import FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
 from coordflow_mini.loss import loss_terms
-from coordflow_mini.measure.gpu.card import Card
-from coordflow_mini.measure.gpu.speed import Size
 from coordflow_mini.model import CoordFlow
 from coordflow_mini.render import render
 
@@ -78,13 +76,3 @@ def test_the_benchmark_runs(what, monkeypatch, clip):
     (ratio,) = speed.grid(what, ["cutout"], [8], [2], rounds=2)
     assert 0 < ratio.ratio_low <= ratio.ratio <= ratio.ratio_high
     assert 0 < ratio.share < 2 and "width 8, 2 layers" in str(ratio)
-
-
-def test_the_version_for_gpus_shows_the_same_and_is_timed(model):
-    """Its pictures differ by a gray level at most; in small, its measurement runs on a CPU."""
-    times = frame_times(3)
-    layers = gpu_naive.layers_of(model)
-    theirs = torch.stack([gpu_naive.picture(layers, time, 9, 14) for time in times]).int()
-    assert (theirs - render(model, times, 9, 14).rgb.int()).abs().max() <= 1
-    figures = gpu_naive.measured(Card(torch.device("cpu")), Size(CONFIG, 64, 16, 24))
-    assert figures["steps/s"] > 0 and figures["frames/s"] > 0

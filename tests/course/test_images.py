@@ -8,7 +8,6 @@ import torch
 
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.course.lesson import images
-from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
 
@@ -28,7 +27,7 @@ def test_weights_are_counted_as_pytorch_counts_them(sizes):
 
 
 def test_the_librarys_hidden_layers_are_sine_layers_of_factor_one():
-    color = Layer(CoordFlow(ModelConfig(layers=1, width=8)), 0).color
+    color = CoordFlow(ModelConfig(layers=1, width=8)).layer(0).color
     values = torch.rand(5, 8, generator=torch.Generator().manual_seed(0))
     ours = images.sine_layer(values, color[2].weight.T, color[2].bias, factor=1.0)
     assert torch.allclose(ours, color[2:4](values), atol=1e-6)

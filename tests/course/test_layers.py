@@ -7,7 +7,6 @@ import torch
 
 from coordflow_mini.config import ModelConfig
 from coordflow_mini.course.lesson import layers
-from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.measure import metrics
 from coordflow_mini.model import CoordFlow
 
@@ -20,7 +19,7 @@ def test_the_blend_is_the_models():
 
 
 def _each(model, points, times):
-    return (Layer(model, i)(points[0], times.expand(7)) for i in range(model.config.layers))
+    return (model.layer(i)(points[0], times.expand(7)) for i in range(model.config.layers))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -95,10 +95,12 @@ _COLUMNS = {
     "compiled": "compiled",
     "of peak": "share of peak",
     "fine-tune, steps/s": "fine-tuning",
+    "naive fit, steps/s": "naive",
     "GB": "GB",
     "decode in float16, frames/s": "float16 frames/s",
     "its loss [dB]": "float16 [dB]",
     "decode in float32": "frames/s",
+    "naive decode": "naive frames/s",
 }
 
 

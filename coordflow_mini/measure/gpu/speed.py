@@ -1,4 +1,4 @@
-"""How fast a GPU trains and decodes models of each size."""
+"""How fast a GPU trains and decodes models of each size, and the naive version beside it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from torch.profiler import profile
 
 from coordflow_mini.config import PRESETS, FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
+from coordflow_mini.measure.gpu import naive
 from coordflow_mini.measure.gpu.card import Card, Figures, fitting, tuning
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, training_dtype
@@ -59,8 +60,10 @@ def measured(card: Card, name: str) -> Figures:
         training = _training(card, fit)
     peak = _matrix_rate(card)
     best = max(training[kind] for kind in ("eager", "compiled") if kind in training)
+    slow = naive.training_step(naive.layers_of(fit.model), video, size.batch, FitConfig.gamma)
     return {
         **training,
+        "naive": _rate(card, slow),
         "TFLOP/s": peak / 1e12,
         "share of peak": 3 * _flops(model) * size.batch * best / peak,
         **_decoding(card, fit.model, size),
@@ -71,18 +74,18 @@ def _training(card: Card, fit: Training) -> Figures:
     """Steps per second of a fit and of its fine-tuning."""
     if card.real:
         torch.cuda.reset_peak_memory_stats(card.device)
-    figures: Figures = {"eager": rate(card, lambda: _step(fit))}
+    figures: Figures = {"eager": _rate(card, lambda: _step(fit))}
     if card.real:
         figures["GB"] = torch.cuda.max_memory_allocated(card.device) / 1e9
         figures["launches"] = _launches(card, fit)
         fit.sampler.pixel_terms = compiled(pixel_terms, (fit.model.config, fit.config.batch))
-        figures["compiled"] = rate(card, lambda: _step(fit))
+        figures["compiled"] = _rate(card, lambda: _step(fit))
         figures["launches, compiled"] = _launches(card, fit)
     fit.sampler.pixel_terms = pixel_terms
     tune = tuning(fit)
-    figures["fine-tuning"] = rate(card, lambda: _step(tune))
+    figures["fine-tuning"] = _rate(card, lambda: _step(tune))
     tune.step = tune.codec.steps * 3 // 4
-    figures["settled"] = rate(card, lambda: _step(tune))
+    figures["settled"] = _rate(card, lambda: _step(tune))
     return figures
 
 
@@ -91,7 +94,7 @@ def _step(training: Training) -> None:
         training.observe(squared)
 
 
-def rate(card: Card, action: Callable[[], object]) -> float:
+def _rate(card: Card, action: Callable[[], object]) -> float:
     """Times per second that the action is done."""
     for _ in range(3):
         action()
@@ -113,7 +116,7 @@ def _matrix_rate(card: Card) -> float:
     """Multiplications and additions per second of matrix products in the dtype of training."""
     side = 4096 if card.real else 64
     left, right = torch.randn(2, side, side, device=card.device).to(training_dtype(card.device))
-    return 2 * side**3 * rate(card, lambda: left @ right)
+    return 2 * side**3 * _rate(card, lambda: left @ right)
 
 
 def _flops(model: ModelConfig) -> int:
@@ -123,15 +126,16 @@ def _flops(model: ModelConfig) -> int:
 
 
 def _decoding(card: Card, model: CoordFlow, size: Size) -> Figures:
-    """Frames per second in float32 and float16, and what float16 costs."""
-    times = frame_times(64)[:_FRAMES].to(card.device)
+    """Frames per second in float32 and float16, what float16 costs, and the naive version's."""
+    times, layers = frame_times(64)[:_FRAMES].to(card.device), naive.layers_of(model)
 
     def shown(dtype: torch.dtype) -> list[torch.Tensor]:
         return list(pictures(model, times, size.height, size.width, dtype=dtype))
 
     exact, half = (torch.stack(shown(dtype)) for dtype in (torch.float32, torch.float16))
     return {
-        "frames/s": _FRAMES * rate(card, lambda: shown(torch.float32)),
-        "float16 frames/s": _FRAMES * rate(card, lambda: shown(torch.float16)),
+        "frames/s": _FRAMES * _rate(card, lambda: shown(torch.float32)),
+        "float16 frames/s": _FRAMES * _rate(card, lambda: shown(torch.float16)),
         "float16 [dB]": psnr_db(exact, half),
+        "naive frames/s": _rate(card, lambda: naive.picture(layers, times[0], size.height, size.width)),
     }

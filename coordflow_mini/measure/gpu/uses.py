@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.measure.gpu.card import Card, Figures, must, small_clip
@@ -72,6 +73,7 @@ def applying(card: Card) -> Figures:
     applications.stabilize(fitted.model, 0, video)
     applications.inpaint(video, np.asarray(video.frames)[..., 0] > 250, None, _FIT, device=device)
     applications.denoise(video, None, _FIT, device=device)
+    fitted.model.layer(0)(torch.zeros(5, 2, device=device), torch.zeros(5, device=device))
     fitted.model.cpu()
     finetune(fitted, video, CodecConfig(steps=20, rounds=0), 3000, lambda tensors: 3000, device=device)
     return {"PSNR [dB]": figures.psnr_db, "MS-SSIM": figures.ms_ssim}

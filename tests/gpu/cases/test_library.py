@@ -10,7 +10,6 @@ import coordflow_mini as cf
 from coordflow_mini import applications, decoder
 from coordflow_mini.config import CodecConfig, FitConfig, ModelConfig, Recipe
 from coordflow_mini.coords import frame_times
-from coordflow_mini.course.lesson.modules import Layer
 from coordflow_mini.encoder import compress
 from coordflow_mini.measure.evaluate import evaluate
 from coordflow_mini.model import CoordFlow
@@ -185,7 +184,7 @@ def _twin(model: CoordFlow) -> CoordFlow:
 
 def test_one_layer_is_as_modules_what_it_is_in_the_model(model, gpu):
     points, times = torch.rand(5, 2, device=gpu), torch.zeros(5, device=gpu)
-    rgb, alpha = Layer(model, 1)(points, times)
+    rgb, alpha = model.layer(1)(points, times)
     assert torch.allclose(rgb, model(points[None], times[:1]).layer_rgb[1, 0], atol=1e-5)
     assert alpha.device.type == "cuda"
 
