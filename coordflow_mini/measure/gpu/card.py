@@ -15,7 +15,6 @@ from coordflow_mini.sampling import Sampler
 from coordflow_mini.train import FitResult, Training
 from coordflow_mini.video import scenes
 from coordflow_mini.video.clip import Video
-from coordflow_mini.video.device import finish
 
 Figures = dict[str, Any]  # of a check, for its JSON
 
@@ -55,7 +54,8 @@ class Card:
 
     def wait(self) -> None:
         """Wait until it has computed everything."""
-        finish(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def seconds(self, action: Callable[[], object], times: int = 1) -> float:
         """Seconds until it has done all that an action asks for, so many times."""

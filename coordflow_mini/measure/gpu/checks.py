@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from coordflow_mini.measure.gpu import exact, processes, speed, uses
+from coordflow_mini.measure.gpu import exact, graph, processes, speed, uses
 from coordflow_mini.measure.gpu.card import Card, CheckError, Figures, LeftOutError
 from coordflow_mini.ops.compiling import device_named
 from coordflow_mini.ops.console import Console
@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "encoding": uses.encoding,
     "applying": uses.applying,
     "compiling": processes.compiling,
+    "capturing": graph.capturing,
     **{f"speed of {name}": partial(speed.measured, name=name) for name in speed.SIZES},
     "pair": processes.pair,
 }
@@ -93,6 +94,7 @@ def report(device: str, quick: bool, record: Callable[[str], None]) -> bool:
 _COLUMNS = {
     "fit, steps/s": "eager",
     "compiled": "compiled",
+    "as a graph": "captured",
     "of peak": "share of peak",
     "fine-tune, steps/s": "fine-tuning",
     "naive fit, steps/s": "naive",

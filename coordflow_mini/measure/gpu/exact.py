@@ -65,6 +65,7 @@ def decoding(card: Card) -> Figures:
 
 
 def _some(header: "bitstream.Header", model: CoordFlow, dtype: torch.dtype = torch.float32) -> Frames:
+    """Up to four frames of a file."""
     times = frame_times(header.time)[:: -(-header.time // 4)]
     return np.stack(list(pictures(model, times, header.height, header.width, dtype=dtype)))
 

@@ -46,6 +46,7 @@ def pair(card: Card) -> Figures:
 
 
 def _started(task: str, launcher: list[str], **environment: str) -> "subprocess.Popen[str]":
+    """A process that runs this module."""
     return subprocess.Popen(
         [sys.executable, *launcher, "-m", "coordflow_mini.measure.gpu.processes", task],
         env={**os.environ, **environment},

@@ -13,6 +13,7 @@ from coordflow_mini.config import PRESETS, FitConfig, ModelConfig
 from coordflow_mini.coords import frame_times
 from coordflow_mini.measure.gpu import naive
 from coordflow_mini.measure.gpu.card import Card, Figures, fitting, tuning
+from coordflow_mini.measure.gpu.graph import captured
 from coordflow_mini.measure.metrics import psnr_db
 from coordflow_mini.model import CoordFlow, training_dtype
 from coordflow_mini.ops.compiling import compiled, rounded_factors
@@ -59,7 +60,7 @@ def measured(card: Card, name: str) -> Figures:
     with rounded_factors():
         training = _training(card, fit)
     peak = _matrix_rate(card)
-    best = max(training[kind] for kind in ("eager", "compiled") if kind in training)
+    best = max(training[kind] for kind in ("eager", "compiled", "captured") if kind in training)
     slow = naive.training_step(naive.layers_of(fit.model), video, size.batch, FitConfig.gamma)
     return {
         **training,
@@ -81,6 +82,8 @@ def _training(card: Card, fit: Training) -> Figures:
         fit.sampler.pixel_terms = compiled(pixel_terms, (fit.model.config, fit.config.batch))
         figures["compiled"] = _rate(card, lambda: _step(fit))
         figures["launches, compiled"] = _launches(card, fit)
+    if card.device.type == "cuda":
+        figures["captured"] = _rate(card, captured(fit))
     fit.sampler.pixel_terms = pixel_terms
     tune = tuning(fit)
     figures["fine-tuning"] = _rate(card, lambda: _step(tune))

@@ -1,7 +1,4 @@
-"""Whole training steps as CUDA graphs, which are started by a single call: a study, not used by the library.
-
-python -m benchmarks.graph    # on a GPU: the same weights as ordinary steps, and steps per second of both
-"""
+"""Whole training steps as CUDA graphs, which are started by a single call."""
 
 from collections.abc import Callable
 
@@ -9,7 +6,6 @@ import torch
 from torch import Tensor
 
 from coordflow_mini.measure.gpu.card import Card, Figures, LeftOutError, fitting, must, tuning
-from coordflow_mini.ops.compiling import device_named
 from coordflow_mini.train import Training, advance, descend
 
 _WARM, _STEPS = 3, 20
@@ -57,17 +53,3 @@ def capturing(card: Card) -> Figures:
             f"{stage}: a replayed graph leaves other weights; errors are up to {apart:.2g} apart",
         )
     return {}
-
-
-def main() -> None:
-    """Check and time the steps of the default model."""
-    card = Card(device_named("cuda"))
-    capturing(card)
-    plain, step = fitting(card.device), captured(fitting(card.device))
-    ordinary = card.seconds(lambda: list(descend(plain, plain.step + 1)), 500)
-    replayed = card.seconds(step, 500)
-    print(f"{card.name}: {500 / ordinary:,.0f} steps/s, {500 / replayed:,.0f} as a graph")
-
-
-if __name__ == "__main__":
-    main()
