@@ -51,15 +51,14 @@ def decode(data: bytes, *, device: torch.device | str = "cpu", most_bytes: int =
     most_bytes: of all frames together, because a header of 60 bytes can ask for 200 GB.
     Raises `BitstreamError` if the file is not valid or the video is larger.  Taught in chapter 00.
     """
-    file = bitstream.parse(data, check=False)
-    header = file.header
+    header = bitstream.parse(data, check=False).header
     size = 3 * header.time * header.height * header.width
     if size > most_bytes:
         raise BitstreamError(
             f"{header.time} frames of {header.width}x{header.height} take {size:,} bytes, more than the "
             f"limit of {most_bytes:,}; use decode_frames(data), or pass most_bytes={size}"
         )
-    frames = _frames(file, None, device=device)
+    frames = decode_frames(data, device=device)
     first = next(frames)  # before memory is claimed for all
     video = np.empty((header.time, *first.shape), np.uint8)
     video[0] = first
@@ -86,7 +85,12 @@ def decode_frames(
     Raises `BitstreamError` if the file is not valid, ValueError if a frame or the layer does not exist.
     """
     file = bitstream.parse(data, check=False)
-    yield from _frames(file, frames, scale=scale, layer=layer, device=device, dtype=dtype)
+    header = file.header
+    if layer is not None and not 0 <= layer < header.model.layers:
+        raise ValueError(f"layer must be 0 to {header.model.layers - 1}, got {layer}")
+    for model, times in _models(file, frames, device):
+        shown = pictures(model, times, header.height, header.width, scale=scale, layer=layer, dtype=dtype)
+        yield from (picture.numpy() for picture in shown)
 
 
 def fast_dtype(device: torch.device | str) -> torch.dtype:
@@ -96,23 +100,6 @@ def fast_dtype(device: torch.device | str) -> torch.dtype:
     """
     device = torch.device(device)
     return torch.float16 if device.type == "cuda" else training_dtype(device)
-
-
-def _frames(
-    file: File,
-    frames: Iterable[float] | None,
-    *,
-    scale: float = 1.0,
-    layer: int | None = None,
-    device: torch.device | str,
-    dtype: torch.dtype = torch.float32,
-) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
-    header = file.header
-    if layer is not None and not 0 <= layer < header.model.layers:
-        raise ValueError(f"layer must be 0 to {header.model.layers - 1}, got {layer}")
-    for model, times in _models(file, frames, device):
-        shown = pictures(model, times, header.height, header.width, scale=scale, layer=layer, dtype=dtype)
-        yield from (picture.numpy() for picture in shown)
 
 
 def decode_renderings(

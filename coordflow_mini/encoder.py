@@ -29,7 +29,7 @@ from coordflow_mini.ops.run import fit as fit_video
 from coordflow_mini.quantize import QuantizedTensor
 from coordflow_mini.render import pictures
 from coordflow_mini.sampling import default_model
-from coordflow_mini.train import FitResult, Progress
+from coordflow_mini.train import Progress
 from coordflow_mini.video.clip import Video
 from coordflow_mini.video.device import uploaded
 from coordflow_mini.video.shots import shots
@@ -127,12 +127,7 @@ class Plan:
     target_bytes: int  # of the whole file
     segments: tuple[range, ...]
     shots: tuple[range, ...] = ()
-    motion: Motion | None = field(default=None, repr=False, compare=False)  # of the longest segment
-
-    @property
-    def longest(self) -> int:
-        """Number of the longest segment, whose motion decides on the layers of all."""
-        return max(range(len(self.segments)), key=lambda index: len(self.segments[index]))
+    motion: Motion | None = field(default=None, repr=False, compare=False)  # of the first longest segment
 
     def share(self, index: int, total: int) -> int:
         """The part of a total that segment `index` gets; all shares sum to the total.
@@ -345,7 +340,8 @@ def encode_segment(
     """
     if recipe.minutes is not None:
         raise EncodeError("a recipe with minutes needs steps first; see sweeps.budget.steps_within")
-    began, frames, codec = time.perf_counter(), plan.segments[index], recipe.codec
+    began, frames, fit, codec = time.perf_counter(), plan.segments[index], recipe.fit, recipe.codec
+    motion = plan.motion if frames == max(plan.segments, key=len) else None  # others measure their own
     header = header_of(video, plan.model, recipe.fit)  # before training: it may refuse the recipe
     clip, on_step = cut(video, frames), _named(on_step, plan, index)
     target = plan.share(index, plan.target_bytes)
@@ -355,7 +351,9 @@ def encode_segment(
         return start + len(bitstream.segment_bytes(frames.start, len(frames), tensors))
 
     with uploaded(clip.frames, device):
-        fitted = _fit(clip, plan, index, recipe.fit, device, on_step, checkpoint)
+        fitted = fit_video(
+            clip, plan.model, fit, motion=motion, device=device, on_step=on_step, checkpoint=checkpoint
+        )
         before = checkpoint.before if checkpoint else 0.0
         if fitted.interrupted:  # fine-tune in proportion, and keep the fit's checkpoint for --resume
             _give_up_several(plan)
@@ -384,23 +382,6 @@ def encode_segment(
         seconds=time.perf_counter() - began + before,
         history=tuple(_renamed(progress, plan, index) for progress in fitted.history + tuned.history),
         interrupted=fitted.interrupted or tuned.interrupted,
-    )
-
-
-def _fit(
-    clip: Video,
-    plan: Plan,
-    index: int,
-    config: FitConfig,
-    device: torch.device | str,
-    on_step: OnStep | None,
-    checkpoint: Checkpoint | None,
-) -> FitResult:
-    """A fit that starts from the planned motion, or from that of the segment itself, if the plan has any."""
-    config = config if plan.motion else replace(config, flow_start="random")
-    motion = plan.motion if index == plan.longest else None
-    return fit_video(
-        clip, plan.model, config, motion=motion, device=device, on_step=on_step, checkpoint=checkpoint
     )
 
 

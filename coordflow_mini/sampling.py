@@ -255,11 +255,8 @@ _UNSURE = 0.3  # weight of a pixel without tracks nearby
 
 def _guide(motion: Motion, device: torch.device) -> Guide:
     owner, sure = torch.from_numpy(motion.owner), torch.from_numpy(motion.sure)
-    return Guide(
-        owner.to(device),
-        torch.where(sure, 1.0, _UNSURE).to(device),
-        torch.zeros((), device=device),
-    )
+    trust = torch.where(sure, 1.0, _UNSURE)
+    return Guide(owner.to(device), trust.to(device), torch.zeros((), device=device))
 
 
 def default_model(video: Video) -> ModelConfig:

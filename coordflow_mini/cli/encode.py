@@ -256,7 +256,7 @@ def _found(plan: "encoder.Plan", recipe: Recipe) -> str:
     if plan.motion is None:
         return "no motion explains half of the textured pixels: motion is learned from scratch\n"
     motions = "1 motion explains" if plan.motion.layers == 1 else f"{plan.motion.layers} motions explain"
-    return f"{motions} {plan.motion.explained[-1]:.0%} of the textured pixels\n"
+    return f"{motions} {plan.motion.explained:.0%} of the textured pixels\n"
 
 
 def _figures(output: Path, result: "encoder.EncodeResult") -> dict[str, Any]:

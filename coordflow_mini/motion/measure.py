@@ -10,8 +10,7 @@ canonical; a track belongs to it as far as its canonical position stands still.
     refinement   tracks to their nearest trajectory, trajectories to their tracks, a few times
 
 This is ours; in the paper, motion is learned from scratch (`FitConfig.flow_start`).  Layer 0 is the
-background: the trajectory of most tracks near the edges of the frames.  Points are complex numbers x + iy in
-coordinate units.
+background: the trajectory of most tracks near the edges of the frames.  Points are complex numbers x + iy.
 """
 
 from dataclasses import dataclass, replace
@@ -47,7 +46,7 @@ _TRACKS = 1500  # that candidates are judged by
 _MOMENTS = 8  # in which candidates are looked for
 _ALIKE = 3  # candidates of a moment
 _PAIRS = 200  # of tracks, each of which suggests a motion
-_FORGET = 0.9  # weight of a frame relative to the next, while a candidate is followed
+_RECENT = 10  # frames in which the tracks of a candidate have to stand still to be followed further
 _LEAST_TRACKS = 6
 
 _LEAST_SHARE, _LEAST_FRAMES = 0.03, 0.3  # of the tracks, in a share of the frames: what is worth a layer
@@ -70,16 +69,16 @@ class Motion:
     transforms: [layers, time, 4], frame -> canonical, see `similarity`; no change in the middle frame.
     owner: uint8 [time, height, width], the layer that tracks near a pixel belong to; smaller than the frames.
     sure: bool, of the same shape: False where there are no tracks, and the background is a guess.
-    explained: share of the textured pixels that the first 1, 2, ... layers explain.
+    explained: share of the textured pixels whose motion the layers explain.
     """
 
     transforms: Tensor
     owner: NDArray[np.uint8]
     sure: NDArray[np.bool_]
-    explained: tuple[float, ...]
+    explained: float
 
     def __repr__(self) -> str:
-        return f"Motion({self.layers} layers, {self.explained[-1]:.0%} explained)"
+        return f"Motion({self.layers} layers, {self.explained:.0%} explained)"
 
     @property
     def layers(self) -> int:
@@ -92,9 +91,20 @@ def measure(video: Video, layers: int | None = None) -> Motion | None:
 
     layers: number of trajectories; None: as many as are worth a layer, 1 to 4.
     """
-    if video.time < 3:
+    found = tracks(video)
+    if len(found.points) < 2 * _LEAST_TRACKS:
         return None
-    return clustered(tracks(video), video.height / video.width, layers)
+    rng = np.random.default_rng(0)
+    some = np.sort(rng.permutation(len(found.points))[:_TRACKS])
+    part = Tracks(found.points[some], found.seen[some])
+    paths = _background_first(part, _chosen(part, _candidates(part, rng), layers))
+    errors = np.stack([_errors(found, path) for path in paths])
+    length = found.seen.sum(1)
+    explained = float(length[errors.min(0) < _EXPLAINED].sum() / length.sum())
+    if explained < _LEAST_EXPLAINED:
+        return None
+    owner, sure = _map(found, _owners(errors), len(paths), video.height / video.width)
+    return Motion(torch.stack([_transforms(path) for path in paths]), owner, sure, explained)
 
 
 def started(
@@ -107,26 +117,6 @@ def started(
     if motion and motion.layers != model.layers:
         raise ValueError(f"motion has {motion.layers} layers, and the model {model.layers}")
     return (config, motion) if motion else (replace(config, flow_start="random"), None)
-
-
-def clustered(found: Tracks, shape: float, layers: int | None = None) -> Motion | None:
-    """`measure`, from tracks.  shape: height / width of a frame."""
-    if len(found.points) < 2 * _LEAST_TRACKS:
-        return None
-    rng = np.random.default_rng(0)
-    some = np.sort(rng.permutation(len(found.points))[:_TRACKS])
-    part = Tracks(found.points[some], found.seen[some])
-    paths = _background_first(part, _chosen(part, _candidates(part, rng), layers))
-    errors = np.stack([_errors(found, path) for path in paths])
-    length = found.seen.sum(1)
-    explained = [
-        float(length[errors[: count + 1].min(0) < _EXPLAINED].sum() / length.sum())
-        for count in range(len(paths))
-    ]
-    if explained[-1] < _LEAST_EXPLAINED:
-        return None
-    owner, sure = _map(found, _owners(errors), len(paths), shape)
-    return Motion(torch.stack([_transforms(path) for path in paths]), owner, sure, tuple(explained))
 
 
 # --- candidates -----------------------------------------------------------------------------------
@@ -171,52 +161,36 @@ def _followed(found: Tracks, frame: int, group: NDArray[np.int64]) -> Path:
     """
     points, seen = found
     time = seen.shape[1]
-    a, b = np.ones(time, complex), np.zeros(time, complex)
-    a[frame + 1], b[frame + 1] = _robust(points[group, frame + 1], points[group, frame])
+    path = Path(np.ones(time, complex), np.zeros(time, complex))
+    path.a[frame + 1], path.b[frame + 1] = _robust(points[group, frame + 1], points[group, frame])
     for way in (1, -1):
-        k = frame + 1 if way == 1 else frame
-        mean = _Still(points, seen, k - way, a, b)
-        mean.add(k)
-        joined, since = np.zeros(len(points), bool), 0
-        joined[group] = True
+        k, joined = (frame + 1 if way == 1 else frame), np.isin(np.arange(len(points)), group)
         while 0 <= k + way < time:
-            after = k + way
-            good = seen[:, k] & seen[:, after] & (mean.error() < _EXPLAINED * abs(a[k]))
-            good &= joined if since < 3 else mean.weight > 1.5
+            after, last = k + way, np.arange(k, np.clip(k - way * _RECENT, -1, time), -way)
+            last = last[(last - frame) * way >= min(0, way)]
+            a, b = path.a[k], path.b[k]
+            mean, error, count = _standing(found, path, last)
+            good = seen[:, k] & seen[:, after] & (error < _EXPLAINED * abs(a))
+            good &= joined if len(last) < 5 else count > 1
             if good.sum() >= _LEAST_TRACKS:
                 step = _robust(points[good, after], points[good, k])
-                start = a[k] * step[0], a[k] * step[1] + b[k]
-                a[after], b[after] = _robust(points[good, after], mean.value()[good], start, abs(a[k]))
+                start = a * step[0], a * step[1] + b
+                path.a[after], path.b[after] = _robust(points[good, after], mean[good], start, abs(a))
             else:
-                last = a[k] / a[k - way], (b[k] - b[k - way]) / a[k - way]
-                a[after], b[after] = a[k] * last[0], a[k] * last[1] + b[k]
-            mean.add(after)
-            k, since = after, since + 1
-    return Path(a, b)
+                speed = a / path.a[k - way], (b - path.b[k - way]) / path.a[k - way]
+                path.a[after], path.b[after] = a * speed[0], a * speed[1] + b
+            k = after
+    return path
 
 
-class _Still:
-    """Fading mean of every track's canonical positions, and their deviation from it."""
-
-    def __init__(self, points: Complex, seen: NDArray[np.bool_], frame: int, a: Complex, b: Complex):
-        self.points, self.seen, self.a, self.b = points, seen, a, b
-        self.weight = np.zeros(len(points))
-        self.total, self.square = np.zeros(len(points), complex), np.zeros(len(points))
-        self.add(frame)
-
-    def add(self, frame: int) -> None:
-        here = self.seen[:, frame]
-        place = np.where(here, self.a[frame] * self.points[:, frame] + self.b[frame], 0)
-        self.weight = _FORGET * self.weight + here
-        self.total = _FORGET * self.total + place
-        self.square = _FORGET * self.square + np.abs(place) ** 2
-
-    def value(self) -> Complex:
-        return np.asarray(self.total / np.maximum(self.weight, 1e-9))
-
-    def error(self) -> Real:
-        mean_square = self.square / np.maximum(self.weight, 1e-9)
-        return np.asarray(np.sqrt(np.maximum(0, mean_square - np.abs(self.value()) ** 2)))
+def _standing(found: Tracks, path: Path, frames: Any = slice(None)) -> tuple[Complex, Real, Real]:
+    """Mean canonical position of every track in some frames, its deviation from it, and its frames."""
+    seen = found.seen[:, frames]
+    count = seen.sum(1)
+    place = np.where(seen, path.a[frames] * found.points[:, frames] + path.b[frames], 0)
+    mean = place.sum(1) / np.maximum(count, 1)
+    square = (seen * np.abs(place - mean[:, None]) ** 2).sum(1) / np.maximum(count, 1)
+    return mean, np.sqrt(square), count
 
 
 def _robust(
@@ -247,12 +221,8 @@ def _fitted(x: Complex, y: Complex, weight: Real) -> tuple[Any, Any]:
 
 def _errors(found: Tracks, path: Path) -> Real:
     """Deviation of every track's canonical position from its mean, as seen in the frames, [tracks]."""
-    points, seen = found
-    length = seen.sum(1)
-    place = np.where(seen, path.a * points + path.b, 0)
-    mean = place.sum(1) / length
-    square = (seen * np.abs(place - mean[:, None]) ** 2).sum(1) / length
-    return np.sqrt(square) / np.maximum((seen * np.abs(path.a)).sum(1) / length, 1e-6)
+    _, error, length = _standing(found, path)
+    return np.asarray(error / np.maximum((found.seen * np.abs(path.a)).sum(1) / length, 1e-6))
 
 
 def _cost(errors: Real) -> Real:
@@ -294,9 +264,8 @@ def _refined(found: Tracks, path: Path, weight: Real, times: int) -> Path:
     """The trajectory fitted to its tracks in all frames at once: each keeps its mean canonical position."""
     points, seen = found
     for _ in range(times):
-        place = np.where(seen, path.a * points + path.b, 0)
-        mean = place.sum(1) / seen.sum(1)
-        own = np.abs(place - mean[:, None]) / np.maximum(np.abs(path.a), 1e-6)
+        mean = _standing(found, path)[0]
+        own = np.abs(path.a * points + path.b - mean[:, None]) / np.maximum(np.abs(path.a), 1e-6)
         trust = seen * (weight / (1 + (_errors(found, path) / _EXACT) ** 2))[:, None]
         trust = (trust / (1 + (own / _EXACT) ** 2)).T
         a, b = _fitted(points.T, np.broadcast_to(mean, points.T.shape), trust)

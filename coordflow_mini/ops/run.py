@@ -67,18 +67,11 @@ def fit(
     config, motion = started(video, model, config, motion)
     subject = _subject(video, model, config, weights, frames) if checkpoint else {}
     runs: list[Training] = []
-    around = _around("fit", runs, compiling(config.steps), checkpoint, subject, on_step)
+    wraps = _around("fit", runs, compiling(config.steps), checkpoint, subject, on_step)
     keep_memory()
     try:
         return train.fit(
-            video,
-            model,
-            config,
-            weights=weights,
-            frames=frames,
-            motion=motion,
-            device=device,
-            around=around,
+            video, model, config, weights=weights, frames=frames, motion=motion, device=device, around=wraps
         )
     except KeyboardInterrupt:
         if not runs or distributed.world_size() > 1:

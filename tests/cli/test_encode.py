@@ -16,7 +16,7 @@ from tests.cli.commands import run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-BRIEF = ["--width", "4", "--depth", "1", "--threads", "1", "--steps", "60", "--flow", "random"]
+BRIEF = ["--flow", "random", "--width", "4", "--depth", "1", "--threads", "1", "--steps", "60"]
 
 
 class Killed(BaseException):
@@ -97,6 +97,31 @@ def test_other_settings_do_not_resume(source, killed):
     assert result.exit_code == 2 and "seed was 0, now it is 5" in result.stderr
     assert "--restart" in result.stderr and "remove it" not in result.stderr
     assert len(result.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["clip:cutout"], "2 motions explain 9"),
+        (["clip:pan"], "1 motion explains 9"),
+        (["clip:pan", "--layers", "2"], "2 motions explain 9"),
+        (["clip:cutout", "--frames", "0:2"], "no motion explains half of the textured pixels"),
+        (["clip:cutout", "--flow", "random"], ""),
+    ],
+)
+def test_it_says_which_motion_was_found(words, found, tmp_path):
+    brief = ["--width", "4", "--depth", "1", "--threads", "1", "--steps", "1"]
+    result = run("encode", words[0], tmp_path / "x.cfv", *words[1:], *brief)
+    assert result.exit_code == 0, result.stderr
+    assert found in result.stderr
+    assert ("motion" in result.stderr) == bool(found)
+
+
+@pytest.mark.parametrize("layers", ["many", "0", "1.5"])
+def test_layers_are_auto_or_a_number(layers, tmp_path):
+    result = run("encode", "clip:cutout", tmp_path / "x.cfv", "--layers", layers)
+    assert result.exit_code == 2
+    assert "layers must be" in result.stderr
 
 
 def test_a_damaged_checkpoint_is_one_line(source, killed):
