@@ -163,6 +163,8 @@ def encode(
         stack.enter_context(distributed.joined(device.type))
         console = Console(quiet=messages.quiet or distributed.rank() > 0)
         recipe = encoder.adapted(recipe, video)
+        if video.pixels > 2**24:  # which takes two seconds or more
+            console.say("looking for cuts and motion")
         plan = encoder.plan(video, recipe)
         checks.room(real, plan.target_bytes)
         checkpointing.begin(checkpoint, console)

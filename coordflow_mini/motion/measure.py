@@ -13,7 +13,7 @@ This is ours; in the paper, motion is learned from scratch (`FitConfig.flow_star
 background: the trajectory of most tracks near the edges of the frames.  Points are complex numbers x + iy.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +55,7 @@ _SECOND_SAVES, _MORE_SAVE = 0.05, 0.3  # of the cost: a third layer takes room f
 _LEAST_EXPLAINED = 0.5  # by all layers, or motion is not measured but learned
 
 
-class Path(NamedTuple):
+class Trajectory(NamedTuple):
     """A trajectory: frame k maps z to a[k] z + b[k] in its canonical frame."""
 
     a: Complex  # [time]
@@ -72,13 +72,10 @@ class Motion:
     explained: share of the textured pixels whose motion the layers explain.
     """
 
-    transforms: Tensor
-    owner: NDArray[np.uint8]
-    sure: NDArray[np.bool_]
+    transforms: Tensor = field(repr=False)
+    owner: NDArray[np.uint8] = field(repr=False)
+    sure: NDArray[np.bool_] = field(repr=False)
     explained: float
-
-    def __repr__(self) -> str:
-        return f"Motion({self.layers} layers, {self.explained:.0%} explained)"
 
     @property
     def layers(self) -> int:
@@ -91,20 +88,21 @@ def measure(video: Video, layers: int | None = None) -> Motion | None:
 
     layers: number of trajectories; None: as many as are worth a layer, 1 to 4.
     """
-    found = tracks(video)
-    if len(found.points) < 2 * _LEAST_TRACKS:
-        return None
-    rng = np.random.default_rng(0)
+    found, rng = tracks(video), np.random.default_rng(0)
     some = np.sort(rng.permutation(len(found.points))[:_TRACKS])
     part = Tracks(found.points[some], found.seen[some])
-    paths = _background_first(part, _chosen(part, _candidates(part, rng), layers))
+    candidates = _candidates(part, rng)
+    if not candidates:
+        return None
+    paths = _background_first(part, _chosen(part, candidates, layers))
+    transforms = torch.stack([_transforms(path) for path in paths])
     errors = np.stack([_errors(found, path) for path in paths])
     length = found.seen.sum(1)
     explained = float(length[errors.min(0) < _EXPLAINED].sum() / length.sum())
-    if explained < _LEAST_EXPLAINED:
+    if explained < _LEAST_EXPLAINED or not torch.isfinite(transforms).all():
         return None
     owner, sure = _map(found, _owners(errors), len(paths), video.height / video.width)
-    return Motion(torch.stack([_transforms(path) for path in paths]), owner, sure, explained)
+    return Motion(transforms, owner, sure, explained)
 
 
 def started(
@@ -122,7 +120,7 @@ def started(
 # --- candidates -----------------------------------------------------------------------------------
 
 
-def _candidates(found: Tracks, rng: np.random.Generator) -> list[Path]:
+def _candidates(found: Tracks, rng: np.random.Generator) -> list[Trajectory]:
     """Trajectories of groups of tracks that move alike at some moments of the clip."""
     time = found.seen.shape[1]
     moments = np.unique(np.linspace(0.04 * time, 0.96 * time - 2, _MOMENTS).astype(int).clip(0, time - 2))
@@ -153,7 +151,7 @@ def _alike(found: Tracks, frame: int, rng: np.random.Generator) -> list[NDArray[
     return groups
 
 
-def _followed(found: Tracks, frame: int, group: NDArray[np.int64]) -> Path:
+def _followed(found: Tracks, frame: int, group: NDArray[np.int64]) -> Trajectory:
     """The trajectory of a group of tracks, and of those that join it, from a moment to both ends of the clip.
 
     In each frame, the canonical positions so far of the tracks that stand still are the targets of the next
@@ -161,7 +159,7 @@ def _followed(found: Tracks, frame: int, group: NDArray[np.int64]) -> Path:
     """
     points, seen = found
     time = seen.shape[1]
-    path = Path(np.ones(time, complex), np.zeros(time, complex))
+    path = Trajectory(np.ones(time, complex), np.zeros(time, complex))
     path.a[frame + 1], path.b[frame + 1] = _robust(points[group, frame + 1], points[group, frame])
     for way in (1, -1):
         k, joined = (frame + 1 if way == 1 else frame), np.isin(np.arange(len(points)), group)
@@ -183,7 +181,7 @@ def _followed(found: Tracks, frame: int, group: NDArray[np.int64]) -> Path:
     return path
 
 
-def _standing(found: Tracks, path: Path, frames: Any = slice(None)) -> tuple[Complex, Real, Real]:
+def _standing(found: Tracks, path: Trajectory, frames: Any = slice(None)) -> tuple[Complex, Real, Real]:
     """Mean canonical position of every track in some frames, its deviation from it, and its frames."""
     seen = found.seen[:, frames]
     count = seen.sum(1)
@@ -207,7 +205,7 @@ def _robust(
 
 
 def _fitted(x: Complex, y: Complex, weight: Real) -> tuple[Any, Any]:
-    """Least-squares a, b of y ≈ a x + b along the last axis; see `similarity.nearest`."""
+    """Least-squares a, b of y ≈ a x + b along the last axis."""
     total = weight.sum(-1) + 1e-12
     mean_x, mean_y = (weight * x).sum(-1) / total, (weight * y).sum(-1) / total
     centered = x - mean_x[..., None]
@@ -219,7 +217,7 @@ def _fitted(x: Complex, y: Complex, weight: Real) -> tuple[Any, Any]:
 # --- choice and refinement ------------------------------------------------------------------------
 
 
-def _errors(found: Tracks, path: Path) -> Real:
+def _errors(found: Tracks, path: Trajectory) -> Real:
     """Deviation of every track's canonical position from its mean, as seen in the frames, [tracks]."""
     _, error, length = _standing(found, path)
     return np.asarray(error / np.maximum((found.seen * np.abs(path.a)).sum(1) / length, 1e-6))
@@ -230,11 +228,11 @@ def _cost(errors: Real) -> Real:
     return np.log1p((np.minimum(errors, _LOST) / _EXACT) ** 2)
 
 
-def _chosen(found: Tracks, candidates: list[Path], layers: int | None) -> list[Path]:
+def _chosen(found: Tracks, candidates: list[Trajectory], layers: int | None) -> list[Trajectory]:
     """The best candidates one after another, then all of them refined together."""
     errors = [_errors(found, path) for path in candidates]
     length, time = found.seen.sum(1), found.seen.shape[1]
-    paths: list[Path] = []
+    paths: list[Trajectory] = []
     best = np.full(len(found.points), np.inf)
     while len(paths) < (layers or MOST_LAYERS):
         gains = [_cost(best) - _cost(np.minimum(best, error)) for error in errors]
@@ -252,7 +250,7 @@ def _chosen(found: Tracks, candidates: list[Path], layers: int | None) -> list[P
     return paths
 
 
-def _together(found: Tracks, paths: list[Path]) -> list[Path]:
+def _together(found: Tracks, paths: list[Trajectory]) -> list[Trajectory]:
     """All trajectories, each fitted to the tracks that are nearest to it, four times over."""
     for _ in range(4 if len(paths) > 1 else 0):
         nearest = np.argmin([_errors(found, path) for path in paths], axis=0)
@@ -260,7 +258,7 @@ def _together(found: Tracks, paths: list[Path]) -> list[Path]:
     return paths
 
 
-def _refined(found: Tracks, path: Path, weight: Real, times: int) -> Path:
+def _refined(found: Tracks, path: Trajectory, weight: Real, times: int) -> Trajectory:
     """The trajectory fitted to its tracks in all frames at once: each keeps its mean canonical position."""
     points, seen = found
     for _ in range(times):
@@ -270,11 +268,11 @@ def _refined(found: Tracks, path: Path, weight: Real, times: int) -> Path:
         trust = (trust / (1 + (own / _EXACT) ** 2)).T
         a, b = _fitted(points.T, np.broadcast_to(mean, points.T.shape), trust)
         enough = trust.sum(1) > _LEAST_TRACKS / 2
-        path = Path(np.where(enough, a, path.a), np.where(enough, b, path.b))
+        path = Trajectory(np.where(enough, a, path.a), np.where(enough, b, path.b))
     return path
 
 
-def _background_first(found: Tracks, paths: list[Path]) -> list[Path]:
+def _background_first(found: Tracks, paths: list[Trajectory]) -> list[Trajectory]:
     """The trajectories, first that of most tracks near the edges of the frames, where objects rarely are."""
     x, y = np.abs(found.points.real), np.abs(found.points.imag)
     near = found.seen & ((x > x.max() - _EDGE) | (y > y.max() - _EDGE))
@@ -289,7 +287,7 @@ def _owners(errors: Real) -> NDArray[np.int64]:
     return np.where(errors[0] < _TIE, 0, owner)
 
 
-def _is_worth_a_layer(found: Tracks, fewer: list[Path], more: list[Path]) -> bool:
+def _is_worth_a_layer(found: Tracks, fewer: list[Trajectory], more: list[Trajectory]) -> bool:
     """True if the last trajectory has tracks enough, in frames enough, and saves enough of their cost."""
     length = found.seen.sum(1)
     errors = np.stack([_errors(found, path) for path in more])
@@ -306,7 +304,7 @@ def _is_worth_a_layer(found: Tracks, fewer: list[Path], more: list[Path]) -> boo
 # --- results --------------------------------------------------------------------------------------
 
 
-def _transforms(path: Path) -> Tensor:
+def _transforms(path: Trajectory) -> Tensor:
     """The trajectory as transforms [time, 4], without change in the middle frame."""
     middle = len(path.a) // 2
     a, b = path.a / path.a[middle], (path.b - path.b[middle]) / path.a[middle]
