@@ -13,6 +13,7 @@ HEAVY = {"torch", "av", "matplotlib", "ipywidgets", "torchmetrics", "bjontegaard
 TRAINING = {f"coordflow_mini.{name}" for name in ("train", "loss", "sampling", "finetune", "encoder", "muon")}
 ONLY_IN = {  # a package, and the modules or folders that may import it
     "av": {"video", "measure.baselines"},
+    "cv2": {"motion"},
     "matplotlib": {"show", "course.lesson.figures"},
     "ipywidgets": {
         "show.widgets",
