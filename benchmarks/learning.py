@@ -90,16 +90,16 @@ def task_named(name: str) -> Task:
     """`clip:cutout`, `clip:bunny` at 192x108, or PATH[@first frame]: 48 frames of 160 pixels width."""
     if name == "clip:bunny":
         video = load(name, Selection(0, 96, 1, 192, 108))
-        return Task(name, video, plan(video, config.Recipe(bpp=0.075)).model)
+        return Task(name, video, plan(video, config.Recipe(bpp=0.075, fit=FitConfig())).model)
     if name.startswith("clip:"):
         scene = scenes.scene(name)
-        return Task(name, scene.video, plan(scene.video, config.Recipe()).model, scene.masks)
+        return Task(name, scene.video, plan(scene.video, config.Recipe(fit=FitConfig())).model, scene.masks)
     path, _, first = name.partition("@")
     start = int(first or 0)
     source = load(path, Selection(start, start + 1, 1))
     height = round(160 * source.height / source.width)
     video = load(path, Selection(start, start + 48, 1, 160, height))
-    return Task(Path(path).stem, video, plan(video, config.Recipe()).model)
+    return Task(Path(path).stem, video, plan(video, config.Recipe(fit=FitConfig())).model)
 
 
 @dataclass(frozen=True)

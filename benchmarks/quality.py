@@ -77,7 +77,7 @@ def task_named(name: str) -> Task:
         video, bpp = load("clip:cutout"), None
     else:
         video, bpp = load("clip:bunny", Selection(0, 96, 1, 192, 108)), 0.075
-    planned = plan(video, Recipe(bpp=bpp))
+    planned = plan(video, Recipe(bpp=bpp, fit=FitConfig()))
     return Task(name, video, planned.model, planned.target_bytes)
 
 

@@ -37,6 +37,8 @@ class Settings:
 class Rival(nn.Module):
     """A perceptron (x, y, t) -> RGB with sine activations; weights [1, in, out], as the codec wants them."""
 
+    flow = None  # nothing moves
+
     def __init__(self, sizes: list[int], bounds: list[float], factor: float, generator: torch.Generator):
         super().__init__()
         self.factor = factor  # of the layers between the first and the last

@@ -151,6 +151,7 @@ def plan(video: Video, recipe: Recipe) -> Plan:
     weight.  Raises `EncodeError`.
     """
     codec, model = recipe.codec, recipe.model or default_model(video)
+    _check_format(video, model)  # before its frames are looked through
     found = (range(video.time),) if recipe.ignore_cuts else shots(video.frames)
     segments = segmented(found, recipe.segment_frames)
     count = len(segments)

@@ -254,8 +254,7 @@ _UNSURE = 0.3  # weight of a pixel without tracks nearby
 
 
 def _guide(motion: Motion, device: torch.device) -> Guide:
-    owner, sure = torch.from_numpy(motion.owner), torch.from_numpy(motion.sure)
-    trust = torch.where(sure, 1.0, _UNSURE)
+    owner, trust = torch.from_numpy(motion.owner), torch.where(torch.from_numpy(motion.sure), 1.0, _UNSURE)
     return Guide(owner.to(device), trust.to(device), torch.zeros((), device=device))
 
 

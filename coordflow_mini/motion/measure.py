@@ -91,7 +91,7 @@ def measure(video: Video, layers: int | None = None) -> Motion | None:
     found, rng = tracks(video), np.random.default_rng(0)
     some = np.sort(rng.permutation(len(found.points))[:_TRACKS])
     part = Tracks(found.points[some], found.seen[some])
-    candidates = _candidates(part, rng)
+    candidates = _candidates(part, rng) if len(some) >= 2 * _LEAST_TRACKS else []
     if not candidates:
         return None
     paths = _background_first(part, _chosen(part, candidates, layers))

@@ -50,7 +50,7 @@ TRAINED = {
         Recipe(bpp=0.075, fit=FitConfig(steps=3000), codec=CodecConfig(steps=1200)),
         Selection(0, 96, 1, 192, 108),
     ),
-    "cutout.cfv": TrainedFile("clip:cutout", Recipe(bpp=0.8)),  # the example in the package docstring
+    "cutout.cfv": TrainedFile("clip:cutout", Recipe(bpp=0.8, fit=FitConfig())),  # motion is learned
     "squirrel.cfv": TrainedFile(  # the camera follows the animal: it stays in place and the ground moves
         FILM,
         Recipe(bpp=0.25, fit=FitConfig(steps=2500), codec=CodecConfig(steps=1000)),
