@@ -147,8 +147,7 @@ def encode(
     \b
     coordflow encode clip:cutout cutout.cfv
     coordflow encode clip:bunny bunny.cfv --frames 0:96 --size 192x108 --bpp 0.075
-    coordflow encode video.mp4 video.cfv --minutes 10 --layers 3
-    coordflow encode long.mp4 long.cfv --segment-frames 120
+    coordflow encode long.mp4 long.cfv --minutes 10 --segment-frames 120
     coordflow encode film.mp4 film.cfv --preset uvg-m --bpp 0.02 --resume
     coordflow encode X_1920x1080_120fps_420_8bit_YUV.yuv x.cfv --frames 0:60 --json
     torchrun --nproc-per-node=4 -m coordflow_mini encode film.mp4 film.cfv --preset uvg-l
