@@ -132,9 +132,9 @@ class FitConfig:
     static: int = 700  # steps in which colors do not depend on time, so that only motion explains change
     starts: int = 1  # short fits from different seeds; the best one is continued
     start_steps: int = 150
-    flow_start: str = "random"  # the paper's way; or "measured": the flow starts from `motion.measure`, and
-    flow_rate: float = 0.02  # moves by at most about so much a step [pixels], after ...
-    flow_still: float = 0.3  # ... a part of all steps
+    flow_start: str = "random"  # the paper's way; or "measured", see `motion`, to which the next four belong
+    flow_rate: float = 0.02  # learning rate of the flow [pixels per step]
+    flow_still: float = 0.3  # part of all steps in which the flow does not move
     guide: float = 0.01  # weight of the cross-entropy of alpha and measured owners; falls to 0 at 40 %
     front: float = 2e-3  # weight of the mean alpha of all layers but the first, which gets what both explain
     seed: int = 0

@@ -48,7 +48,7 @@ class GatheredClip(NamedTuple):
 
 
 class Guide(NamedTuple):
-    """Measured owners of pixels on a device, and the weight that they have now; see `motion.Motion`."""
+    """Measured owners of pixels on a device, and the weight that they have now; see `Motion`."""
 
     owner: Tensor  # [time, rows, columns] uint8, fewer than the pixels
     trust: Tensor  # float32, of the same shape

@@ -24,7 +24,7 @@ from coordflow_mini.cli.options import (
 from coordflow_mini.cli.output import lengths, print_json, say
 from coordflow_mini.config import PRESETS, FitConfig, ModelConfig, Recipe
 from coordflow_mini.ops import files
-from coordflow_mini.ops.console import Console, duration
+from coordflow_mini.ops.console import Console, duration, plural
 from coordflow_mini.ops.lazy import lazily
 
 with lazily():
@@ -256,7 +256,7 @@ def _found(plan: "encoder.Plan", recipe: Recipe) -> str:
         return ""
     if plan.motion is None:
         return "no motion explains half of the textured pixels: motion is learned from scratch\n"
-    motions = "1 motion explains" if plan.motion.layers == 1 else f"{plan.motion.layers} motions explain"
+    motions = f"{plural(plan.motion.layers, 'motion')} explain{'s' if plan.motion.layers == 1 else ''}"
     return f"{motions} {plan.motion.explained:.0%} of the textured pixels\n"
 
 

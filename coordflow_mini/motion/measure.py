@@ -1,7 +1,7 @@
 """Motion measured before training: a few similarity trajectories that explain a clip's tracks.
 
 A gradient finds only motions smaller than the structures that a network already shows.  So the motion of
-ordinary footage is measured first: points are tracked (`video.tracks`), and each track is given to one of a
+ordinary footage is measured first: points are tracked (see `tracks`), and each track is given to one of a
 few trajectories, as k-means gives points to centers.  A trajectory is a similarity per frame, frame ->
 canonical; a track belongs to it as far as its canonical position stands still.
 
